@@ -1,0 +1,47 @@
+import itertools
+import random
+import time
+
+import pytest
+
+import harness
+
+harness.resolve_here()
+
+
+def pytest_report_header():
+    return f"server: {harness.BINARY}"
+
+
+@pytest.fixture(scope="module")
+def server():
+    """One server for a file's tests; what it leaves behind is judged at the end."""
+    server = harness.Server().start()
+    yield server
+    server.finish()
+
+
+_numbers = itertools.count()
+
+
+def bucket_name():
+    """A name no other test uses."""
+    stamp = f"{int(time.time() * 1000) % 10**9:09d}"
+    return f"t{stamp}n{next(_numbers)}-{harness.APPID}"
+
+
+@pytest.fixture
+def bucket(server):
+    """An empty bucket, which the test may leave full."""
+    name = bucket_name()
+    answer = server.cos("PUT", name)
+    assert answer.status == 200, answer
+    return name
+
+
+@pytest.fixture
+def seeded():
+    """Randomness whose seed is printed when the test fails."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    return random.Random(seed)

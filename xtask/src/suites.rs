@@ -1,0 +1,372 @@
+//! The suites and how they are run: unit tests first, then every black-box suite
+//! against the release binary, side by side.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::process::{self, Ended};
+use crate::report::{Counts, Format, tail};
+use crate::setup::{Need, Tools};
+use crate::{TestOptions, coverage, root, server_binary};
+
+/// Longer than any suite takes on two slow cores; what exceeds it hangs.
+const SUITE_LIMIT: Duration = Duration::from_secs(20 * 60);
+
+struct Suite {
+    name: &'static str,
+    about: &'static str,
+    needs: &'static [Need],
+    runner: Runner,
+}
+
+enum Runner {
+    /// `cargo test --workspace`.
+    Cargo,
+    /// The page of operations against the tables.
+    Coverage,
+    /// A file below `tests/`.
+    Pytest(&'static str),
+    /// `tests/node`.
+    Node,
+    /// `tests/go`.
+    Go,
+}
+
+use Need::{Coscli, Go, Node, Python, Rclone};
+
+/// Unit tests first; then the longest, so that the ends of the others meet.
+const SUITES: &[Suite] = &[
+    suite("unit", "cargo test --workspace", &[], Runner::Cargo),
+    suite(
+        "coverage",
+        "docs/coverage.md says what the tables say",
+        &[],
+        Runner::Coverage,
+    ),
+    suite(
+        "crash",
+        "SIGKILL under load, nothing lost",
+        &[Python],
+        Runner::Pytest("crash"),
+    ),
+    suite(
+        "awscli",
+        "aws CLI",
+        &[Python],
+        Runner::Pytest("sdk/test_awscli.py"),
+    ),
+    suite(
+        "coscmd",
+        "coscmd",
+        &[Python],
+        Runner::Pytest("sdk/test_coscmd.py"),
+    ),
+    suite(
+        "rclone",
+        "rclone, both dialects' hosts",
+        &[Python, Rclone],
+        Runner::Pytest("sdk/test_rclone.py"),
+    ),
+    suite(
+        "s3cmd",
+        "s3cmd",
+        &[Python],
+        Runner::Pytest("sdk/test_s3cmd.py"),
+    ),
+    suite(
+        "cos-python",
+        "cos-python-sdk-v5",
+        &[Python],
+        Runner::Pytest("sdk/test_cos_python.py"),
+    ),
+    suite(
+        "boto3",
+        "boto3",
+        &[Python],
+        Runner::Pytest("sdk/test_boto3.py"),
+    ),
+    suite(
+        "minio",
+        "minio-py",
+        &[Python],
+        Runner::Pytest("sdk/test_minio.py"),
+    ),
+    suite(
+        "cross-dialect",
+        "put in one dialect, read in the other",
+        &[Python],
+        Runner::Pytest("sdk/test_cross_dialect.py"),
+    ),
+    suite(
+        "addressing",
+        "host names, IPs, proxies",
+        &[Python],
+        Runner::Pytest("sdk/test_addressing.py"),
+    ),
+    suite(
+        "bad-input",
+        "hostile requests",
+        &[Python],
+        Runner::Pytest("sdk/test_bad_input.py"),
+    ),
+    suite(
+        "operation",
+        "start, stop, identity, fsck, damage",
+        &[Python],
+        Runner::Pytest("sdk/test_operation.py"),
+    ),
+    suite("node", "cos-nodejs-sdk-v5", &[Node], Runner::Node),
+    suite("go", "cos-go-sdk-v5", &[Go], Runner::Go),
+    suite(
+        "coscli",
+        "coscli",
+        &[Python, Coscli],
+        Runner::Pytest("sdk/test_coscli.py"),
+    ),
+];
+
+const fn suite(
+    name: &'static str,
+    about: &'static str,
+    needs: &'static [Need],
+    runner: Runner,
+) -> Suite {
+    Suite {
+        name,
+        about,
+        needs,
+        runner,
+    }
+}
+
+pub fn print_list() {
+    for suite in SUITES {
+        println!("{:14} {}", suite.name, suite.about);
+    }
+}
+
+enum Outcome {
+    Ran { counts: Counts, took: Duration },
+    LeftOut,
+}
+
+/// Runs the suites; true when nothing failed.
+pub fn run(options: &TestOptions) -> Result<bool, String> {
+    if let Some(name) = options
+        .only
+        .iter()
+        .find(|n| SUITES.iter().all(|s| s.name != **n))
+    {
+        return Err(format!("no suite is called {name}; see cargo xtask suites"));
+    }
+    let chosen: Vec<&Suite> = SUITES
+        .iter()
+        .filter(|s| options.only.is_empty() || options.only.iter().any(|n| n == s.name))
+        .collect();
+    let needed: Vec<Need> = chosen.iter().flat_map(|s| s.needs).copied().collect();
+    let tools = Tools::set_up(&needed)?;
+    let logs = tools
+        .cache
+        .join("logs")
+        .join(std::process::id().to_string());
+    std::fs::create_dir_all(&logs).map_err(|e| format!("cannot create {}: {e}", logs.display()))?;
+
+    if options.build && chosen.iter().any(|s| !matches!(s.runner, Runner::Cargo)) {
+        process::run(
+            Command::new("cargo")
+                .args(["build", "--release"])
+                .current_dir(root()),
+        )?;
+    }
+    let runs = Runs {
+        options,
+        tools: &tools,
+        logs: &logs,
+    };
+    // The compiler takes every core; suites beside it would only measure that.
+    let (alone, together): (Vec<&Suite>, Vec<&Suite>) = chosen
+        .iter()
+        .partition(|s| matches!(s.runner, Runner::Cargo));
+    let mut outcomes = runs.side_by_side(&alone, 1)?;
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    outcomes.extend(runs.side_by_side(&together, cores + 1)?);
+    Ok(summarize(&chosen, &outcomes))
+}
+
+fn summarize(chosen: &[&Suite], outcomes: &[(&'static str, Outcome)]) -> bool {
+    println!();
+    let mut total = Counts::default();
+    for suite in chosen {
+        match outcomes.iter().find(|(name, _)| *name == suite.name) {
+            Some((_, Outcome::Ran { counts, took })) => {
+                total += *counts;
+                println!(
+                    "{:14} {:5} passed {:4} failed {:4} skipped {:6.1} s",
+                    suite.name,
+                    counts.passed,
+                    counts.failed,
+                    counts.skipped,
+                    took.as_secs_f32()
+                );
+            }
+            _ => {
+                total.skipped += 1;
+                println!("{:14} left out: {:?} missing", suite.name, suite.needs);
+            }
+        }
+    }
+    if total.skipped > 0 {
+        println!("{} skipped", total.skipped);
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    total.failed == 0
+}
+
+struct Runs<'a> {
+    options: &'a TestOptions,
+    tools: &'a Tools,
+    logs: &'a Path,
+}
+
+impl Runs<'_> {
+    /// Runs suites on up to `width` threads, taking them in order.
+    fn side_by_side(
+        &self,
+        suites: &[&Suite],
+        width: usize,
+    ) -> Result<Vec<(&'static str, Outcome)>, String> {
+        let next = AtomicUsize::new(0);
+        let outcomes = Mutex::new(Vec::new());
+        let work = || -> Result<(), String> {
+            while let Some(suite) = suites.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let outcome = self.one(suite)?;
+                outcomes
+                    .lock()
+                    .map_err(|e| e.to_string())?
+                    .push((suite.name, outcome));
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..width.min(suites.len()))
+                .map(|_| scope.spawn(work))
+                .collect();
+            workers.into_iter().try_for_each(|worker| {
+                worker
+                    .join()
+                    .map_err(|_| "a suite's thread panicked".to_owned())?
+            })
+        })?;
+        outcomes.into_inner().map_err(|e| e.to_string())
+    }
+
+    fn one(&self, suite: &Suite) -> Result<Outcome, String> {
+        if let Some(missing) = suite.needs.iter().find(|need| !self.tools.has(**need)) {
+            println!("{:14} left out: {missing:?} missing", suite.name);
+            return Ok(Outcome::LeftOut);
+        }
+        println!("{:14} running", suite.name);
+        let begun = Instant::now();
+        let (mut command, format) = match suite.runner {
+            Runner::Coverage => {
+                let current = coverage::is_current()?;
+                let counts = Counts {
+                    passed: current.into(),
+                    failed: (!current).into(),
+                    skipped: 0,
+                };
+                if !current {
+                    println!("coverage       docs/coverage.md is stale: run cargo xtask coverage");
+                }
+                return Ok(Outcome::Ran {
+                    counts,
+                    took: begun.elapsed(),
+                });
+            }
+            Runner::Cargo => (self.cargo_test(), Format::CargoTest),
+            Runner::Pytest(path) => (self.pytest(path), Format::Pytest),
+            Runner::Node => (self.node_test(), Format::Tap),
+            Runner::Go => (self.go_test(), Format::GoTest),
+        };
+        command.env("COSTREL_BIN", server_binary());
+
+        let log_path = self.logs.join(format!("{}.log", suite.name));
+        let ended = process::run_logged(&mut command, &log_path, SUITE_LIMIT)?;
+        let log = std::fs::read(&log_path)
+            .map_err(|e| format!("cannot read {}: {e}", log_path.display()))?;
+        let log = String::from_utf8_lossy(&log);
+        let mut counts = format.count(&log);
+        // A runner that broke off before it counted has failed all the same.
+        if !matches!(ended, Ended::Success) && counts.failed == 0 {
+            counts.failed = 1;
+        }
+        let took = begun.elapsed();
+        if counts.failed > 0 {
+            println!("---- {} ----\n{}", suite.name, tail(&log, 120));
+            println!("---- whole log: {} ----", log_path.display());
+        }
+        let word = match ended {
+            Ended::TimedOut => "timed out",
+            _ if counts.failed > 0 => "FAILED",
+            _ => "passed",
+        };
+        println!("{:14} {word} in {:.1} s", suite.name, took.as_secs_f32());
+        Ok(Outcome::Ran { counts, took })
+    }
+
+    fn cargo_test(&self) -> Command {
+        let mut command = Command::new("cargo");
+        command
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .current_dir(root());
+        command
+    }
+
+    fn pytest(&self, path: &str) -> Command {
+        let bin = self.tools.python.clone().unwrap_or_default();
+        let mut command = Command::new(bin.join("python"));
+        command
+            .args([
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "--tb=short",
+                "-rs",
+                path,
+            ])
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env(
+                "COSTREL_CRASH_CYCLES",
+                self.options.crash_cycles.to_string(),
+            )
+            .env("COSTREL_CLIENTS", &bin)
+            .current_dir(root().join("tests"));
+        if let Some(coscli) = &self.tools.coscli {
+            command.env("COSTREL_COSCLI", coscli);
+        }
+        command
+    }
+
+    fn node_test(&self) -> Command {
+        let mut command = Command::new("node");
+        command
+            .args(["--test", "--test-reporter=tap", "suite.test.js"])
+            .env("NODE_PATH", self.tools.node.clone().unwrap_or_default())
+            .current_dir(root().join("tests/node"));
+        command
+    }
+
+    fn go_test(&self) -> Command {
+        let mut command = Command::new("go");
+        command
+            .args(["test", "-count=1", "-v", "./..."])
+            .env("GOFLAGS", "-mod=readonly")
+            .current_dir(root().join("tests/go"));
+        command
+    }
+}
