@@ -1,0 +1,231 @@
+//! The operations of both dialects as tables: what a request must look like,
+//! what policies call it, and what it means here, if it means anything yet.
+//!
+//! Routing, authorization, logs, metrics and `docs/coverage.md` all read these
+//! rows. Every operation of the real services has one, so that a request for
+//! something unsupported is told so and never taken for something else: `PUT
+//! /key?acl` must not overwrite the object.
+
+mod cos;
+mod coverage;
+mod route;
+mod s3;
+
+use http::Method;
+
+use crate::dialect::Dialect;
+
+pub use coverage::coverage_markdown;
+pub use route::{RouteError, route};
+
+/// What an implemented operation means, whichever dialect asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    ListBuckets,
+    CreateBucket,
+    HeadBucket,
+    DeleteBucket,
+    GetBucketLocation,
+    GetBucketVersioning,
+    ListObjects,
+    ListObjectsV2,
+    PutObject,
+    CopyObject,
+    AppendObject,
+    PostObject,
+    GetObject,
+    HeadObject,
+    GetObjectAttributes,
+    DeleteObject,
+    DeleteObjects,
+    CreateMultipartUpload,
+    UploadPart,
+    UploadPartCopy,
+    ListParts,
+    CompleteMultipartUpload,
+    AbortMultipartUpload,
+    ListMultipartUploads,
+}
+
+/// Methods that operations have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    Get,
+    Head,
+    Put,
+    Post,
+    Delete,
+    Options,
+}
+
+impl Verb {
+    pub const ALL: [Verb; 6] =
+        [Verb::Get, Verb::Head, Verb::Put, Verb::Post, Verb::Delete, Verb::Options];
+
+    pub fn of(method: &Method) -> Option<Verb> {
+        match *method {
+            Method::GET => Some(Verb::Get),
+            Method::HEAD => Some(Verb::Head),
+            Method::PUT => Some(Verb::Put),
+            Method::POST => Some(Verb::Post),
+            Method::DELETE => Some(Verb::Delete),
+            Method::OPTIONS => Some(Verb::Options),
+            _ => None,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verb::Get => "GET",
+            Verb::Head => "HEAD",
+            Verb::Put => "PUT",
+            Verb::Post => "POST",
+            Verb::Delete => "DELETE",
+            Verb::Options => "OPTIONS",
+        }
+    }
+}
+
+/// What the address of a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    Service,
+    Bucket,
+    Object,
+    /// Anything on a static website's host.
+    Website,
+    /// COS batch: `/jobs`
+    Jobs,
+    /// COS batch: `/jobs/<id>`
+    Job,
+    /// COS batch: `/jobs/<id>/priority`
+    JobPriority,
+    /// COS batch: `/jobs/<id>/status`
+    JobStatus,
+    /// Any other path on the batch host.
+    UnknownJobPath,
+    /// COS fetch: `/<bucket>/`
+    FetchQueue,
+    /// COS fetch: `/<bucket>/<task>`
+    FetchTask,
+}
+
+impl Shape {
+    /// As the coverage page shows it.
+    pub fn pattern(self) -> &'static str {
+        match self {
+            Shape::Service => "/",
+            Shape::Bucket => "/{bucket}",
+            Shape::Object => "/{bucket}/{key}",
+            Shape::Website => "website host",
+            Shape::Jobs => "batch host, /jobs",
+            Shape::Job => "batch host, /jobs/{id}",
+            Shape::JobPriority => "batch host, /jobs/{id}/priority",
+            Shape::JobStatus => "batch host, /jobs/{id}/status",
+            Shape::UnknownJobPath => "batch host",
+            Shape::FetchQueue => "fetch host, /{bucket}/",
+            Shape::FetchTask => "fetch host, /{bucket}/{task}",
+        }
+    }
+}
+
+/// A query parameter that an operation's requests carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Param {
+    /// A key that selects the operation. It is reserved: on any other row it is
+    /// an error, unless [`OpRow::permits`] it.
+    Sub(&'static str),
+    /// A further key that must be present; harmless elsewhere.
+    Key(&'static str),
+    /// A key with a certain value; harmless elsewhere and with other values.
+    Is(&'static str, &'static str),
+}
+
+impl Param {
+    pub fn name(self) -> &'static str {
+        match self {
+            Param::Sub(name) | Param::Key(name) | Param::Is(name, _) => name,
+        }
+    }
+}
+
+/// One operation of a dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpRow {
+    /// The vendor's name of the operation, for logs, metrics and documents.
+    pub name: &'static str,
+    /// What policies call it, `name/cos:…` or `s3:…`. `None` where nothing is to
+    /// be permitted: S3's preflight.
+    pub action: Option<&'static str>,
+    pub verb: Verb,
+    pub shape: Shape,
+    /// Parameters that a request must carry. Others may be there.
+    pub query: &'static [Param],
+    /// Headers that a request must carry.
+    pub headers: &'static [&'static str],
+    /// Keys reserved elsewhere that are plain parameters of this operation.
+    pub permits: &'static [&'static str],
+    /// Older names of the same request, which clients may still know.
+    pub also: &'static [&'static str],
+    /// What it means. `None`: not implemented.
+    pub operation: Option<Operation>,
+}
+
+impl OpRow {
+    const fn new(
+        name: &'static str,
+        action: &'static str,
+        verb: Verb,
+        shape: Shape,
+        query: &'static [Param],
+    ) -> OpRow {
+        OpRow {
+            name,
+            action: Some(action),
+            verb,
+            shape,
+            query,
+            headers: &[],
+            permits: &[],
+            also: &[],
+            operation: None,
+        }
+    }
+
+    const fn with(mut self, headers: &'static [&'static str]) -> OpRow {
+        self.headers = headers;
+        self
+    }
+
+    const fn permitting(mut self, keys: &'static [&'static str]) -> OpRow {
+        self.permits = keys;
+        self
+    }
+
+    const fn also(mut self, names: &'static [&'static str]) -> OpRow {
+        self.also = names;
+        self
+    }
+
+    const fn public(mut self) -> OpRow {
+        self.action = None;
+        self
+    }
+
+    const fn does(mut self, operation: Operation) -> OpRow {
+        self.operation = Some(operation);
+        self
+    }
+
+    pub fn implemented(&self) -> bool {
+        self.operation.is_some()
+    }
+}
+
+/// All operations of a dialect.
+pub fn rows(dialect: Dialect) -> &'static [OpRow] {
+    match dialect {
+        Dialect::Cos => cos::ROWS,
+        Dialect::S3 => s3::ROWS,
+    }
+}
