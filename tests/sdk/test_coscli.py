@@ -1,0 +1,100 @@
+"""coscli, the Go client of COS, reaching the server by proxy setting."""
+
+import os
+
+import pytest
+
+import harness
+import trees
+from checksums import body, crc64_ecma
+from clis import run, through
+from conftest import bucket_name
+
+COSCLI = os.environ.get("COSTREL_COSCLI", "coscli")
+
+
+def coscli_for(server, folder):
+    config = folder / "cos.yaml"
+    config.write_text(
+        "cos:\n"
+        "  base:\n"
+        f"    secretid: {harness.SECRET_ID}\n"
+        f"    secretkey: {harness.SECRET_KEY}\n"
+        "    sessiontoken: \"\"\n"
+        "    protocol: http\n"
+        "    mode: SecretKey\n"
+        "    cvmrolename: \"\"\n"
+        "    closeautoswitchhost: \"true\"\n"
+        "    disableencryption: \"true\"\n"
+        "    disableautofetchbuckettype: \"false\"\n"
+        "  buckets: []\n"
+    )
+
+    def command(*arguments, **more):
+        return run(
+            COSCLI, *arguments, "-c", config, "-e", harness.ENDPOINT,
+            env=through(server, HOME=str(folder)), cwd=folder, **more,
+        )
+
+    return command
+
+
+@pytest.fixture
+def coscli(server, tmp_path):
+    return coscli_for(server, tmp_path)
+
+
+def test_bucket_life(coscli):
+    name = bucket_name()
+    coscli("mb", f"cos://{name}")
+    assert name in coscli("ls").stdout
+    coscli("rb", f"cos://{name}", "--force")
+    assert name not in coscli("ls").stdout
+
+
+def test_sync_up_and_down(coscli, bucket, tmp_path):
+    up, down = tmp_path / "up", tmp_path / "down"
+    trees.make(up, seed=17, small=1500)
+    down.mkdir()
+    coscli("sync", f"{up}/", f"cos://{bucket}/tree/", "-r", "--part-size", "8", "--snapshot-path", tmp_path / "s1")
+    coscli("sync", f"cos://{bucket}/tree/", f"{down}/", "-r", "--snapshot-path", tmp_path / "s2")
+    trees.same(up, down)
+    (up / "many/00/00000.dat").write_bytes(b"changed")
+    (up / "many/01/00001.dat").unlink()
+    coscli("sync", f"{up}/", f"cos://{bucket}/tree/", "-r", "--delete", "--force")
+    coscli("sync", f"cos://{bucket}/tree/", f"{down}/", "-r", "--delete", "--force", "--backup-dir", tmp_path / "old")
+    trees.same(up, down)
+    coscli("rm", f"cos://{bucket}/tree/", "-r", "-f")
+    assert "tree" not in coscli("ls", f"cos://{bucket}").stdout
+
+
+def test_objects_one_by_one(server, coscli, bucket, tmp_path):
+    data = body(30_000_000)
+    local = tmp_path / "local"
+    local.write_bytes(data)
+    coscli("cp", local, f"cos://{bucket}/dir/one 一", "--part-size", "4", "--meta", "x-cos-meta-a:1")
+    assert server.cos("HEAD", bucket, "dir/one 一").header("x-cos-meta-a") == "1"
+    assert str(crc64_ecma(data)) in coscli("hash", f"cos://{bucket}/dir/one 一").stdout
+    coscli("cp", f"cos://{bucket}/dir/one 一", f"cos://{bucket}/dir/two")
+    coscli("cp", f"cos://{bucket}/dir/two", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == data
+    listed = coscli("ls", f"cos://{bucket}/dir/", "-r").stdout
+    assert "dir/one 一" in listed and "dir/two" in listed
+    assert "60000000" in coscli("du", f"cos://{bucket}").stdout.replace(",", "") or "57.2" in coscli(
+        "du", f"cos://{bucket}"
+    ).stdout
+    url = coscli("signurl", f"cos://{bucket}/dir/two").stdout
+    assert "q-signature" in url
+    coscli("rm", f"cos://{bucket}/dir/two", "-f")
+    assert "dir/two" not in coscli("ls", f"cos://{bucket}/dir/", "-r").stdout
+    small = tmp_path / "small"
+    small.write_text("as text")
+    coscli("cp", small, f"cos://{bucket}/text")
+    assert "as text" in coscli("cat", f"cos://{bucket}/text").stdout
+
+
+def test_uploads(server, coscli, bucket):
+    assert server.cos("POST", bucket, "open/1", query={"uploads": ""}).status == 200
+    assert "open/1" in coscli("lsparts", f"cos://{bucket}").stdout
+    coscli("abort", f"cos://{bucket}/open/1")
+    assert "open/1" not in coscli("lsparts", f"cos://{bucket}").stdout
