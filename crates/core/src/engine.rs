@@ -301,6 +301,8 @@ pub trait BlobWriter: Send {
 /// An open blob. Keeps its bytes readable for as long as it lives, on engines
 /// where a deleted blob can still be read through an open handle; elsewhere
 /// reads may fail with [`EngineError::NotFound`] after a deletion.
+// Emptiness is no question anybody asks of a blob.
+#[allow(clippy::len_without_is_empty)]
 #[async_trait]
 pub trait BlobReader: Send + Sync {
     /// Length in bytes.

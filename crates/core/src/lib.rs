@@ -3,4 +3,28 @@
 //! The core knows no HTTP, no files, no wall clock and no random source of its
 //! own: engine, clock and randomness come in from outside.
 
+pub mod account;
+pub mod body;
+pub mod bucket;
+pub mod checksum;
+pub mod collector;
 pub mod engine;
+pub mod env;
+pub mod error;
+pub mod fsck;
+mod ingest;
+pub mod limits;
+pub mod list;
+pub mod names;
+pub mod object;
+pub mod precondition;
+pub mod range;
+pub mod record;
+mod scan;
+pub mod scrub;
+pub mod secret;
+mod store;
+pub mod upload;
+
+pub use error::{BodyError, Error, Result};
+pub use store::{Store, StoreOptions};

@@ -1,0 +1,229 @@
+//! Buckets: a directory of names in the system partition, a partition of rows
+//! for each.
+//!
+//! Creation makes the partition first and then the name; deletion retires the
+//! partition (atomically with every commit to it) and then removes the name. A
+//! crash in between leaves a partition that no name leads to, which the
+//! collector removes, or a name whose partition is retired, which counts as
+//! deleted and is removed by whoever meets it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
+use crate::error::{Error, Result};
+use crate::limits::BUCKETS_MAX;
+use crate::names::BucketName;
+use crate::record::{BucketRecord, decode, encode};
+use crate::store::Store;
+
+/// A bucket that exists, as far as this process knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    pub id: BucketId,
+    pub name: BucketName,
+    pub created_ms: u64,
+    pub region: String,
+    pub owner_uin: u64,
+}
+
+impl Bucket {
+    pub fn partition(&self) -> Partition {
+        Partition::Bucket(self.id)
+    }
+
+    fn from_record(name: BucketName, record: BucketRecord) -> Bucket {
+        Bucket {
+            id: BucketId(record.id),
+            name,
+            created_ms: record.created_ms,
+            region: record.region,
+            owner_uin: record.owner_uin,
+        }
+    }
+}
+
+/// Buckets that were looked up, by name.
+#[derive(Default)]
+pub(crate) struct BucketDirectory {
+    known: RwLock<HashMap<String, Arc<Bucket>>>,
+}
+
+impl BucketDirectory {
+    pub(crate) fn forget(&self, partition: Partition) {
+        self.known.write().retain(|_, bucket| bucket.partition() != partition);
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ListBuckets {
+    pub owner_uin: u64,
+    pub prefix: String,
+    pub region: Option<String>,
+    /// Exclusive.
+    pub after: String,
+    pub max: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct BucketPage {
+    pub buckets: Vec<Bucket>,
+    /// Name of the last bucket of the page, when there are more.
+    pub next: Option<String>,
+}
+
+impl Store {
+    /// Finds a bucket. One map look-up when it is known already.
+    pub async fn bucket(&self, name: &str) -> Result<Arc<Bucket>> {
+        if let Some(bucket) = self.buckets.known.read().get(name) {
+            return Ok(bucket.clone());
+        }
+        // A name that could not have been created is simply not there.
+        let name = BucketName::new(name).map_err(|_| Error::NoSuchBucket)?;
+        let row =
+            self.read_row(Partition::System, name.as_str().as_bytes(), RowRef::only(Table::Bucket));
+        let row = row.await?.ok_or(Error::NoSuchBucket)?;
+        let bucket = Arc::new(Bucket::from_record(name, decode(&row, "bucket record")?));
+        self.buckets.known.write().insert(bucket.name.as_str().to_owned(), bucket.clone());
+        Ok(bucket)
+    }
+
+    pub async fn create_bucket(
+        &self,
+        name: BucketName,
+        owner_uin: u64,
+        region: Option<&str>,
+    ) -> Result<Arc<Bucket>> {
+        let group = name.as_str().to_owned().into();
+        match self.bucket(name.as_str()).await {
+            Ok(existing) if existing.owner_uin == owner_uin => {
+                return Err(Error::BucketAlreadyOwnedByYou);
+            }
+            Ok(_) => return Err(Error::BucketAlreadyExists),
+            Err(Error::NoSuchBucket) => {}
+            Err(error) => return Err(error),
+        }
+        let everything = ListBuckets { owner_uin, max: BUCKETS_MAX, ..Default::default() };
+        if self.list_buckets(&everything).await?.buckets.len() >= BUCKETS_MAX {
+            return Err(Error::TooManyBuckets { max: BUCKETS_MAX });
+        }
+        let mut id = [0; 8];
+        self.entropy.fill(&mut id);
+        let record = BucketRecord {
+            id: u64::from_le_bytes(id),
+            created_ms: self.now_ms(),
+            region: region.unwrap_or(&self.options.region).to_owned(),
+            owner_uin,
+        };
+        let bucket = Bucket::from_record(name, record.clone());
+        self.engine.index().create_partition(bucket.partition()).await?;
+        let row = RowRef::only(Table::Bucket);
+        let committed = self
+            .try_commit(
+                Partition::System,
+                &group,
+                vec![Expect::Absent(row.clone())],
+                vec![Write::Put(row, encode(&record))],
+            )
+            .await?;
+        if committed.is_err() {
+            self.engine.index().retire_partition(bucket.partition(), &[]).await?;
+            self.engine.index().remove_partition(bucket.partition()).await?;
+            let existing = self.bucket(bucket.name.as_str()).await?;
+            return Err(match existing.owner_uin == owner_uin {
+                true => Error::BucketAlreadyOwnedByYou,
+                false => Error::BucketAlreadyExists,
+            });
+        }
+        let bucket = Arc::new(bucket);
+        self.buckets.known.write().insert(bucket.name.as_str().to_owned(), bucket.clone());
+        Ok(bucket)
+    }
+
+    /// Deletes a bucket that holds no object and no open upload.
+    pub async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
+        let retired = self
+            .engine
+            .index()
+            .retire_partition(bucket.partition(), &[Table::Object, Table::Upload])
+            .await?;
+        if retired == Retired::NotEmpty {
+            return Err(Error::BucketNotEmpty);
+        }
+        let row = RowRef::only(Table::Bucket);
+        let group: bytes::Bytes = bucket.name.as_str().to_owned().into();
+        let current = self.read_row(Partition::System, &group, row.clone()).await?;
+        self.buckets.forget(bucket.partition());
+        let Some(current) = current else {
+            return Err(Error::NoSuchBucket);
+        };
+        if decode::<BucketRecord>(&current, "bucket record")?.id == bucket.id.0 {
+            // A conflict means that somebody else has removed the name by now.
+            let _ = self
+                .try_commit(
+                    Partition::System,
+                    &group,
+                    vec![Expect::Equals(row.clone(), current)],
+                    vec![Write::Delete(row)],
+                )
+                .await?;
+        }
+        self.collect_partition(bucket.id);
+        match retired {
+            Retired::Missing => Err(Error::NoSuchBucket),
+            _ => Ok(()),
+        }
+    }
+
+    pub async fn list_buckets(&self, request: &ListBuckets) -> Result<BucketPage> {
+        struct Found {
+            page: BucketPage,
+            damaged: Option<Error>,
+        }
+        let found = Arc::new(Mutex::new(Found { page: BucketPage::default(), damaged: None }));
+        let visit = {
+            let (found, request) = (found.clone(), request.clone());
+            move |group: &[u8], _: &[u8], value: &[u8]| {
+                let mut found = found.lock();
+                let parsed = std::str::from_utf8(group)
+                    .map_err(|_| Error::Damaged("a bucket's name is not UTF-8".into()))
+                    .and_then(BucketName::new)
+                    .and_then(|name| Ok((name, decode::<BucketRecord>(value, "bucket record")?)));
+                let (name, record) = match parsed {
+                    Ok(parsed) => parsed,
+                    Err(error) => {
+                        found.damaged = Some(error);
+                        return Step::Stop;
+                    }
+                };
+                if !name.as_str().starts_with(&request.prefix) {
+                    return match name.as_str() > request.prefix.as_str() {
+                        true => Step::Stop,
+                        false => Step::SeekGroup(request.prefix.clone().into()),
+                    };
+                }
+                let wanted = name.as_str() > request.after.as_str()
+                    && record.owner_uin == request.owner_uin
+                    && request.region.as_ref().is_none_or(|region| *region == record.region);
+                if wanted {
+                    if found.page.buckets.len() == request.max {
+                        found.page.next =
+                            found.page.buckets.last().map(|b| b.name.as_str().to_owned());
+                        return Step::Stop;
+                    }
+                    found.page.buckets.push(Bucket::from_record(name, record));
+                }
+                Step::Next
+            }
+        };
+        let range = ScanRange { start_group: request.after.clone().into(), ..Default::default() };
+        self.engine.index().scan(Partition::System, Table::Bucket, range, Box::new(visit)).await?;
+        let mut found = found.lock();
+        match found.damaged.take() {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut found.page)),
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! The collector frees what commits have unreferenced and what uploads that
+//! never finished left behind.
+//!
+//! Everything it frees is named in a row: garbage rows are written by the very
+//! commit that unreferences something, pending rows before a blob's first byte.
+//! It is told of new work through a channel and finds the rest by scanning when
+//! it starts, when the channel overflowed, and now and then. Each step may be
+//! repeated, so a crash at any point only leaves work for the next run.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::engine::{
+    BlobId, BucketId, Expect, Partition, PartitionState, RowRef, ScanRange, Step, Table, Write,
+};
+use crate::error::{Error, Result};
+use crate::limits::COLLECT_ROWS_MAX;
+use crate::record::{
+    BucketRecord, Content, GarbageRecord, PartRecord, PendingRecord, blob_id, decode, encode,
+    part_suffix, split_part_suffix,
+};
+use crate::store::Store;
+
+/// Work for the collector.
+#[derive(Debug)]
+pub(crate) enum Collectable {
+    /// A garbage row.
+    Garbage { partition: Partition, group: Bytes, suffix: Bytes },
+    /// A blob whose writer gave up; its pending row may or may not be there.
+    Abandoned { partition: Partition, group: Bytes, blob: BlobId },
+    /// A partition retired by the deletion of its bucket.
+    Partition(BucketId),
+}
+
+/// Sets of parts that are being read, or freed. A reader that comes first keeps
+/// them; one that comes after the collector began must look the object up again.
+#[derive(Default)]
+pub(crate) struct Pins {
+    sets: Mutex<HashMap<Bytes, Pin>>,
+}
+
+enum Pin {
+    Readers(usize),
+    Freeing,
+}
+
+/// Keeps a set of parts from being freed.
+pub(crate) struct PinGuard {
+    store: Arc<Store>,
+    set: Bytes,
+}
+
+impl Drop for PinGuard {
+    fn drop(&mut self) {
+        let mut sets = self.store.pins.sets.lock();
+        if let Some(Pin::Readers(count)) = sets.get_mut(&self.set) {
+            *count -= 1;
+            if *count == 0 {
+                sets.remove(&self.set);
+            }
+        }
+    }
+}
+
+impl Store {
+    /// `None` when the set is being freed.
+    pub(crate) fn pin(self: &Arc<Self>, set: &Bytes) -> Option<PinGuard> {
+        match self.pins.sets.lock().entry(set.clone()).or_insert(Pin::Readers(0)) {
+            Pin::Readers(count) => *count += 1,
+            Pin::Freeing => return None,
+        }
+        Some(PinGuard { store: self.clone(), set: set.clone() })
+    }
+
+    pub(crate) fn collect_garbage(&self, partition: Partition, group: &Bytes, suffix: Bytes) {
+        self.offer(Collectable::Garbage { partition, group: group.clone(), suffix });
+    }
+
+    pub(crate) fn collect_partition(&self, bucket: BucketId) {
+        self.offer(Collectable::Partition(bucket));
+    }
+
+    /// A full channel loses nothing: the next scan finds the rows.
+    pub(crate) fn offer(&self, work: Collectable) {
+        let _ = self.collect.try_send(work);
+    }
+}
+
+/// Counters of the collector's work.
+#[derive(Default, Debug)]
+pub struct CollectorStats {
+    pub blobs_freed: AtomicU64,
+    pub abandoned_freed: AtomicU64,
+    pub failures: AtomicU64,
+}
+
+/// Runs in the background for the life of a store.
+pub struct Collector {
+    store: Arc<Store>,
+    work: mpsc::Receiver<Collectable>,
+    stats: Arc<CollectorStats>,
+    rescan: AtomicBool,
+}
+
+const RESCAN_EVERY: Duration = Duration::from_secs(300);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl Collector {
+    pub(crate) fn new(store: Arc<Store>, work: mpsc::Receiver<Collectable>) -> Collector {
+        Collector { store, work, stats: Arc::default(), rescan: AtomicBool::new(true) }
+    }
+
+    pub fn stats(&self) -> Arc<CollectorStats> {
+        self.stats.clone()
+    }
+
+    /// Works until the future is dropped. Dropping it at any point is safe.
+    pub async fn run(mut self) {
+        loop {
+            if self.rescan.swap(false, Ordering::Relaxed)
+                && let Err(error) = self.sweep().await
+            {
+                self.failed("sweep", &error);
+            }
+            let pause = match self.rescan.load(Ordering::Relaxed) {
+                true => RETRY_AFTER,
+                false => RESCAN_EVERY,
+            };
+            match tokio::time::timeout(pause, self.work.recv()).await {
+                Ok(Some(work)) => {
+                    if let Err(error) = self.collect(work).await {
+                        self.failed("collect", &error);
+                    }
+                }
+                Ok(None) => return,
+                Err(_) => self.rescan.store(true, Ordering::Relaxed),
+            }
+        }
+    }
+
+    fn failed(&self, step: &str, error: &Error) {
+        self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        self.rescan.store(true, Ordering::Relaxed);
+        tracing::warn!(step, %error, "collector will try again");
+    }
+
+    async fn collect(&self, work: Collectable) -> Result<()> {
+        match work {
+            Collectable::Garbage { partition, group, suffix } => {
+                let row = RowRef { table: Table::Garbage, suffix };
+                match self.store.read_row(partition, &group, row.clone()).await? {
+                    Some(value) => self.free(partition, &group, row, value).await,
+                    None => Ok(()),
+                }
+            }
+            Collectable::Abandoned { partition, group, blob } => {
+                self.abandon(partition, &group, blob).await
+            }
+            Collectable::Partition(bucket) => self.drain(bucket).await,
+        }
+    }
+
+    /// One pass over everything that is left to free.
+    pub async fn sweep(&self) -> Result<()> {
+        for (bucket, state) in self.store.engine.index().partitions().await? {
+            match state {
+                PartitionState::Retired => self.drain(bucket).await?,
+                PartitionState::Live => self.sweep_partition(Partition::Bucket(bucket)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes creations and deletions of buckets that a crash interrupted:
+    /// partitions that no name leads to, names that lead to no live partition.
+    /// Only right while no request is served, on an engine of one process.
+    pub async fn recover(&self) -> Result<()> {
+        let index = self.store.engine.index();
+        let partitions: HashMap<BucketId, PartitionState> =
+            index.partitions().await?.into_iter().collect();
+        let mut named = HashSet::new();
+        for row in self.rows(Partition::System, Table::Bucket, usize::MAX).await? {
+            let id = BucketId(decode::<BucketRecord>(&row.value, "bucket record")?.id);
+            if partitions.get(&id) == Some(&PartitionState::Live) {
+                named.insert(id);
+            } else {
+                let name = RowRef::only(Table::Bucket);
+                let deleted = vec![Write::Delete(name)];
+                let _ =
+                    self.store.try_commit(Partition::System, &row.group, vec![], deleted).await?;
+            }
+        }
+        for (bucket, state) in partitions {
+            if state == PartitionState::Live && !named.contains(&bucket) {
+                index.retire_partition(Partition::Bucket(bucket), &[]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep_partition(&self, partition: Partition) -> Result<()> {
+        let now = self.store.now_ms();
+        for row in self.rows(partition, Table::Pending, usize::MAX).await? {
+            let pending: PendingRecord = decode(&row.value, "pending record")?;
+            let abandoned = match self.store.engine.pending_age_max() {
+                None => pending.writer != self.store.writer.as_slice(),
+                Some(age) => now.saturating_sub(pending.started_ms) > age.as_millis() as u64,
+            };
+            if abandoned {
+                self.abandon(partition, &row.group, blob_id(&row.suffix)?).await?;
+            }
+        }
+        for row in self.rows(partition, Table::Garbage, usize::MAX).await? {
+            let name = RowRef { table: Table::Garbage, suffix: row.suffix };
+            self.free(partition, &row.group, name, row.value).await?;
+        }
+        Ok(())
+    }
+
+    /// Frees what a retired partition still names, then the partition.
+    async fn drain(&self, bucket: BucketId) -> Result<()> {
+        let partition = Partition::Bucket(bucket);
+        for row in self.rows(partition, Table::Pending, usize::MAX).await? {
+            let pending: PendingRecord = decode(&row.value, "pending record")?;
+            if pending.writer == self.store.writer.as_slice() {
+                // Its writer will meet the retired partition and give up; the
+                // partition goes when that has happened.
+                self.rescan.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+        self.sweep_partition(partition).await?;
+        let left = self.rows(partition, Table::Garbage, 1).await?.len()
+            + self.rows(partition, Table::Pending, 1).await?.len();
+        if left == 0 {
+            self.store.engine.index().remove_partition(partition).await?;
+        } else {
+            self.rescan.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Turns a pending blob into garbage in one conditional commit, so that a
+    /// writer that is merely slow fails at its own commit, then frees it.
+    async fn abandon(&self, partition: Partition, group: &Bytes, blob: BlobId) -> Result<()> {
+        let pending = RowRef::new(Table::Pending, blob.0.to_vec());
+        let garbage = GarbageRecord {
+            queued_ms: self.store.now_ms(),
+            blobs: vec![Bytes::copy_from_slice(&blob.0)],
+            ..Default::default()
+        };
+        let row = RowRef { table: Table::Garbage, suffix: self.store.fresh_id() };
+        let value = encode(&garbage);
+        let committed = self
+            .store
+            .try_commit(
+                partition,
+                group,
+                vec![Expect::Present(pending.clone())],
+                vec![Write::Delete(pending), Write::Put(row.clone(), value.clone())],
+            )
+            .await;
+        match committed {
+            Ok(Ok(())) => {
+                self.stats.abandoned_freed.fetch_add(1, Ordering::Relaxed);
+                self.free(partition, group, row, value).await
+            }
+            // Referenced after all, or abandoned by another, or gone.
+            Ok(Err(_)) | Err(Error::NoSuchBucket) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Frees what a garbage row names and then the row.
+    async fn free(
+        &self,
+        partition: Partition,
+        group: &Bytes,
+        row: RowRef,
+        value: Bytes,
+    ) -> Result<()> {
+        let garbage: GarbageRecord = decode(&value, "garbage record")?;
+        let grace = self.store.engine.reader_grace().as_millis() as u64;
+        if self.store.now_ms().saturating_sub(garbage.queued_ms) < grace {
+            self.rescan.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        for blob in &garbage.blobs {
+            self.store.engine.blobs().delete(blob_id(blob)?).await?;
+            self.stats.blobs_freed.fetch_add(1, Ordering::Relaxed);
+        }
+        if !garbage.part_set.is_empty() {
+            let whole_set = garbage.part_numbers.is_empty();
+            if whole_set && !self.begin_freeing(&garbage.part_set) {
+                self.rescan.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            let freed = self.free_parts(partition, group, &garbage).await;
+            if whole_set {
+                self.store.pins.sets.lock().remove(&garbage.part_set);
+            }
+            freed?;
+        }
+        let commit = self.store.try_commit(partition, group, vec![], vec![Write::Delete(row)]);
+        match commit.await {
+            Ok(_) | Err(Error::NoSuchBucket) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether nobody reads the set; if so, nobody can begin to.
+    fn begin_freeing(&self, set: &Bytes) -> bool {
+        let mut sets = self.store.pins.sets.lock();
+        if sets.contains_key(set) {
+            return false;
+        }
+        sets.insert(set.clone(), Pin::Freeing);
+        true
+    }
+
+    async fn free_parts(
+        &self,
+        partition: Partition,
+        group: &Bytes,
+        garbage: &GarbageRecord,
+    ) -> Result<()> {
+        let set = &garbage.part_set;
+        if !garbage.part_numbers.is_empty() {
+            for numbers in garbage.part_numbers.chunks(COLLECT_ROWS_MAX) {
+                let rows: Vec<RowRef> = numbers
+                    .iter()
+                    .map(|n| RowRef { table: Table::Part, suffix: part_suffix(set, *n) })
+                    .collect();
+                let values = self.store.engine.index().read(partition, group, &rows).await?;
+                let found = rows.into_iter().zip(values);
+                let found = found.filter_map(|(row, value)| Some((row.suffix, value?))).collect();
+                self.free_part_rows(partition, group, found).await?;
+            }
+            return Ok(());
+        }
+        loop {
+            let found = Arc::new(Mutex::new(Vec::new()));
+            let visit = {
+                let (found, set) = (found.clone(), set.clone());
+                move |_: &[u8], suffix: &[u8], value: &[u8]| {
+                    if !suffix.starts_with(&set) {
+                        return Step::Stop;
+                    }
+                    let mut found = found.lock();
+                    found.push((Bytes::copy_from_slice(suffix), Bytes::copy_from_slice(value)));
+                    match found.len() < COLLECT_ROWS_MAX {
+                        true => Step::Next,
+                        false => Step::Stop,
+                    }
+                }
+            };
+            let range = ScanRange { start_suffix: set.clone(), ..ScanRange::group(group.clone()) };
+            self.store.engine.index().scan(partition, Table::Part, range, Box::new(visit)).await?;
+            let found = std::mem::take(&mut *found.lock());
+            if found.is_empty() {
+                return Ok(());
+            }
+            self.free_part_rows(partition, group, found).await?;
+        }
+    }
+
+    async fn free_part_rows(
+        &self,
+        partition: Partition,
+        group: &Bytes,
+        rows: Vec<(Bytes, Bytes)>,
+    ) -> Result<()> {
+        let mut writes = Vec::with_capacity(rows.len());
+        for (suffix, value) in rows {
+            // Part number 0 is the set's layout.
+            if split_part_suffix(&suffix).is_some_and(|(_, number)| number > 0) {
+                let part: PartRecord = decode(&value, "part record")?;
+                match part.content {
+                    Some(Content::Blob(blob)) => {
+                        self.store.engine.blobs().delete(blob_id(&blob)?).await?;
+                        self.stats.blobs_freed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Some(Content::Inline(_)) => {
+                        let body = RowRef { table: Table::Body, suffix: suffix.clone() };
+                        writes.push(Write::Delete(body));
+                    }
+                    Some(Content::Parts(_)) | None => {}
+                }
+            }
+            writes.push(Write::Delete(RowRef { table: Table::Part, suffix }));
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        match self.store.try_commit(partition, group, vec![], writes).await {
+            Ok(_) | Err(Error::NoSuchBucket) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn rows(
+        &self,
+        partition: Partition,
+        table: Table,
+        limit: usize,
+    ) -> Result<Vec<crate::scan::OwnedRow>> {
+        crate::scan::rows(&*self.store.engine, partition, table, ScanRange::all(), limit).await
+    }
+}

@@ -1,0 +1,161 @@
+//! What can go wrong, as meanings. Each dialect maps every variant to its own
+//! code, status and words in one exhaustive match; engines' failures are lifted
+//! here once.
+
+use crate::checksum::Algorithm;
+use crate::engine::EngineError;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    // Names
+    #[error("invalid bucket name: {0}")]
+    InvalidBucketName(&'static str),
+    #[error("object key is longer than {max} bytes")]
+    KeyTooLong { max: usize },
+    #[error("invalid object key: {0}")]
+    InvalidKey(&'static str),
+    #[error("user metadata exceeds {max} bytes")]
+    MetadataTooLarge { size: usize, max: usize },
+    #[error("unknown storage class")]
+    InvalidStorageClass,
+
+    // Existence
+    #[error("no such bucket")]
+    NoSuchBucket,
+    #[error("bucket exists and belongs to the caller")]
+    BucketAlreadyOwnedByYou,
+    #[error("bucket exists and belongs to another account")]
+    BucketAlreadyExists,
+    #[error("bucket is not empty")]
+    BucketNotEmpty,
+    #[error("account has {max} buckets already")]
+    TooManyBuckets { max: usize },
+    #[error("no such key")]
+    NoSuchKey,
+    #[error("no such upload")]
+    NoSuchUpload,
+
+    // Conditions
+    /// The named request condition does not hold.
+    #[error("precondition {condition} failed")]
+    PreconditionFailed { condition: &'static str },
+    /// A read whose condition says the caller's copy is current. Carries what
+    /// the answer must repeat.
+    #[error("not modified")]
+    NotModified(Box<crate::object::ObjectInfo>),
+    /// A create that must not overwrite met an existing object.
+    #[error("object exists already")]
+    AlreadyExists,
+    #[error("range not satisfiable")]
+    InvalidRange { size: u64 },
+    #[error("no such part of the object")]
+    InvalidPartNumber,
+
+    // Bodies
+    #[error("the body does not match the {declared:?} the request declares")]
+    DigestMismatch { declared: Declared },
+    #[error("body exceeds {max} bytes")]
+    TooLarge { size: u64, max: u64 },
+    #[error(transparent)]
+    Body(#[from] BodyError),
+
+    // Uploads
+    #[error("part {number} is smaller than {min} bytes")]
+    PartTooSmall { number: u32, size: u64, min: u64, etag: String },
+    #[error("part {number} was not uploaded or has another ETag or checksum")]
+    InvalidPart { number: u32 },
+    #[error("parts are not in ascending order")]
+    InvalidPartOrder,
+    #[error("part number outside 1..=10000")]
+    PartNumberOutOfRange,
+    #[error("the list of parts is empty")]
+    NoParts,
+    #[error("the completed object has {size} bytes, the request declares {declared}")]
+    UploadSizeMismatch { size: u64, declared: u64 },
+    #[error("checksum algorithm differs from the upload's")]
+    ChecksumAlgorithmMismatch { upload: Option<Algorithm> },
+    #[error("checksum type does not suit the algorithm")]
+    ChecksumTypeUnsupported { algorithm: Algorithm },
+
+    // Append
+    #[error("append position is not the object's length {length}")]
+    AppendPosition { length: u64 },
+    #[error("object was not made by append")]
+    NotAppendable,
+    #[error("appendable object has its maximum of {max} segments")]
+    TooManyAppends { max: u32 },
+
+    // Copy
+    #[error("copy onto itself changes nothing")]
+    CopyOntoItself,
+
+    // Storage
+    #[error("storage is full")]
+    StorageFull,
+    #[error("storage refuses writes")]
+    StorageReadOnly,
+    #[error("storage is unavailable")]
+    StorageUnavailable,
+    /// A stored row or body is damaged or missing. The text is for the log.
+    #[error("stored data is damaged: {0}")]
+    Damaged(String),
+    /// Anything else the operator must look at. The text is for the log.
+    #[error("internal failure: {0}")]
+    Internal(String),
+}
+
+/// What a request declared about its body's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declared {
+    ContentMd5,
+    /// `x-cos-hash-crc64ecma` style whole-body CRC.
+    Crc64,
+    /// `x-amz-content-sha256`, part of the signature.
+    ContentSha256,
+    /// `x-cos-content-sha1`.
+    ContentSha1,
+    Checksum(Algorithm),
+}
+
+/// Why a body could not be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body ended before its declared length")]
+    Truncated,
+    #[error("the body arrives too slowly")]
+    TooSlow,
+    #[error("the body's framing is malformed")]
+    MalformedFraming,
+    #[error("the signature of a chunk does not match")]
+    ChunkSignature,
+    #[error("the trailer is malformed or missing")]
+    MalformedTrailer,
+    #[error("the decoded length differs from the declared one")]
+    LengthMismatch,
+    #[error("the connection broke")]
+    Disconnected,
+    #[error("the form around the file is malformed")]
+    MalformedForm,
+    #[error("the body exceeds the limit of {max} bytes")]
+    TooLarge { max: u64 },
+    #[error("the body is smaller than the {min} bytes its policy demands")]
+    TooSmall { min: u64 },
+    /// The source of a copy broke while it was read.
+    #[error("the source could not be read")]
+    Source,
+}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Full(_) => Error::StorageFull,
+            EngineError::Poisoned(_) => Error::StorageReadOnly,
+            EngineError::Unavailable(_) => Error::StorageUnavailable,
+            EngineError::NotFound(id) => Error::Damaged(format!("blob {id} is missing")),
+            EngineError::Corrupt(what) => Error::Damaged(what),
+            EngineError::Io { context, source } => Error::Internal(format!("{context}: {source}")),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Taking a body in: every byte is hashed once and put where it stays.
+//!
+//! A small body is gathered in memory and travels inside the commit. A larger
+//! one becomes a blob: its id is recorded as pending first, then pieces are
+//! hashed on a blocking thread while the engine writes them and the next piece
+//! arrives. Memory per body is bounded by a few pieces, over all bodies by the
+//! store's two semaphores.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::task::JoinHandle;
+
+use crate::body::BodySource;
+use crate::checksum::{Algorithm, Digester, Digests, Expected};
+use crate::collector::Collectable;
+use crate::engine::{BlobId, Expect, Partition, RowRef, Table, Write};
+use crate::error::{BodyError, Error, Result};
+use crate::limits::INGEST_CHUNK_BYTES;
+use crate::record::{Content, PendingRecord, encode};
+use crate::store::Store;
+
+/// Where a body goes and what is wanted of it.
+pub(crate) struct Intake<'a> {
+    pub partition: Partition,
+    pub group: &'a Bytes,
+    /// Holds when the body's commit must not happen otherwise (an open upload);
+    /// checked already when the blob is announced.
+    pub guard: Option<Expect>,
+    pub wanted: Vec<Algorithm>,
+    pub expected: Expected,
+    pub size_hint: Option<u64>,
+    pub size_max: u64,
+}
+
+/// A body that is stored but not yet referenced. Dropping it abandons a blob.
+pub(crate) struct Ingested {
+    pub digests: Digests,
+    pub content: Option<Content>,
+    /// Value of the body row, for inline content.
+    body_row: Option<Bytes>,
+    pending: Option<PendingBlob>,
+}
+
+struct PendingBlob {
+    store: Arc<Store>,
+    partition: Partition,
+    group: Bytes,
+    blob: BlobId,
+    referenced: bool,
+}
+
+impl Drop for PendingBlob {
+    fn drop(&mut self) {
+        if !self.referenced {
+            self.store.offer(Collectable::Abandoned {
+                partition: self.partition,
+                group: self.group.clone(),
+                blob: self.blob,
+            });
+        }
+    }
+}
+
+impl Ingested {
+    /// What the commit that references this content must expect and write.
+    /// `suffix` is that of the body row.
+    pub fn commit_parts(&self, suffix: &Bytes) -> (Option<Expect>, Vec<Write>) {
+        if let Some(value) = &self.body_row {
+            let row = RowRef { table: Table::Body, suffix: suffix.clone() };
+            return (None, vec![Write::Put(row, value.clone())]);
+        }
+        match &self.pending {
+            Some(pending) => {
+                let row = RowRef::new(Table::Pending, pending.blob.0.to_vec());
+                (Some(Expect::Present(row.clone())), vec![Write::Delete(row)])
+            }
+            None => (None, Vec::new()),
+        }
+    }
+
+    /// The bytes, when they are inline.
+    pub fn inline_data(&self) -> Option<Bytes> {
+        match &self.content {
+            Some(Content::Inline(id)) => inline_bytes(self.body_row.as_ref()?, id),
+            _ => None,
+        }
+    }
+
+    /// After the commit: the blob is somebody's now.
+    pub fn referenced(mut self) -> Digests {
+        if let Some(pending) = &mut self.pending {
+            pending.referenced = true;
+        }
+        self.digests
+    }
+}
+
+/// An inline body's row: the id that its record repeats, then the bytes.
+pub(crate) fn body_row(id: &[u8], data: &[u8]) -> Bytes {
+    let mut row = Vec::with_capacity(id.len() + data.len());
+    row.extend_from_slice(id);
+    row.extend_from_slice(data);
+    row.into()
+}
+
+/// The bytes of an inline body's row, if it is the one with this id.
+pub(crate) fn inline_bytes(row: &Bytes, id: &[u8]) -> Option<Bytes> {
+    row.starts_with(id).then(|| row.slice(id.len()..))
+}
+
+impl Store {
+    pub(crate) async fn ingest(
+        self: &Arc<Self>,
+        intake: Intake<'_>,
+        body: &mut dyn BodySource,
+    ) -> Result<Ingested> {
+        if let Some(size) = intake.size_hint.filter(|size| *size > intake.size_max) {
+            return Err(Error::TooLarge { size, max: intake.size_max });
+        }
+        let algorithms: Vec<Algorithm> =
+            intake.wanted.iter().copied().chain(intake.expected.algorithms()).collect();
+        let inline_max = self.engine.inline_max();
+        let small = intake.size_hint.is_none_or(|size| size <= inline_max as u64);
+
+        let mut first = Vec::new();
+        let mut first_len = 0;
+        let mut ended = false;
+        if small {
+            let kib = intake.size_hint.map_or(inline_max, |size| size as usize) / 1024 + 1;
+            let _permit = self.small_bodies.acquire_many(kib as u32).await;
+            while !ended && first_len <= inline_max {
+                match body.next().await? {
+                    Some(piece) => {
+                        first_len += piece.len();
+                        first.push(piece);
+                    }
+                    None => ended = true,
+                }
+            }
+            if ended {
+                let mut digester = Digester::new(algorithms);
+                first.iter().for_each(|piece| digester.update(piece));
+                let digests = digester.finish();
+                check(&digests, intake.expected, body)?;
+                return Ok(self.inline(digests, &first, first_len));
+            }
+        }
+        self.ingest_blob(intake, algorithms, first, first_len, body).await
+    }
+
+    fn inline(&self, digests: Digests, pieces: &[Bytes], len: usize) -> Ingested {
+        if len == 0 {
+            return Ingested { digests, content: None, body_row: None, pending: None };
+        }
+        let id = self.entropy.id();
+        let mut row = BytesMut::with_capacity(id.len() + len);
+        row.extend_from_slice(&id);
+        pieces.iter().for_each(|piece| row.extend_from_slice(piece));
+        let row = row.freeze();
+        let content = Some(Content::Inline(row.slice(..id.len())));
+        Ingested { digests, content, body_row: Some(row), pending: None }
+    }
+
+    async fn ingest_blob(
+        self: &Arc<Self>,
+        intake: Intake<'_>,
+        algorithms: Vec<Algorithm>,
+        first: Vec<Bytes>,
+        first_len: usize,
+        body: &mut dyn BodySource,
+    ) -> Result<Ingested> {
+        // Gathering, hashing and the engine's writer hold a piece each.
+        let permit_kib = (3 * INGEST_CHUNK_BYTES / 1024) as u32;
+        let _permit = self.large_bodies.acquire_many(permit_kib).await;
+        let pending = self.announce(&intake).await?;
+        let mut writer = self.engine.blobs().create(pending.blob, intake.size_hint).await?;
+
+        let mut hashing = Hashing::Idle(Box::new(Digester::new(algorithms)));
+        let mut chunk = first;
+        let mut chunk_len = first_len;
+        let mut total = 0u64;
+        loop {
+            let ended = loop {
+                if chunk_len >= INGEST_CHUNK_BYTES {
+                    break false;
+                }
+                match body.next().await? {
+                    Some(piece) => {
+                        chunk_len += piece.len();
+                        chunk.push(piece);
+                    }
+                    None => break true,
+                }
+            };
+            total += chunk_len as u64;
+            if total > intake.size_max {
+                return Err(Error::TooLarge { size: total, max: intake.size_max });
+            }
+            if !chunk.is_empty() {
+                let pieces = std::mem::take(&mut chunk);
+                chunk_len = 0;
+                hashing = hashing.start(pieces.clone()).await?;
+                for piece in pieces {
+                    writer.write(piece).await?;
+                }
+            }
+            if ended {
+                break;
+            }
+        }
+        let digests = hashing.finish().await?;
+        check(&digests, intake.expected, body)?;
+        writer.finish().await?;
+        let content = Some(Content::Blob(Bytes::copy_from_slice(&pending.blob.0)));
+        Ok(Ingested { digests, content, body_row: None, pending: Some(pending) })
+    }
+
+    /// Records a fresh blob id as pending; nothing of the blob exists before.
+    async fn announce(self: &Arc<Self>, intake: &Intake<'_>) -> Result<PendingBlob> {
+        let blob = BlobId(self.entropy.id());
+        let record = PendingRecord {
+            started_ms: self.now_ms(),
+            writer: Bytes::copy_from_slice(&self.writer),
+        };
+        // Made before the commit: if this future is dropped meanwhile, the row
+        // may come to exist and must be collected.
+        let pending = PendingBlob {
+            store: self.clone(),
+            partition: intake.partition,
+            group: intake.group.clone(),
+            blob,
+            referenced: false,
+        };
+        let row = RowRef::new(Table::Pending, blob.0.to_vec());
+        let expects = intake.guard.iter().cloned().collect();
+        let writes = vec![Write::Put(row, encode(&record))];
+        match self.try_commit(intake.partition, intake.group, expects, writes).await? {
+            Ok(()) => Ok(pending),
+            Err(_) => Err(Error::NoSuchUpload),
+        }
+    }
+}
+
+fn check(digests: &Digests, mut expected: Expected, body: &mut dyn BodySource) -> Result<()> {
+    let trailing = body.trailing_checksums();
+    if trailing.iter().any(|(algorithm, _)| digests.of(*algorithm).is_none()) {
+        // The trailer names an algorithm that its announcement did not.
+        return Err(BodyError::MalformedTrailer.into());
+    }
+    expected.extend(trailing);
+    digests.check(&expected)
+}
+
+/// One digester that wanders between this task and blocking threads.
+enum Hashing {
+    Idle(Box<Digester>),
+    Busy(JoinHandle<Box<Digester>>),
+}
+
+impl Hashing {
+    async fn idle(self) -> Result<Box<Digester>> {
+        match self {
+            Hashing::Idle(digester) => Ok(digester),
+            Hashing::Busy(task) => {
+                task.await.map_err(|e| Error::Internal(format!("hashing failed: {e}")))
+            }
+        }
+    }
+
+    async fn start(self, pieces: Vec<Bytes>) -> Result<Hashing> {
+        let mut digester = self.idle().await?;
+        Ok(Hashing::Busy(tokio::task::spawn_blocking(move || {
+            pieces.iter().for_each(|piece| digester.update(piece));
+            digester
+        })))
+    }
+
+    async fn finish(self) -> Result<Digests> {
+        Ok(self.idle().await?.finish())
+    }
+}

@@ -1,0 +1,29 @@
+//! Every limit of the store, with its unit and where it comes from.
+
+/// Longest key in bytes, AWS S3. COS stops at 850, which its dialect enforces.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// Sum of the names and values of user metadata in bytes; both services.
+pub const USER_METADATA_BYTES_MAX: usize = 2048;
+/// Largest body of one put, part, copy or append in bytes; both services.
+pub const PUT_BYTES_MAX: u64 = 5 << 30;
+/// Highest part number; both services.
+pub const PART_NUMBER_MAX: u32 = 10_000;
+/// Largest object in bytes: as many parts of the largest size as there can be.
+pub const OBJECT_BYTES_MAX: u64 = PUT_BYTES_MAX * PART_NUMBER_MAX as u64;
+/// Most segments of an appendable object. Small appends share a segment.
+pub const APPEND_SEGMENTS_MAX: u32 = 10_000;
+/// Most entries of a list page, and most keys of a multi-delete; both services.
+pub const PAGE_ENTRIES_MAX: usize = 1000;
+/// Most buckets of an account. AWS's present default; COS's is lower.
+pub const BUCKETS_MAX: usize = 10_000;
+/// Most part runs kept in an object's record; longer layouts get their own row,
+/// so that listing rows stay small.
+pub const RUNS_IN_RECORD_MAX: usize = 64;
+/// Bytes of a body that are hashed and written as one piece of work.
+pub const INGEST_CHUNK_BYTES: usize = 512 << 10;
+/// Rows the collector changes in one commit; RADOS bounds an operation at about
+/// a thousand keys.
+pub const COLLECT_ROWS_MAX: usize = 256;
+
+const _: () = assert!(OBJECT_BYTES_MAX <= (1 << 46));
+const _: () = assert!(KEY_BYTES_MAX < 2048);

@@ -1,0 +1,230 @@
+//! Listing keys: one engine for objects and for uploads.
+//!
+//! A page is one scan. With a delimiter, everything under a common prefix is
+//! skipped by seeking past it, so a page costs by what it shows and not by what
+//! lies beneath. Order is bytewise on the UTF-8 of the keys.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::bucket::Bucket;
+use crate::checksum::Checksum;
+use crate::engine::{Partition, ScanRange, Step, Table};
+use crate::error::{Error, Result};
+use crate::record::{ListedRecord, StoredChecksum, decode};
+use crate::store::Store;
+
+#[derive(Clone, Debug, Default)]
+pub struct ListObjects {
+    pub prefix: String,
+    /// Empty for none; may have several characters.
+    pub delimiter: String,
+    /// Exclusive. If it is itself a common prefix of this listing, everything
+    /// under it is skipped.
+    pub after: String,
+    pub max: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct ObjectEntry {
+    pub size: u64,
+    pub modified_ms: u64,
+    /// Without quotes.
+    pub etag: String,
+    pub storage_class: String,
+    pub checksums: Vec<Checksum>,
+}
+
+/// A page in order; entries and prefixes together are at most the maximum.
+#[derive(Clone, Debug)]
+pub struct KeyPage<E> {
+    pub entries: Vec<(String, E)>,
+    pub common_prefixes: Vec<String>,
+    pub truncated: bool,
+}
+
+pub type ObjectPage = KeyPage<ObjectEntry>;
+
+impl<E> KeyPage<E> {
+    /// The last key or common prefix of the page: where the next one begins.
+    pub fn last(&self) -> Option<&str> {
+        let entry = self.entries.last().map(|(key, _)| key.as_str());
+        let prefix = self.common_prefixes.last().map(String::as_str);
+        entry.max(prefix)
+    }
+}
+
+pub(crate) struct KeyQuery {
+    pub prefix: String,
+    pub delimiter: String,
+    pub after_group: String,
+    /// `None` skips all rows of `after_group`.
+    pub after_suffix: Option<Bytes>,
+    pub max: usize,
+}
+
+/// What a row contributes to a page.
+pub(crate) struct Listed<E>(E);
+
+impl<E> Listed<E> {
+    pub fn new(entry: E) -> Listed<E> {
+        Listed(entry)
+    }
+}
+
+impl Store {
+    pub async fn list_objects(&self, bucket: &Bucket, request: &ListObjects) -> Result<ObjectPage> {
+        let query = KeyQuery {
+            prefix: request.prefix.clone(),
+            delimiter: request.delimiter.clone(),
+            after_group: request.after.clone(),
+            after_suffix: None,
+            max: request.max,
+        };
+        self.list_rows(bucket.partition(), Table::Object, query, |_, value| {
+            let record: ListedRecord = decode(value, "object record")?;
+            Ok(Listed::new(ObjectEntry {
+                size: record.size,
+                modified_ms: record.modified_ms,
+                etag: record.etag_text(),
+                checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
+                storage_class: record.storage_class,
+            }))
+        })
+        .await
+    }
+
+    pub(crate) async fn list_rows<E: Send + 'static>(
+        &self,
+        partition: Partition,
+        table: Table,
+        query: KeyQuery,
+        read: impl Fn(&[u8], &[u8]) -> Result<Listed<E>> + Send + 'static,
+    ) -> Result<KeyPage<E>> {
+        let page = KeyPage { entries: Vec::new(), common_prefixes: Vec::new(), truncated: false };
+        if query.max == 0 {
+            return Ok(page);
+        }
+        let range = start(&query);
+        let shared = Arc::new(Mutex::new((page, None::<Error>)));
+        let visit = {
+            let shared = shared.clone();
+            move |group: &[u8], suffix: &[u8], value: &[u8]| {
+                let mut shared = shared.lock();
+                let (page, failure) = &mut *shared;
+                match visit_row(&query, page, &read, group, suffix, value) {
+                    Ok(step) => step,
+                    Err(error) => {
+                        *failure = Some(error);
+                        Step::Stop
+                    }
+                }
+            }
+        };
+        self.engine.index().scan(partition, table, range, Box::new(visit)).await?;
+        let mut shared = shared.lock();
+        let empty = KeyPage { entries: Vec::new(), common_prefixes: Vec::new(), truncated: false };
+        let (page, failure) = std::mem::replace(&mut *shared, (empty, None));
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(page),
+        }
+    }
+}
+
+fn start(query: &KeyQuery) -> ScanRange {
+    let after = query.after_group.as_bytes();
+    let mut range = ScanRange::default();
+    if !query.prefix.is_empty() {
+        range.end_group = end_of_prefix(query.prefix.as_bytes());
+    }
+    if after < query.prefix.as_bytes() {
+        range.start_group = Bytes::copy_from_slice(query.prefix.as_bytes());
+    } else if let Some(suffix) = &query.after_suffix {
+        range.start_group = Bytes::copy_from_slice(after);
+        let mut beyond = suffix.to_vec();
+        beyond.push(0);
+        range.start_suffix = beyond.into();
+    } else if is_common_prefix(query) {
+        range.start_group = match end_of_prefix(after) {
+            Some(end) => end,
+            None => Bytes::copy_from_slice(after),
+        };
+    } else if !after.is_empty() {
+        let mut beyond = after.to_vec();
+        beyond.push(0);
+        range.start_group = beyond.into();
+    }
+    range
+}
+
+/// Whether the marker is what an earlier page showed as a common prefix.
+fn is_common_prefix(query: &KeyQuery) -> bool {
+    !query.delimiter.is_empty()
+        && query
+            .after_group
+            .strip_prefix(query.prefix.as_str())
+            .and_then(|rest| rest.strip_suffix(query.delimiter.as_str()))
+            .is_some_and(|between| !between.contains(query.delimiter.as_str()))
+}
+
+fn visit_row<E>(
+    query: &KeyQuery,
+    page: &mut KeyPage<E>,
+    read: &impl Fn(&[u8], &[u8]) -> Result<Listed<E>>,
+    group: &[u8],
+    suffix: &[u8],
+    value: &[u8],
+) -> Result<Step> {
+    let key = std::str::from_utf8(group)
+        .map_err(|_| Error::Damaged("a stored key is not UTF-8".into()))?;
+    let Some(rest) = key.strip_prefix(query.prefix.as_str()) else {
+        return Ok(Step::Stop);
+    };
+    if page.entries.len() + page.common_prefixes.len() == query.max {
+        page.truncated = true;
+        return Ok(Step::Stop);
+    }
+    let rolled_up = match query.delimiter.is_empty() {
+        true => None,
+        false => rest.find(query.delimiter.as_str()),
+    };
+    match rolled_up {
+        Some(at) => {
+            let end = query.prefix.len() + at + query.delimiter.len();
+            page.common_prefixes.push(key[..end].to_owned());
+            Ok(match end_of_prefix(&group[..end]) {
+                Some(beyond) => Step::SeekGroup(beyond),
+                None => Step::Stop,
+            })
+        }
+        None => {
+            let Listed(entry) = read(suffix, value)?;
+            page.entries.push((key.to_owned(), entry));
+            Ok(Step::Next)
+        }
+    }
+}
+
+/// The first byte string after all that begin with `prefix`.
+fn end_of_prefix(prefix: &[u8]) -> Option<Bytes> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefix_ends() {
+        assert_eq!(end_of_prefix(b"a/").as_deref(), Some(b"a0".as_slice()));
+        assert_eq!(end_of_prefix(b"a\xff\xff").as_deref(), Some(b"b".as_slice()));
+        assert_eq!(end_of_prefix(b"\xff"), None);
+        assert_eq!(end_of_prefix(b""), None);
+    }
+}

@@ -1,0 +1,142 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::put::{full_checksums, kept_checksums};
+use super::{Attributes, GetRequest, ObjectInfo, ObjectReader, PutOutcome, Replacement, Selection};
+use crate::bucket::Bucket;
+use crate::checksum::{Algorithm, Expected};
+use crate::error::{Error, Result};
+use crate::ingest::Intake;
+use crate::limits::PUT_BYTES_MAX;
+use crate::names::ObjectKey;
+use crate::precondition::{ReadConditions, WriteConditions};
+use crate::range::ByteRange;
+use crate::record::{Metadata, StoredChecksum};
+use crate::store::Store;
+
+/// An object, or a range of one, that is copied from.
+#[derive(Clone, Debug)]
+pub struct CopySource {
+    pub bucket: Arc<Bucket>,
+    pub key: ObjectKey,
+    pub range: Option<ByteRange>,
+    pub conditions: ReadConditions,
+}
+
+#[derive(Clone, Debug)]
+pub struct CopyRequest {
+    pub source: CopySource,
+    pub key: ObjectKey,
+    /// `None` keeps the source's.
+    pub metadata: Option<Metadata>,
+    /// `None` when the request names none, which means STANDARD.
+    pub storage_class: Option<String>,
+    /// A checksum to compute besides those the source has.
+    pub checksum: Option<Algorithm>,
+    pub conditions: WriteConditions,
+}
+
+impl Store {
+    /// Opens a copy's source; its conditions fail as errors, never as "not
+    /// modified".
+    pub(crate) async fn open_copy_source(
+        self: &Arc<Self>,
+        source: &CopySource,
+    ) -> Result<(ObjectInfo, Range<u64>, ObjectReader)> {
+        let request = GetRequest {
+            key: source.key.clone(),
+            selection: source.range.map_or(Selection::Whole, Selection::Range),
+            conditions: ReadConditions::default(),
+        };
+        let (info, range, reader) = self.get_object(&source.bucket, &request).await?;
+        source.conditions.judge_copy_source(&info.etag, info.record.modified_ms)?;
+        Ok((info, range, reader))
+    }
+
+    /// Copies an object, or changes the metadata or class of one by copying it
+    /// onto itself. The body passes through in pieces; a change in place moves
+    /// no bytes.
+    pub async fn copy_object(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        request: CopyRequest,
+    ) -> Result<PutOutcome> {
+        let source = &request.source;
+        let in_place = source.bucket.id == bucket.id && source.key == request.key;
+        if in_place && request.metadata.is_none() && request.storage_class.is_none() {
+            return Err(Error::CopyOntoItself);
+        }
+        if in_place && request.checksum.is_none() {
+            return self.change_in_place(bucket, request).await;
+        }
+        self.current_object(bucket, &request.key).await?.judge(&request.conditions)?;
+        let (info, _, mut reader) = self.open_copy_source(source).await?;
+        let size = info.record.size;
+        if size > PUT_BYTES_MAX {
+            return Err(Error::TooLarge { size, max: PUT_BYTES_MAX });
+        }
+        let attributes = Attributes {
+            metadata: request.metadata.or(info.record.metadata.clone()).unwrap_or_default(),
+            storage_class: request.storage_class.unwrap_or_default(),
+        };
+        attributes.check()?;
+        let asked: Vec<Algorithm> = match request.checksum {
+            Some(algorithm) => vec![algorithm],
+            None => info.checksums().map(|checksum| checksum.algorithm).collect(),
+        };
+        let kept = kept_checksums(&asked, &Expected::default());
+        let intake = Intake {
+            partition: bucket.partition(),
+            group: &request.key.group(),
+            guard: None,
+            wanted: kept.clone(),
+            expected: Expected::default(),
+            size_hint: Some(size),
+            size_max: PUT_BYTES_MAX,
+        };
+        let ingested = self.ingest(intake, &mut reader).await?;
+        let checksums = full_checksums(&kept, &ingested.digests);
+        let record = self.simple_record(attributes, &ingested, &checksums);
+        self.put_ingested(bucket, &request.key, record, &request.conditions, ingested).await
+    }
+
+    async fn change_in_place(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        request: CopyRequest,
+    ) -> Result<PutOutcome> {
+        loop {
+            let current = self.current_object(bucket, &request.key).await?;
+            let old = current.record.as_ref().ok_or(Error::NoSuchKey)?;
+            let etag = old.etag_text();
+            request.source.conditions.judge_copy_source(&etag, old.modified_ms)?;
+            current.judge(&request.conditions)?;
+            let attributes = Attributes {
+                metadata: request.metadata.clone().or(old.metadata.clone()).unwrap_or_default(),
+                storage_class: request.storage_class.clone().unwrap_or_default(),
+            };
+            attributes.check()?;
+            let mut record = old.clone();
+            record.write_id = self.fresh_id();
+            record.modified_ms = self.now_ms();
+            record.metadata = Some(attributes.metadata);
+            record.storage_class = attributes.storage_class;
+            let outcome = PutOutcome {
+                etag,
+                size: record.size,
+                crc64: record.crc64,
+                checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
+                modified_ms: record.modified_ms,
+            };
+            let replacement = Replacement {
+                record,
+                conditions: &request.conditions,
+                expects: Vec::new(),
+                writes: Vec::new(),
+            };
+            if self.replace_once(bucket, &request.key, &current, &replacement).await?.is_ok() {
+                return Ok(outcome);
+            }
+        }
+    }
+}

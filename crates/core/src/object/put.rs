@@ -1,0 +1,147 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Attributes, Replacement};
+use crate::body::BodySource;
+use crate::bucket::Bucket;
+use crate::checksum::{Algorithm, Checksum, Digests, Expected};
+use crate::engine::{Expect, Table};
+use crate::error::{Error, Result};
+use crate::ingest::{Ingested, Intake};
+use crate::limits::PUT_BYTES_MAX;
+use crate::names::ObjectKey;
+use crate::precondition::WriteConditions;
+use crate::record::{ObjectRecord, StoredChecksum};
+use crate::store::Store;
+
+#[derive(Clone, Debug)]
+pub struct PutRequest {
+    pub key: ObjectKey,
+    pub attributes: Attributes,
+    pub conditions: WriteConditions,
+    /// Checksums to compute and keep, beyond those that are declared.
+    pub checksums: Vec<Algorithm>,
+    pub expected: Expected,
+    /// Length of the body, if it was declared.
+    pub size: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PutOutcome {
+    /// Without quotes.
+    pub etag: String,
+    pub size: u64,
+    pub crc64: u64,
+    pub checksums: Vec<Checksum>,
+    pub modified_ms: u64,
+}
+
+impl Store {
+    /// Stores a body as the current object of its key. When this returns, the
+    /// object is on stable storage and every later read sees it or a successor.
+    pub async fn put_object(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        request: PutRequest,
+        body: &mut dyn BodySource,
+    ) -> Result<PutOutcome> {
+        request.attributes.check()?;
+        if !request.conditions.is_empty() {
+            // Spares the client sending a body that cannot be taken; judged
+            // again at the commit.
+            self.current_object(bucket, &request.key).await?.judge(&request.conditions)?;
+        }
+        let kept = kept_checksums(&request.checksums, &request.expected);
+        let intake = Intake {
+            partition: bucket.partition(),
+            group: &request.key.group(),
+            guard: None,
+            wanted: kept.clone(),
+            expected: request.expected,
+            size_hint: request.size,
+            size_max: PUT_BYTES_MAX,
+        };
+        let ingested = self.ingest(intake, body).await?;
+        let checksums = full_checksums(&kept, &ingested.digests);
+        let record = self.simple_record(request.attributes, &ingested, &checksums);
+        self.put_ingested(bucket, &request.key, record, &request.conditions, ingested).await
+    }
+
+    /// The record of a body stored in one piece.
+    pub(crate) fn simple_record(
+        &self,
+        attributes: Attributes,
+        ingested: &Ingested,
+        checksums: &[Checksum],
+    ) -> ObjectRecord {
+        ObjectRecord {
+            write_id: self.fresh_id(),
+            size: ingested.digests.len,
+            modified_ms: self.now_ms(),
+            etag: Bytes::copy_from_slice(&ingested.digests.md5),
+            etag_parts: 0,
+            crc64: ingested.digests.crc64,
+            storage_class: attributes.storage_class,
+            metadata: Some(attributes.metadata),
+            checksums: checksums.iter().map(StoredChecksum::new).collect(),
+            content: ingested.content.clone(),
+            appendable: false,
+        }
+    }
+
+    /// Makes a stored body the current object of a key.
+    pub(crate) async fn put_ingested(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        record: ObjectRecord,
+        conditions: &WriteConditions,
+        ingested: Ingested,
+    ) -> Result<PutOutcome> {
+        let (expect, writes) = ingested.commit_parts(&Bytes::new());
+        let outcome = PutOutcome {
+            etag: record.etag_text(),
+            size: record.size,
+            crc64: record.crc64,
+            checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
+            modified_ms: record.modified_ms,
+        };
+        let expects: Vec<Expect> = expect.into_iter().collect();
+        debug_assert!(expects.iter().all(|e| e.row().table == Table::Pending));
+        let replacement = Replacement { record, conditions, expects, writes };
+        match self.replace(bucket, key, replacement).await? {
+            Ok(()) => {
+                ingested.referenced();
+                Ok(outcome)
+            }
+            // The collector took the blob for abandoned: this writer stood still
+            // for longer than any upload may take.
+            Err(_) => Err(Error::StorageUnavailable),
+        }
+    }
+}
+
+/// Which checksums are stored: those asked for and those declared.
+pub(crate) fn kept_checksums(asked: &[Algorithm], expected: &Expected) -> Vec<Algorithm> {
+    let mut kept = asked.to_vec();
+    for (algorithm, _) in &expected.checksums {
+        if !kept.contains(algorithm) {
+            kept.push(*algorithm);
+        }
+    }
+    kept
+}
+
+/// The kept checksums of one body.
+pub(crate) fn full_checksums(kept: &[Algorithm], digests: &Digests) -> Vec<Checksum> {
+    kept.iter()
+        .filter_map(|algorithm| {
+            Some(Checksum {
+                algorithm: *algorithm,
+                value: digests.of(*algorithm)?.clone(),
+                composite_parts: None,
+            })
+        })
+        .collect()
+}

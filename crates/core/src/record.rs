@@ -1,0 +1,298 @@
+//! The rows of a bucket: protobuf messages whose fields are only ever added.
+//!
+//! Field numbers are the format. `tests/fixtures` holds the first shape of every
+//! record; a test opens them. Each record that others compare with carries a
+//! fresh 16-byte write id, so that equal bytes mean the same write (and so that
+//! a writer whose commit timed out recognises its own).
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::checksum::{Algorithm, Checksum};
+use crate::engine::BlobId;
+use crate::error::{Error, Result};
+
+/// A header-like pair.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Pair {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// What clients say about an object and get back with it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Metadata {
+    #[prost(string, tag = "1")]
+    pub content_type: String,
+    #[prost(string, tag = "2")]
+    pub content_encoding: String,
+    #[prost(string, tag = "3")]
+    pub content_disposition: String,
+    #[prost(string, tag = "4")]
+    pub content_language: String,
+    #[prost(string, tag = "5")]
+    pub cache_control: String,
+    #[prost(string, tag = "6")]
+    pub expires: String,
+    /// Lower-case names without the dialect's prefix.
+    #[prost(message, repeated, tag = "7")]
+    pub user: Vec<Pair>,
+    /// `x-amz-website-redirect-location`.
+    #[prost(string, tag = "8")]
+    pub website_redirect: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct StoredChecksum {
+    /// [`Algorithm`].
+    #[prost(uint32, tag = "1")]
+    pub algorithm: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
+    /// Parts of a composite checksum; 0 for one of the whole object.
+    #[prost(uint32, tag = "3")]
+    pub composite_parts: u32,
+}
+
+impl StoredChecksum {
+    pub fn new(checksum: &Checksum) -> StoredChecksum {
+        StoredChecksum {
+            algorithm: checksum.algorithm as u32,
+            value: checksum.value.clone(),
+            composite_parts: checksum.composite_parts.unwrap_or(0),
+        }
+    }
+
+    pub fn get(&self) -> Option<Checksum> {
+        Some(Checksum {
+            algorithm: Algorithm::from_number(self.algorithm)?,
+            value: self.value.clone(),
+            composite_parts: (self.composite_parts > 0).then_some(self.composite_parts),
+        })
+    }
+}
+
+/// Parts with consecutive numbers and equal sizes.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Run {
+    #[prost(uint32, tag = "1")]
+    pub first_part: u32,
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+}
+
+/// A body made of part rows, in order.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Parts {
+    /// Names the part rows: suffix = set ++ part number. An upload's id for a
+    /// completed upload.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub set: Bytes,
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+    /// Empty when the layout has a row of its own (part number 0 of the set).
+    #[prost(message, repeated, tag = "3")]
+    pub runs: Vec<Run>,
+}
+
+/// The layout of an object with many runs, in the set's part row number 0.
+#[derive(Clone, PartialEq, Message)]
+pub struct LayoutRecord {
+    #[prost(message, repeated, tag = "1")]
+    pub runs: Vec<Run>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub write_id: Bytes,
+}
+
+/// Where the bytes of a body are.
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
+pub enum Content {
+    /// In the body row beside the record, whose first 16 bytes repeat the
+    /// record's `inline` id. An empty body has no row.
+    #[prost(bytes = "bytes", tag = "10")]
+    Inline(Bytes),
+    #[prost(bytes = "bytes", tag = "11")]
+    Blob(Bytes),
+    #[prost(message, tag = "12")]
+    Parts(Parts),
+}
+
+/// The current object of a key.
+#[derive(Clone, PartialEq, Message)]
+pub struct ObjectRecord {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub write_id: Bytes,
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    #[prost(uint64, tag = "3")]
+    pub modified_ms: u64,
+    /// Sixteen bytes: the MD5 of the body, or of the parts' MD5s.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub etag: Bytes,
+    /// The `-N` of a multipart ETag; 0 when the ETag is the body's MD5.
+    #[prost(uint32, tag = "5")]
+    pub etag_parts: u32,
+    #[prost(fixed64, tag = "6")]
+    pub crc64: u64,
+    /// As the client named it; empty for STANDARD.
+    #[prost(string, tag = "7")]
+    pub storage_class: String,
+    #[prost(message, optional, tag = "8")]
+    pub metadata: Option<Metadata>,
+    #[prost(message, repeated, tag = "9")]
+    pub checksums: Vec<StoredChecksum>,
+    #[prost(oneof = "Content", tags = "10, 11, 12")]
+    pub content: Option<Content>,
+    #[prost(bool, tag = "13")]
+    pub appendable: bool,
+}
+
+/// The fields of an [`ObjectRecord`] that a listing shows; the rest is skipped.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListedRecord {
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    #[prost(uint64, tag = "3")]
+    pub modified_ms: u64,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub etag: Bytes,
+    #[prost(uint32, tag = "5")]
+    pub etag_parts: u32,
+    #[prost(string, tag = "7")]
+    pub storage_class: String,
+    #[prost(message, repeated, tag = "9")]
+    pub checksums: Vec<StoredChecksum>,
+}
+
+/// An open multipart upload.
+#[derive(Clone, PartialEq, Message)]
+pub struct UploadRecord {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub write_id: Bytes,
+    #[prost(uint64, tag = "2")]
+    pub initiated_ms: u64,
+    #[prost(string, tag = "3")]
+    pub storage_class: String,
+    #[prost(message, optional, tag = "4")]
+    pub metadata: Option<Metadata>,
+    /// [`Algorithm`]; 0 for none.
+    #[prost(uint32, tag = "5")]
+    pub checksum_algorithm: u32,
+    #[prost(bool, tag = "6")]
+    pub checksum_composite: bool,
+    /// A completion has frozen the parts.
+    #[prost(bool, tag = "7")]
+    pub completing: bool,
+}
+
+/// One part of an upload, or of an object completed from it.
+#[derive(Clone, PartialEq, Message)]
+pub struct PartRecord {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub write_id: Bytes,
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    #[prost(uint64, tag = "3")]
+    pub modified_ms: u64,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub md5: Bytes,
+    #[prost(fixed64, tag = "6")]
+    pub crc64: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub checksums: Vec<StoredChecksum>,
+    /// Never [`Content::Parts`].
+    #[prost(oneof = "Content", tags = "10, 11, 12")]
+    pub content: Option<Content>,
+}
+
+/// A blob being written.
+#[derive(Clone, PartialEq, Message)]
+pub struct PendingRecord {
+    #[prost(uint64, tag = "1")]
+    pub started_ms: u64,
+    /// Which run of which process writes it.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub writer: Bytes,
+}
+
+/// What a commit unreferenced, for the collector.
+#[derive(Clone, PartialEq, Message)]
+pub struct GarbageRecord {
+    #[prost(uint64, tag = "1")]
+    pub queued_ms: u64,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub blobs: Vec<Bytes>,
+    /// Part rows of this set, with what they reference.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub part_set: Bytes,
+    /// Only these parts of the set; empty for the whole set.
+    #[prost(uint32, repeated, tag = "4")]
+    pub part_numbers: Vec<u32>,
+}
+
+/// A bucket, in the system partition under its name.
+#[derive(Clone, PartialEq, Message)]
+pub struct BucketRecord {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(uint64, tag = "2")]
+    pub created_ms: u64,
+    #[prost(string, tag = "3")]
+    pub region: String,
+    #[prost(uint64, tag = "4")]
+    pub owner_uin: u64,
+}
+
+/// Decodes a stored record.
+pub fn decode<R: Message + Default>(bytes: &[u8], what: &'static str) -> Result<R> {
+    R::decode(bytes).map_err(|e| Error::Damaged(format!("{what}: {e}")))
+}
+
+/// Encodes a record; never empty, because every record has a set field.
+pub fn encode<R: Message>(record: &R) -> Bytes {
+    record.encode_to_vec().into()
+}
+
+pub fn blob_id(bytes: &[u8]) -> Result<BlobId> {
+    bytes.try_into().map(BlobId).map_err(|_| Error::Damaged("a blob id has a wrong length".into()))
+}
+
+/// Suffix of a part row.
+pub fn part_suffix(set: &[u8], number: u32) -> Bytes {
+    let mut suffix = Vec::with_capacity(set.len() + 4);
+    suffix.extend_from_slice(set);
+    suffix.extend_from_slice(&number.to_be_bytes());
+    suffix.into()
+}
+
+/// Set and number of a part row.
+pub fn split_part_suffix(suffix: &[u8]) -> Option<(&[u8], u32)> {
+    let (set, number) = suffix.split_at_checked(16)?;
+    Some((set, u32::from_be_bytes(number.try_into().ok()?)))
+}
+
+/// An ETag without quotes.
+pub fn etag_text(etag: &[u8], parts: u32) -> String {
+    let mut text = hex::encode(etag);
+    if parts > 0 {
+        text.push('-');
+        text.push_str(&parts.to_string());
+    }
+    text
+}
+
+impl ObjectRecord {
+    pub fn etag_text(&self) -> String {
+        etag_text(&self.etag, self.etag_parts)
+    }
+}
+
+impl ListedRecord {
+    pub fn etag_text(&self) -> String {
+        etag_text(&self.etag, self.etag_parts)
+    }
+}

@@ -1,0 +1,162 @@
+//! Reads everything back in the background, at a bounded rate, so that decay is
+//! found while there is still another copy somewhere. The engine verifies its
+//! block checksums as it reads; the scrub compares the whole-body CRC besides.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::bucket::{Bucket, ListBuckets};
+use crate::checksum::{Digester, crc64_combine};
+use crate::engine::{Expect, Partition, RowRef, Table, Write};
+use crate::error::{Error, Result};
+use crate::list::ListObjects;
+use crate::names::ObjectKey;
+use crate::object::{GetRequest, Selection};
+use crate::precondition::ReadConditions;
+use crate::record::{Pair, decode, encode};
+use crate::store::{Store, unchanged};
+
+/// Counters of the scrub, since the process began.
+#[derive(Default, Debug)]
+pub struct ScrubProgress {
+    pub objects: AtomicU64,
+    pub bytes: AtomicU64,
+    pub findings: AtomicU64,
+    pub passes: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct ScrubOptions {
+    /// 0 turns the scrub off.
+    pub bytes_per_second: u64,
+    /// Rest between two passes.
+    pub pause: Duration,
+}
+
+/// Bytes that count for an object however small it is, so that many small ones
+/// are read at a bounded rate as well.
+const BYTES_PER_OBJECT: u64 = 4096;
+const CURSOR: &[u8] = b"scrub";
+const PAGE: usize = 100;
+
+/// Scrubs until the future is dropped. The cursor is kept, so that a restart
+/// goes on where the last run stopped.
+pub async fn run(store: Arc<Store>, owner_uin: u64, options: ScrubOptions) {
+    if options.bytes_per_second == 0 {
+        return;
+    }
+    loop {
+        match pass(&store, owner_uin, options).await {
+            Ok(()) => {
+                store.scrub.passes.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => tracing::warn!(%error, "scrub stopped early"),
+        }
+        tokio::time::sleep(options.pause).await;
+    }
+}
+
+async fn pass(store: &Arc<Store>, owner_uin: u64, options: ScrubOptions) -> Result<()> {
+    let (mut bucket_name, mut after) = read_cursor(store).await?;
+    loop {
+        // The bucket of the cursor itself, then those behind it.
+        let buckets = ListBuckets { owner_uin, max: usize::MAX, ..Default::default() };
+        let buckets = store.list_buckets(&buckets).await?.buckets;
+        let Some(bucket) = buckets.into_iter().find(|b| b.name.as_str() >= bucket_name.as_str())
+        else {
+            break;
+        };
+        if bucket.name.as_str() != bucket_name {
+            after.clear();
+        }
+        bucket_name = bucket.name.as_str().to_owned();
+        loop {
+            let request = ListObjects { after: after.clone(), max: PAGE, ..ListObjects::default() };
+            let page = store.list_objects(&bucket, &request).await?;
+            for (key, entry) in &page.entries {
+                check(store, &bucket, key).await;
+                let cost = entry.size.max(BYTES_PER_OBJECT);
+                let pause = cost as f64 / options.bytes_per_second as f64;
+                tokio::time::sleep(Duration::from_secs_f64(pause)).await;
+            }
+            match page.entries.last() {
+                Some((key, _)) => after = key.clone(),
+                None => break,
+            }
+            write_cursor(store, &bucket_name, &after).await?;
+            if !page.truncated {
+                break;
+            }
+        }
+        // The next bucket is the first whose name is greater.
+        bucket_name.push('\0');
+        after.clear();
+    }
+    write_cursor(store, "", "").await
+}
+
+async fn check(store: &Arc<Store>, bucket: &Bucket, key: &str) {
+    let progress = &store.scrub;
+    match read_back(store, bucket, key).await {
+        Ok(bytes) => {
+            progress.objects.fetch_add(1, Ordering::Relaxed);
+            progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        // Deleted since it was listed.
+        Err(Error::NoSuchKey) => {}
+        Err(error) => {
+            progress.findings.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(bucket = %bucket.name, key, %error, "scrub found a damaged object");
+        }
+    }
+}
+
+async fn read_back(store: &Arc<Store>, bucket: &Bucket, key: &str) -> Result<u64> {
+    let request = GetRequest {
+        key: ObjectKey::from_stored(key.as_bytes())?,
+        selection: Selection::Whole,
+        conditions: ReadConditions::default(),
+    };
+    let (info, range, mut reader) = store.get_object(bucket, &request).await?;
+    let mut crc64 = None;
+    while let Some(piece) = reader.next_piece().await? {
+        let piece_crc = Digester::crc64(&piece);
+        crc64 = Some(match crc64 {
+            None => piece_crc,
+            Some(before) => crc64_combine(before, piece_crc, piece.len() as u64),
+        });
+    }
+    match crc64 {
+        Some(crc64) if crc64 != info.record.crc64 => {
+            Err(Error::Damaged("CRC-64 differs from the record's".into()))
+        }
+        _ => Ok(range.end),
+    }
+}
+
+async fn read_cursor(store: &Store) -> Result<(String, String)> {
+    let row = store.read_row(Partition::System, CURSOR, RowRef::only(Table::Installation)).await?;
+    match row {
+        Some(row) => {
+            let cursor: Pair = decode(&row, "scrub cursor")?;
+            Ok((cursor.name, cursor.value))
+        }
+        None => Ok(Default::default()),
+    }
+}
+
+async fn write_cursor(store: &Store, bucket: &str, key: &str) -> Result<()> {
+    let row = RowRef::only(Table::Installation);
+    let old = store.read_row(Partition::System, CURSOR, row.clone()).await?;
+    let expects: Vec<Expect> = vec![unchanged(Table::Installation, Default::default(), &old)];
+    let write = match bucket.is_empty() {
+        true => Write::Delete(row),
+        false => Write::Put(row, encode(&Pair { name: bucket.to_owned(), value: key.to_owned() })),
+    };
+    // A conflict means that another gateway scrubs as well; either cursor serves.
+    let _ = store
+        .try_commit(Partition::System, &bytes::Bytes::from_static(CURSOR), expects, vec![write])
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The store: one engine with the rules of buckets, objects and uploads on top.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::bucket::BucketDirectory;
+use crate::collector::{Collectable, Collector, Pins};
+use crate::engine::{Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
+use crate::env::{Clock, Entropy};
+use crate::error::{Error, Result};
+use crate::scrub::ScrubProgress;
+
+/// What the store is told from outside.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Region of buckets created without another.
+    pub region: String,
+    /// Bytes of bodies that may be in memory on their way in, over all requests.
+    pub ingest_bytes_max: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions { region: "ap-guangzhou".into(), ingest_bytes_max: 96 << 20 }
+    }
+}
+
+/// Buckets and objects over an engine. Shared by all requests.
+pub struct Store {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) options: StoreOptions,
+    pub(crate) buckets: BucketDirectory,
+    pub(crate) pins: Pins,
+    pub(crate) collect: mpsc::Sender<Collectable>,
+    /// Names this run of this process in pending records.
+    pub(crate) writer: [u8; 16],
+    /// Kibibytes of bodies in memory, for small bodies and for large ones. Two
+    /// pools, so that a request waiting in the second never starves the first.
+    pub(crate) small_bodies: Arc<Semaphore>,
+    pub(crate) large_bodies: Arc<Semaphore>,
+    pub(crate) scrub: ScrubProgress,
+}
+
+impl Store {
+    /// Opens the store over an engine. The collector runs when the caller spawns
+    /// it; it begins with what an earlier run left behind.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        options: StoreOptions,
+    ) -> (Arc<Store>, Collector) {
+        let (collect, collectables) = mpsc::channel(4096);
+        let pool_kib = (options.ingest_bytes_max / 2 / 1024).clamp(2048, u32::MAX as usize);
+        let store = Arc::new(Store {
+            writer: entropy.id(),
+            engine,
+            clock,
+            entropy,
+            options,
+            buckets: BucketDirectory::default(),
+            pins: Pins::default(),
+            collect,
+            small_bodies: Arc::new(Semaphore::new(pool_kib)),
+            large_bodies: Arc::new(Semaphore::new(pool_kib)),
+            scrub: ScrubProgress::default(),
+        });
+        let collector = Collector::new(store.clone(), collectables);
+        (store, collector)
+    }
+
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    pub fn region(&self) -> &str {
+        &self.options.region
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    pub fn scrub_progress(&self) -> &ScrubProgress {
+        &self.scrub
+    }
+
+    pub(crate) fn fresh_id(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.entropy.id())
+    }
+
+    pub(crate) async fn read_row(
+        &self,
+        partition: Partition,
+        group: &[u8],
+        row: RowRef,
+    ) -> Result<Option<Bytes>> {
+        let mut rows = self.engine.index().read(partition, group, &[row]).await?;
+        Ok(rows.pop().flatten())
+    }
+
+    /// Commits; `Ok(false)` when an expectation did not hold.
+    pub(crate) async fn try_commit(
+        &self,
+        partition: Partition,
+        group: &Bytes,
+        expects: Vec<Expect>,
+        writes: Vec<Write>,
+    ) -> Result<Result<(), usize>> {
+        let commit = Commit { partition, group: group.clone(), expects, writes };
+        match self.engine.index().commit(commit).await {
+            Ok(()) => Ok(Ok(())),
+            Err(CommitError::Conflict(index)) => Ok(Err(index)),
+            Err(CommitError::NoPartition) => {
+                self.buckets.forget(partition);
+                Err(Error::NoSuchBucket)
+            }
+            Err(CommitError::Engine(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// `Equals` or `Absent`, as the row was read.
+pub(crate) fn unchanged(table: Table, suffix: Bytes, value: &Option<Bytes>) -> Expect {
+    let row = RowRef { table, suffix };
+    match value {
+        Some(value) => Expect::Equals(row, value.clone()),
+        None => Expect::Absent(row),
+    }
+}

@@ -1,0 +1,281 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+
+use super::{OpenUpload, UploadChecksum, upload_row};
+use crate::bucket::Bucket;
+use crate::checksum::{
+    Algorithm, Checksum, ChecksumType, Expected, combine, composite, crc64_combine,
+};
+use crate::engine::{Expect, Write};
+use crate::error::{Declared, Error, Result};
+use crate::limits::PART_NUMBER_MAX;
+use crate::names::{ObjectKey, UploadId};
+use crate::object::{PutOutcome, Replacement, runs};
+use crate::precondition::WriteConditions;
+use crate::record::{Content, GarbageRecord, ObjectRecord, PartRecord, StoredChecksum, encode};
+use crate::store::Store;
+
+/// A part as the completion names it.
+#[derive(Clone, Debug)]
+pub struct CompletePart {
+    pub number: u32,
+    /// Without quotes.
+    pub etag: String,
+    pub checksums: Vec<(Algorithm, Bytes)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CompleteRequest {
+    pub key: ObjectKey,
+    pub upload: UploadId,
+    pub parts: Vec<CompletePart>,
+    pub conditions: WriteConditions,
+    /// Smallest size of any part but the last; the dialects differ.
+    pub part_bytes_min: u64,
+    /// What the request declares about the whole object.
+    pub expected: Expected,
+    pub expected_kind: Option<ChecksumType>,
+    pub expected_size: Option<u64>,
+}
+
+impl Store {
+    /// Turns an upload into the current object of its key.
+    pub async fn complete_upload(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        request: CompleteRequest,
+    ) -> Result<PutOutcome> {
+        check_order(&request.parts)?;
+        let upload = self.open_upload(bucket, &request.key, request.upload).await?;
+        self.current_object(bucket, &request.key).await?.judge(&request.conditions)?;
+        let frozen = self.freeze(bucket, &request, upload).await?;
+        let completed = self.complete_frozen(bucket, &request, &frozen).await;
+        if let Err(error) = &completed
+            && !matches!(error, Error::NoSuchUpload)
+        {
+            // The upload stays usable after a completion that was refused.
+            self.reopen_upload(bucket, &request.key, request.upload, &frozen).await?;
+        }
+        completed
+    }
+
+    /// Marks the upload so that no part changes from here on.
+    async fn freeze(
+        &self,
+        bucket: &Bucket,
+        request: &CompleteRequest,
+        mut upload: OpenUpload,
+    ) -> Result<OpenUpload> {
+        loop {
+            let mut record = upload.record.clone();
+            record.completing = true;
+            record.write_id = self.fresh_id();
+            let row = encode(&record);
+            let expects = vec![Expect::Equals(upload_row(request.upload), upload.row)];
+            let writes = vec![Write::Put(upload_row(request.upload), row.clone())];
+            let group = request.key.group();
+            match self.try_commit(bucket.partition(), &group, expects, writes).await? {
+                Ok(()) => return Ok(OpenUpload { row, record }),
+                Err(_) => upload = self.open_upload(bucket, &request.key, request.upload).await?,
+            }
+        }
+    }
+
+    async fn complete_frozen(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        request: &CompleteRequest,
+        upload: &OpenUpload,
+    ) -> Result<PutOutcome> {
+        let limit = PART_NUMBER_MAX as usize;
+        let stored = self.scan_parts(bucket, &request.key, request.upload, 0, limit).await?;
+        let (chosen, unused) = choose(request, stored)?;
+        let size: u64 = chosen.iter().map(|(_, part)| part.size).sum();
+        if let Some(declared) = request.expected_size.filter(|declared| *declared != size) {
+            return Err(Error::UploadSizeMismatch { size, declared });
+        }
+        let crc64 = chosen
+            .iter()
+            .map(|(_, part)| (part.crc64, part.size))
+            .reduce(|(a, a_len), (b, b_len)| (crc64_combine(a, b, b_len), a_len + b_len))
+            .map_or(0, |(crc64, _)| crc64);
+        let checksum = match upload.checksum() {
+            Some(wanted) => Some(whole_checksum(wanted, &chosen)?),
+            None => None,
+        };
+        check_declared(request, upload.checksum(), checksum.as_ref(), crc64)?;
+
+        let mut md5 = Md5::new();
+        chosen.iter().for_each(|(_, part)| md5.update(&part.md5));
+        let runs = runs(chosen.iter().map(|(number, part)| (*number, part.size)));
+        let (parts, layout) = self.parts_content(request.upload.suffix(), runs);
+        let record = ObjectRecord {
+            write_id: self.fresh_id(),
+            size,
+            modified_ms: self.now_ms(),
+            etag: Bytes::copy_from_slice(&md5.finalize()),
+            etag_parts: chosen.len() as u32,
+            crc64,
+            storage_class: upload.record.storage_class.clone(),
+            metadata: Some(Store::upload_metadata(upload)),
+            checksums: checksum.iter().map(StoredChecksum::new).collect(),
+            content: Some(Content::Parts(parts)),
+            appendable: false,
+        };
+        let outcome = PutOutcome {
+            etag: record.etag_text(),
+            size,
+            crc64,
+            checksums: checksum.into_iter().collect(),
+            modified_ms: record.modified_ms,
+        };
+
+        let mut writes = vec![Write::Delete(upload_row(request.upload))];
+        writes.extend(layout);
+        let mut garbage = None;
+        if !unused.is_empty() {
+            let (write, suffix) = self.garbage_row(&GarbageRecord {
+                queued_ms: self.now_ms(),
+                part_set: request.upload.suffix(),
+                part_numbers: unused,
+                ..Default::default()
+            });
+            writes.push(write);
+            garbage = Some(suffix);
+        }
+        let replacement = Replacement {
+            record,
+            conditions: &request.conditions,
+            expects: vec![Expect::Equals(upload_row(request.upload), upload.row.clone())],
+            writes,
+        };
+        match self.replace(bucket, &request.key, replacement).await? {
+            Ok(()) => {
+                if let Some(suffix) = garbage {
+                    self.collect_garbage(bucket.partition(), &request.key.group(), suffix);
+                }
+                Ok(outcome)
+            }
+            // Another completion or an abort took the upload over.
+            Err(_) => Err(Error::NoSuchUpload),
+        }
+    }
+}
+
+fn check_order(parts: &[CompletePart]) -> Result<()> {
+    if parts.is_empty() {
+        return Err(Error::NoParts);
+    }
+    if parts.iter().any(|part| !(1..=PART_NUMBER_MAX).contains(&part.number)) {
+        return Err(Error::PartNumberOutOfRange);
+    }
+    if parts.windows(2).any(|pair| pair[0].number >= pair[1].number) {
+        return Err(Error::InvalidPartOrder);
+    }
+    Ok(())
+}
+
+type NumberedPart = (u32, PartRecord);
+
+/// The stored parts that the request names, and the numbers of the others.
+fn choose(
+    request: &CompleteRequest,
+    stored: Vec<NumberedPart>,
+) -> Result<(Vec<NumberedPart>, Vec<u32>)> {
+    let mut chosen = Vec::with_capacity(request.parts.len());
+    let mut unused = Vec::new();
+    let mut wanted = request.parts.iter().peekable();
+    for (number, part) in stored {
+        match wanted.peek() {
+            Some(want) if want.number < number => {
+                return Err(Error::InvalidPart { number: want.number });
+            }
+            Some(want) if want.number == number => {
+                let stored_checksum = |algorithm: Algorithm| {
+                    part.checksums
+                        .iter()
+                        .filter_map(StoredChecksum::get)
+                        .find_map(|c| (c.algorithm == algorithm).then_some(c.value))
+                };
+                let matches = want.etag.eq_ignore_ascii_case(&hex::encode(&part.md5))
+                    && want.checksums.iter().all(|(algorithm, value)| {
+                        stored_checksum(*algorithm).is_none_or(|have| have == value)
+                    });
+                if !matches {
+                    return Err(Error::InvalidPart { number });
+                }
+                chosen.push((number, part));
+                wanted.next();
+            }
+            _ => unused.push(number),
+        }
+    }
+    if let Some(missing) = wanted.next() {
+        return Err(Error::InvalidPart { number: missing.number });
+    }
+    let but_last = &chosen[..chosen.len() - 1];
+    match but_last.iter().find(|(_, part)| part.size < request.part_bytes_min) {
+        Some((number, part)) => Err(Error::PartTooSmall {
+            number: *number,
+            size: part.size,
+            min: request.part_bytes_min,
+            etag: hex::encode(&part.md5),
+        }),
+        None => Ok((chosen, unused)),
+    }
+}
+
+/// The object's checksum from its parts', without their bytes.
+fn whole_checksum(wanted: UploadChecksum, parts: &[NumberedPart]) -> Result<Checksum> {
+    let of_part = |(number, part): &NumberedPart| {
+        part.checksums
+            .iter()
+            .filter_map(StoredChecksum::get)
+            .find(|checksum| checksum.algorithm == wanted.algorithm)
+            .map(|checksum| (checksum.value, part.size))
+            .ok_or(Error::InvalidPart { number: *number })
+    };
+    let values: Vec<(Bytes, u64)> = parts.iter().map(of_part).collect::<Result<_>>()?;
+    let (value, composite_parts) = match wanted.kind {
+        ChecksumType::Composite => {
+            let values: Vec<Bytes> = values.into_iter().map(|(value, _)| value).collect();
+            (composite(wanted.algorithm, &values), Some(parts.len() as u32))
+        }
+        ChecksumType::FullObject => {
+            let value = combine(wanted.algorithm, &values)
+                .ok_or_else(|| Error::Damaged("part checksums cannot be combined".into()))?;
+            (value, None)
+        }
+    };
+    Ok(Checksum { algorithm: wanted.algorithm, value, composite_parts })
+}
+
+fn check_declared(
+    request: &CompleteRequest,
+    upload: Option<UploadChecksum>,
+    checksum: Option<&Checksum>,
+    crc64: u64,
+) -> Result<()> {
+    if request.expected.crc64.is_some_and(|declared| declared != crc64) {
+        return Err(Error::DigestMismatch { declared: Declared::Crc64 });
+    }
+    if let (Some(kind), Some(upload)) = (request.expected_kind, upload)
+        && kind != upload.kind
+    {
+        return Err(Error::ChecksumAlgorithmMismatch { upload: Some(upload.algorithm) });
+    }
+    for (algorithm, declared) in &request.expected.checksums {
+        match checksum {
+            Some(have) if have.algorithm != *algorithm => {
+                return Err(Error::ChecksumAlgorithmMismatch { upload: Some(have.algorithm) });
+            }
+            Some(have) if have.value != declared => {
+                return Err(Error::DigestMismatch { declared: Declared::Checksum(*algorithm) });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

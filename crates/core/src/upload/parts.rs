@@ -1,0 +1,323 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{OpenUpload, UploadChecksum, upload_row};
+use crate::body::BodySource;
+use crate::bucket::Bucket;
+use crate::checksum::{Algorithm, Checksum, Expected};
+use crate::engine::{Expect, RowRef, ScanRange, Step, Table, Write};
+use crate::error::{Error, Result};
+use crate::ingest::{Ingested, Intake};
+use crate::limits::{PART_NUMBER_MAX, PUT_BYTES_MAX};
+use crate::names::{ObjectKey, UploadId};
+use crate::object::{CopySource, PutOutcome};
+use crate::record::{
+    Content, GarbageRecord, Metadata, PartRecord, StoredChecksum, decode, encode, part_suffix,
+    split_part_suffix,
+};
+use crate::store::{Store, unchanged};
+
+#[derive(Clone, Debug)]
+pub struct PartRequest {
+    pub key: ObjectKey,
+    pub upload: UploadId,
+    pub number: u32,
+    pub expected: Expected,
+    /// Checksums announced for a trailer.
+    pub checksums: Vec<Algorithm>,
+    pub size: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PartCopyRequest {
+    pub source: CopySource,
+    pub key: ObjectKey,
+    pub upload: UploadId,
+    pub number: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct ListParts {
+    pub key: ObjectKey,
+    pub upload: UploadId,
+    /// Exclusive.
+    pub after: u32,
+    pub max: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct PartEntry {
+    pub number: u32,
+    pub size: u64,
+    pub modified_ms: u64,
+    /// Without quotes.
+    pub etag: String,
+    pub crc64: u64,
+    pub checksums: Vec<Checksum>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PartPage {
+    pub parts: Vec<PartEntry>,
+    pub truncated: bool,
+    pub storage_class: String,
+    pub checksum: Option<UploadChecksum>,
+}
+
+/// How long a part waits for a completion under way to fail, before it takes the
+/// completion for dead and reopens the upload.
+const COMPLETION_PATIENCE: usize = 40;
+const COMPLETION_PAUSE: Duration = Duration::from_millis(50);
+
+impl Store {
+    pub async fn upload_part(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        request: PartRequest,
+        body: &mut dyn BodySource,
+    ) -> Result<PutOutcome> {
+        check_number(request.number)?;
+        let upload = self.open_upload(bucket, &request.key, request.upload).await?;
+        let mut wanted = request.checksums;
+        wanted.extend(upload.checksum().map(|checksum| checksum.algorithm));
+        let declared = wanted.iter().copied().chain(request.expected.checksums.iter().map(|c| c.0));
+        let mut kept = Vec::new();
+        declared.for_each(|algorithm| {
+            if !kept.contains(&algorithm) {
+                kept.push(algorithm);
+            }
+        });
+        let group = request.key.group();
+        let intake = Intake {
+            partition: bucket.partition(),
+            group: &group,
+            guard: Some(Expect::Present(upload_row(request.upload))),
+            wanted: kept.clone(),
+            expected: request.expected,
+            size_hint: request.size,
+            size_max: PUT_BYTES_MAX,
+        };
+        let ingested = self.ingest(intake, body).await?;
+        self.put_part(bucket, &request.key, request.upload, request.number, ingested, &kept).await
+    }
+
+    /// Copies an object, or a range of one, as a part.
+    pub async fn copy_part(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        request: PartCopyRequest,
+    ) -> Result<PutOutcome> {
+        check_number(request.number)?;
+        let upload = self.open_upload(bucket, &request.key, request.upload).await?;
+        let (_, range, mut reader) = self.open_copy_source(&request.source).await?;
+        let kept: Vec<Algorithm> = upload.checksum().iter().map(|c| c.algorithm).collect();
+        let intake = Intake {
+            partition: bucket.partition(),
+            group: &request.key.group(),
+            guard: Some(Expect::Present(upload_row(request.upload))),
+            wanted: kept.clone(),
+            expected: Expected::default(),
+            size_hint: Some(range.end - range.start),
+            size_max: PUT_BYTES_MAX,
+        };
+        let ingested = self.ingest(intake, &mut reader).await?;
+        self.put_part(bucket, &request.key, request.upload, request.number, ingested, &kept).await
+    }
+
+    async fn put_part(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        id: UploadId,
+        number: u32,
+        ingested: Ingested,
+        kept: &[Algorithm],
+    ) -> Result<PutOutcome> {
+        let digests = &ingested.digests;
+        let checksums = crate::object::full_checksums(kept, digests);
+        let record = PartRecord {
+            write_id: self.fresh_id(),
+            size: digests.len,
+            modified_ms: self.now_ms(),
+            md5: Bytes::copy_from_slice(&digests.md5),
+            crc64: digests.crc64,
+            checksums: checksums.iter().map(StoredChecksum::new).collect(),
+            content: ingested.content.clone(),
+        };
+        let outcome = PutOutcome {
+            etag: hex::encode(digests.md5),
+            size: record.size,
+            crc64: record.crc64,
+            checksums,
+            modified_ms: record.modified_ms,
+        };
+        let group = key.group();
+        let suffix = part_suffix(&id.suffix(), number);
+        let part_row = RowRef { table: Table::Part, suffix: suffix.clone() };
+        let mut patience = COMPLETION_PATIENCE;
+        loop {
+            let upload = self.open_upload(bucket, key, id).await?;
+            if upload.record.completing {
+                if patience > 0 {
+                    patience -= 1;
+                    tokio::time::sleep(COMPLETION_PAUSE).await;
+                } else {
+                    self.reopen_upload(bucket, key, id, &upload).await?;
+                }
+                continue;
+            }
+            let old = self.read_row(bucket.partition(), &group, part_row.clone()).await?;
+            let mut expects = vec![
+                Expect::Equals(upload_row(id), upload.row),
+                unchanged(Table::Part, suffix.clone(), &old),
+            ];
+            let (expect, mut writes) = ingested.commit_parts(&suffix);
+            expects.extend(expect);
+            let garbage = self.unreference_part(old.as_ref(), &suffix, &record, &mut writes)?;
+            writes.push(Write::Put(part_row.clone(), encode(&record)));
+            match self.try_commit(bucket.partition(), &group, expects, writes).await? {
+                Ok(()) => {
+                    ingested.referenced();
+                    if let Some(suffix) = garbage {
+                        self.collect_garbage(bucket.partition(), &group, suffix);
+                    }
+                    return Ok(outcome);
+                }
+                Err(0 | 1) => continue,
+                Err(_) => return Err(Error::StorageUnavailable),
+            }
+        }
+    }
+
+    /// Frees what an overwritten part held.
+    fn unreference_part(
+        &self,
+        old: Option<&Bytes>,
+        suffix: &Bytes,
+        new: &PartRecord,
+        writes: &mut Vec<Write>,
+    ) -> Result<Option<Bytes>> {
+        let Some(old) = old else {
+            return Ok(None);
+        };
+        match decode::<PartRecord>(old, "part record")?.content {
+            Some(Content::Blob(blob)) => {
+                let garbage = GarbageRecord {
+                    queued_ms: self.now_ms(),
+                    blobs: vec![blob],
+                    ..Default::default()
+                };
+                let (write, suffix) = self.garbage_row(&garbage);
+                writes.push(write);
+                Ok(Some(suffix))
+            }
+            Some(Content::Inline(_)) if !matches!(new.content, Some(Content::Inline(_))) => {
+                let row = RowRef { table: Table::Body, suffix: suffix.clone() };
+                writes.push(Write::Delete(row));
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Lifts the freeze of a completion that failed or died.
+    pub(crate) async fn reopen_upload(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        id: UploadId,
+        upload: &OpenUpload,
+    ) -> Result<()> {
+        let mut record = upload.record.clone();
+        record.completing = false;
+        record.write_id = self.fresh_id();
+        let expects = vec![Expect::Equals(upload_row(id), upload.row.clone())];
+        let writes = vec![Write::Put(upload_row(id), encode(&record))];
+        // A conflict means that somebody else has changed the state; whoever
+        // asked looks again.
+        let _ = self.try_commit(bucket.partition(), &key.group(), expects, writes).await?;
+        Ok(())
+    }
+
+    pub async fn list_parts(&self, bucket: &Bucket, request: &ListParts) -> Result<PartPage> {
+        let upload = self.open_upload(bucket, &request.key, request.upload).await?;
+        let mut parts = self
+            .scan_parts(bucket, &request.key, request.upload, request.after, request.max + 1)
+            .await?;
+        let truncated = parts.len() > request.max;
+        parts.truncate(request.max);
+        let parts = parts.into_iter().map(|(number, record)| PartEntry {
+            number,
+            size: record.size,
+            modified_ms: record.modified_ms,
+            etag: hex::encode(&record.md5),
+            crc64: record.crc64,
+            checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
+        });
+        Ok(PartPage {
+            parts: parts.collect(),
+            truncated,
+            checksum: upload.checksum(),
+            storage_class: upload.record.storage_class,
+        })
+    }
+
+    /// Metadata an upload was begun with.
+    pub(crate) fn upload_metadata(upload: &OpenUpload) -> Metadata {
+        upload.record.metadata.clone().unwrap_or_default()
+    }
+
+    /// Parts of a set in order of their numbers.
+    pub(crate) async fn scan_parts(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        id: UploadId,
+        after: u32,
+        limit: usize,
+    ) -> Result<Vec<(u32, PartRecord)>> {
+        let found = Arc::new(Mutex::new((Vec::new(), None)));
+        let visit = {
+            let found = found.clone();
+            move |_: &[u8], suffix: &[u8], value: &[u8]| {
+                let mut found = found.lock();
+                let number = match split_part_suffix(suffix) {
+                    Some((set, number)) if set == id.0 => number,
+                    _ => return Step::Stop,
+                };
+                if found.0.len() == limit {
+                    return Step::Stop;
+                }
+                match decode::<PartRecord>(value, "part record") {
+                    Ok(part) => found.0.push((number, part)),
+                    Err(error) => {
+                        found.1 = Some(error);
+                        return Step::Stop;
+                    }
+                }
+                Step::Next
+            }
+        };
+        let first = after.saturating_add(1);
+        let range = ScanRange {
+            start_suffix: part_suffix(&id.suffix(), first),
+            ..ScanRange::group(key.group())
+        };
+        self.engine.index().scan(bucket.partition(), Table::Part, range, Box::new(visit)).await?;
+        let (parts, damaged) = std::mem::take(&mut *found.lock());
+        match damaged {
+            Some(error) => Err(error),
+            None => Ok(parts),
+        }
+    }
+}
+
+fn check_number(number: u32) -> Result<()> {
+    match (1..=PART_NUMBER_MAX).contains(&number) {
+        true => Ok(()),
+        false => Err(Error::PartNumberOutOfRange),
+    }
+}
