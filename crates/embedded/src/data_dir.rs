@@ -1,0 +1,109 @@
+//! The data directory as a whole: its lock and its format file.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+
+use crate::disk::Disk;
+
+/// The format that this program reads and writes.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+const FORMAT_FILE: &str = "format";
+const FORMAT_FILE_NEW: &str = "format.new";
+const LOCK_FILE: &str = "lock";
+const FORMAT_PREFIX: &str = "costrel embedded ";
+
+/// Longest format file that is looked at, in bytes.
+const FORMAT_BYTES_MAX: u64 = 64;
+
+/// Why the engine could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{0} is in use by another costrel process")]
+    Locked(PathBuf),
+    #[error(
+        "{dir} has format {found}, and this program reads format {FORMAT_VERSION}: \
+         it was written by a newer version of costrel"
+    )]
+    Newer { dir: PathBuf, found: u32 },
+    #[error("{dir} is not a costrel data directory: {problem}")]
+    Foreign { dir: PathBuf, problem: String },
+    #[error("cannot open {dir}: {problem}")]
+    Engine { dir: PathBuf, problem: costrel_core::engine::EngineError },
+    #[error("cannot {action} in {dir}: {source}")]
+    Io {
+        dir: PathBuf,
+        action: &'static str,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Takes the directory's lock and checks its format, or writes the format file
+/// of a new directory. The lock is held until the answer is dropped. Blocks.
+pub(crate) fn claim(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
+    let failed = |action| move |source| OpenError::Io { dir: dir.to_path_buf(), action, source };
+    let lock = disk
+        .lock(Path::new(LOCK_FILE))
+        .map_err(failed("take the lock"))?
+        .ok_or_else(|| OpenError::Locked(dir.to_path_buf()))?;
+    match read_format(disk).map_err(failed("read the format file"))? {
+        Some(text) => check_format(dir, &text)?,
+        None => {
+            let entries = disk.list_dir(Path::new("")).map_err(failed("list the files"))?;
+            let ours = [LOCK_FILE, FORMAT_FILE_NEW, "lost+found"];
+            if let Some(entry) = entries.iter().find(|entry| !ours.contains(&&entry.name[..])) {
+                let problem = format!("it has no format file but holds {:?}", entry.name);
+                return Err(OpenError::Foreign { dir: dir.to_path_buf(), problem });
+            }
+            write_format(disk).map_err(failed("write the format file"))?;
+        }
+    }
+    Ok(lock)
+}
+
+fn read_format(disk: &dyn Disk) -> io::Result<Option<Vec<u8>>> {
+    let file = match disk.open(Path::new(FORMAT_FILE)) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let mut text = vec![0; file.len()?.min(FORMAT_BYTES_MAX) as usize];
+    file.read_at(&mut text, 0)?;
+    Ok(Some(text))
+}
+
+fn format_text() -> String {
+    format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n")
+}
+
+fn check_format(dir: &Path, text: &[u8]) -> Result<(), OpenError> {
+    let version = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.strip_prefix(FORMAT_PREFIX)?.strip_suffix('\n')?.parse().ok());
+    match version {
+        Some(FORMAT_VERSION) => Ok(()),
+        Some(found) if found > FORMAT_VERSION => {
+            Err(OpenError::Newer { dir: dir.to_path_buf(), found })
+        }
+        _ => {
+            let problem = "its format file cannot be read".to_owned();
+            Err(OpenError::Foreign { dir: dir.to_path_buf(), problem })
+        }
+    }
+}
+
+/// Under its name the file is always whole: it gets the name after its bytes
+/// last.
+fn write_format(disk: &dyn Disk) -> io::Result<()> {
+    let (new, named) = (Path::new(FORMAT_FILE_NEW), Path::new(FORMAT_FILE));
+    match disk.remove_file(new) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let file = disk.create(new)?;
+    file.write_at(&[IoSlice::new(format_text().as_bytes())], 0)?;
+    file.sync_data()?;
+    disk.rename(new, named)?;
+    disk.sync_dir(Path::new(""))
+}

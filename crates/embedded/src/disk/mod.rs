@@ -1,0 +1,79 @@
+//! The file layer: all that the engine asks of a file system for its blobs, its
+//! lock and its format file.
+//!
+//! It is this small so that a simulated disk can stand in for the real one and
+//! lose, tear or refuse what a real one may (the row store does its own file
+//! work and is not behind it). Paths are relative to the data directory.
+//!
+//! What callers may rely on after a crash:
+//!
+//! * bytes written to a file last once [`DiskFile::sync_data`] has returned;
+//! * a created, renamed or removed name lasts once [`Disk::sync_dir`] of its
+//!   directory has returned; a file whose name is lost is lost;
+//! * nothing else, in no order.
+
+mod real;
+
+use std::io;
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use real::RealDisk;
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    pub name: String,
+    pub is_dir: bool,
+}
+
+/// A directory tree. All calls may block.
+pub trait Disk: Send + Sync {
+    /// Creates a file for writing and reading; fails if the name exists.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens a file for reading.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Makes one directory; fails if the name exists.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory last.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives a file another name, replacing what has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Names in a directory, in no order. Names that are not UTF-8 are left out:
+    /// the engine makes none.
+    fn list_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
+
+    /// Bytes that this process may still write.
+    fn free_bytes(&self) -> io::Result<u64>;
+
+    /// Takes the lock file, making it if need be; `None` when another process
+    /// or another engine of this process holds it. Held until dropped.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
+}
+
+/// An open file. All calls but [`DiskFile::read_cached`] may block.
+pub trait DiskFile: Send + Sync {
+    fn len(&self) -> io::Result<u64>;
+
+    /// Writes all pieces, one after the other, from `offset` on.
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
+
+    /// Fills the buffer; [`io::ErrorKind::UnexpectedEof`] when the file ends
+    /// before.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Fills as much of the buffer as lies in memory, without waiting for a
+    /// device: the number of bytes, from the front.
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Makes the bytes last.
+    fn sync_data(&self) -> io::Result<()>;
+}

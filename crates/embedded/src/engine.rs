@@ -1,0 +1,121 @@
+//! The engine as a whole: opening, closing, health and metrics.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use costrel_core::engine::{Blobs, Engine, EngineError, Health, Index, Metric};
+use parking_lot::Mutex;
+
+use crate::blobs::EmbeddedBlobs;
+use crate::blocking::run_blocking;
+use crate::data_dir::{self, OpenError};
+use crate::disk::{Disk, RealDisk};
+use crate::index::EmbeddedIndex;
+use crate::metrics;
+use crate::options::{Durability, Options};
+use crate::space::SpaceGuard;
+use crate::status::Status;
+
+const INDEX_DIR: &str = "index";
+
+/// Rows and bodies in one directory of a local disk.
+pub struct EmbeddedEngine {
+    index: Arc<EmbeddedIndex>,
+    blobs: EmbeddedBlobs,
+    space: Arc<SpaceGuard>,
+    status: Arc<Status>,
+    inline_max: usize,
+    /// Given back when the engine has closed.
+    lock: Mutex<Option<Box<dyn Send + Sync>>>,
+}
+
+impl EmbeddedEngine {
+    /// Opens the data directory, or makes it, and recovers from whatever ended
+    /// the last run. Blocks.
+    pub fn open(options: Options) -> Result<Arc<Self>, OpenError> {
+        let dir = &options.data_dir;
+        let made = std::fs::create_dir_all(dir).and_then(|()| sync_parent(dir));
+        made.map_err(|source| OpenError::Io { dir: dir.clone(), action: "make it", source })?;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(dir));
+        let lock = data_dir::claim(&*disk, dir)?;
+        if options.durability == Durability::None {
+            tracing::warn!(
+                data_dir = %dir.display(),
+                "durability is \"none\": nothing is synced, and a crash of the machine LOSES \
+                 acknowledged writes; for throw-away test servers only"
+            );
+        }
+        let failed = |problem| OpenError::Engine { dir: dir.clone(), problem };
+        let status = Arc::new(Status::default());
+        let space = SpaceGuard::new(disk.clone(), status.clone(), options.reserve_bytes);
+        let space = Arc::new(space);
+        let path = dir.join(INDEX_DIR);
+        let index = EmbeddedIndex::open(&path, &options, space.clone(), status.clone());
+        let index = Arc::new(index.map_err(failed)?);
+        let blobs = EmbeddedBlobs::open(
+            disk,
+            space.clone(),
+            status.clone(),
+            options.durability,
+            options.memory().blob_buffers,
+        );
+        Ok(Arc::new(EmbeddedEngine {
+            index,
+            blobs: blobs.map_err(failed)?,
+            space,
+            status,
+            inline_max: options.inline_max,
+            lock: Mutex::new(Some(lock)),
+        }))
+    }
+}
+
+/// Makes the directory's own name last.
+fn sync_parent(dir: &Path) -> std::io::Result<()> {
+    match dir.canonicalize()?.parent() {
+        Some(parent) => std::fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[async_trait]
+impl Engine for EmbeddedEngine {
+    fn index(&self) -> &dyn Index {
+        &*self.index
+    }
+
+    fn blobs(&self) -> &dyn Blobs {
+        &self.blobs
+    }
+
+    fn inline_max(&self) -> usize {
+        self.inline_max
+    }
+
+    /// Zero: a deleted file can be read by whoever has it open.
+    fn reader_grace(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn pending_age_max(&self) -> Option<Duration> {
+        None
+    }
+
+    fn health(&self) -> Health {
+        self.status.health()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        metrics::collect(&self.status.counters, self.space.free_bytes().ok(), self.index.sizes())
+    }
+
+    async fn close(&self) -> Result<(), EngineError> {
+        self.status.close();
+        let index = self.index.clone();
+        let closed = run_blocking(move || index.close()).await;
+        *self.lock.lock() = None;
+        closed
+    }
+}

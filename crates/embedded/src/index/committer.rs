@@ -1,0 +1,289 @@
+//! The one thread that writes rows.
+//!
+//! It takes all commits that wait, judges them in order, writes what they
+//! change as one batch with one sync, and answers all of them. Judging and
+//! writing are serial here, so expectations need no locks; while a sync is
+//! under way the next group gathers by itself, so grouping adds no delay.
+//!
+//! Changes of partitions pass through the same queue and stand alone between
+//! groups.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use costrel_core::engine::{
+    Commit, CommitError, EngineError, Partition, PartitionState, Retired, Table, Write,
+};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::group::Group;
+use super::partitions::Partitions;
+use super::store::{Batch, Store, engine_error};
+use crate::space::{Growth, SpaceGuard};
+use crate::status::{Status, add, count};
+
+/// Bytes of values that one group writes at most, unless a single commit is
+/// larger: bounds how long the first of a group waits for the last.
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Where the answer to a request goes. The asker may be gone.
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+/// What the committer is asked to do.
+pub(super) enum Request {
+    Commit(Commit, Reply<Result<(), CommitError>>),
+    Create(Partition, Reply<Result<(), EngineError>>),
+    /// The partition's state and how many commits it has taken.
+    Inspect(Partition, Reply<Result<Option<(PartitionState, u64)>, EngineError>>),
+    Retire {
+        partition: Partition,
+        must_be_empty: Vec<Table>,
+        seen_empty_at: Option<u64>,
+        reply: Reply<Result<Option<Retired>, EngineError>>,
+    },
+    RemoveStep {
+        partition: Partition,
+        rows: Vec<(Table, Bytes)>,
+        reply: Reply<Result<bool, EngineError>>,
+    },
+}
+
+/// Requests in the order they came.
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Request>,
+    /// The committer sleeps and needs to be woken.
+    asleep: bool,
+    closing: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+}
+
+/// The committer's other end.
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Committer {
+    pub(super) fn start(
+        store: Arc<Store>,
+        space: Arc<SpaceGuard>,
+        status: Arc<Status>,
+    ) -> Result<Self, EngineError> {
+        let partitions = Partitions::load(&store)?;
+        let shared = Arc::new(Shared::default());
+        let worker = Worker { store, space, status, partitions };
+        let queue = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || worker.run(&queue))
+            .map_err(|e| EngineError::io("starting the committer", e))?;
+        Ok(Committer { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Hands over a request. Its reply is dropped unanswered if the committer
+    /// is closing.
+    pub(super) fn submit(&self, request: Request) {
+        let mut queue = self.shared.queue.lock();
+        if queue.closing {
+            return;
+        }
+        queue.waiting.push(request);
+        let wake = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if wake {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Lets the committer finish what waits, then ends it. Blocks.
+    pub(super) fn close(&self) {
+        {
+            let mut queue = self.shared.queue.lock();
+            queue.closing = true;
+            queue.asleep = false;
+        }
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer ended with a panic");
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Worker {
+    store: Arc<Store>,
+    space: Arc<SpaceGuard>,
+    status: Arc<Status>,
+    partitions: Partitions,
+}
+
+impl Worker {
+    fn run(mut self, shared: &Shared) {
+        let mut taken = Vec::new();
+        while take_all(shared, &mut taken) {
+            let mut commits = Vec::with_capacity(taken.len());
+            let mut bytes = 0;
+            for request in taken.drain(..) {
+                match request {
+                    Request::Commit(commit, reply) => {
+                        bytes += value_bytes(&commit);
+                        commits.push((commit, reply));
+                        if bytes >= GROUP_BYTES_MAX {
+                            self.commit_group(std::mem::take(&mut commits));
+                            bytes = 0;
+                        }
+                    }
+                    other => {
+                        self.commit_group(std::mem::take(&mut commits));
+                        bytes = 0;
+                        self.change_partition(other);
+                    }
+                }
+            }
+            self.commit_group(commits);
+        }
+    }
+
+    fn commit_group(&mut self, commits: Vec<(Commit, Reply<Result<(), CommitError>>)>) {
+        if commits.is_empty() {
+            return;
+        }
+        if let Err(EngineError::Poisoned(reason)) = self.status.check_not_poisoned() {
+            for (_, reply) in commits {
+                let _ = reply.send(Err(EngineError::Poisoned(reason.clone()).into()));
+            }
+            return;
+        }
+        let mut group = Group::new(&self.store);
+        let mut free = None;
+        let mut outcomes = Vec::with_capacity(commits.len());
+        let mut accepted = 0;
+        for (commit, reply) in commits {
+            let space = &self.space;
+            let admit = |growth: Growth| {
+                let free = match free {
+                    Some(free) => free,
+                    None => *free.insert(space.free_bytes()?),
+                };
+                space.admit(growth, free)
+            };
+            let outcome = group.judge(commit, &mut self.partitions, admit);
+            match outcome {
+                Ok(()) => accepted += 1,
+                Err(CommitError::Conflict(_)) => count(&self.status.counters.conflicts),
+                Err(_) => {}
+            }
+            outcomes.push((reply, outcome));
+        }
+        let written = apply(group.into_batch(), &self.status);
+        if written.is_ok() {
+            add(&self.status.counters.commits, accepted);
+        }
+        for (reply, outcome) in outcomes {
+            // After a failed sync no outcome stands: even a conflict may be with
+            // a commit that was not written.
+            let answer = match &written {
+                Ok(()) => outcome,
+                Err(reason) => Err(EngineError::Poisoned(reason.clone()).into()),
+            };
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn change_partition(&mut self, request: Request) {
+        let mut batch = self.store.batch();
+        match request {
+            Request::Commit(..) => unreachable!("commits are written in groups"),
+            Request::Inspect(partition, reply) => {
+                let _ = reply.send(Ok(self.partitions.inspect(partition)));
+            }
+            Request::Create(partition, reply) => {
+                let outcome = self.partitions.create(partition, &mut batch);
+                self.finish_change(batch, outcome, reply);
+            }
+            Request::Retire { partition, must_be_empty, seen_empty_at, reply } => {
+                let (store, partitions) = (&self.store, &mut self.partitions);
+                let outcome =
+                    partitions.retire(store, partition, &must_be_empty, seen_empty_at, &mut batch);
+                self.finish_change(batch, outcome, reply);
+            }
+            Request::RemoveStep { partition, rows, reply } => {
+                let (store, partitions) = (&self.store, &mut self.partitions);
+                let outcome = partitions.remove_step(store, partition, rows, &mut batch);
+                self.finish_change(batch, outcome, reply);
+            }
+        }
+    }
+
+    fn finish_change<T>(
+        &self,
+        batch: Batch<'_>,
+        outcome: Result<T, EngineError>,
+        reply: Reply<Result<T, EngineError>>,
+    ) {
+        let outcome = self.status.check_not_poisoned().and(outcome);
+        let written = match outcome {
+            Ok(_) => apply(batch, &self.status).map_err(EngineError::Poisoned),
+            Err(_) => Ok(()),
+        };
+        let _ = reply.send(written.and(outcome));
+    }
+}
+
+/// Waits for requests and takes all of them; `false` when there will be none.
+fn take_all(shared: &Shared, taken: &mut Vec<Request>) -> bool {
+    let mut queue = shared.queue.lock();
+    while queue.waiting.is_empty() {
+        if queue.closing {
+            return false;
+        }
+        queue.asleep = true;
+        shared.wake.wait(&mut queue);
+    }
+    queue.asleep = false;
+    std::mem::swap(&mut queue.waiting, taken);
+    true
+}
+
+/// Writes a batch and syncs it, if there is anything in it. The error is why
+/// the engine refuses writes from now on.
+fn apply(batch: Batch<'_>, status: &Status) -> Result<(), String> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    match batch.apply() {
+        Ok(()) => {
+            count(&status.counters.groups);
+            status.counters.syncs.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+        Err(error) => match status.poison(format!("writing rows: {}", engine_error(error))) {
+            EngineError::Poisoned(reason) => Err(reason),
+            other => Err(other.to_string()),
+        },
+    }
+}
+
+fn value_bytes(commit: &Commit) -> usize {
+    let sizes = commit.writes.iter().map(|write| match write {
+        Write::Put(_, value) => value.len(),
+        Write::Delete(_) => 0,
+    });
+    sizes.sum()
+}

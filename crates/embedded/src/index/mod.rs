@@ -1,0 +1,246 @@
+//! Rows: an ordered store, one thread that writes it, and readers beside it.
+
+mod committer;
+mod group;
+mod key;
+mod partitions;
+mod scan;
+mod store;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use costrel_core::engine::{
+    BucketId, Commit, CommitError, EngineError, Index, Partition, PartitionState, Retired, RowRef,
+    ScanRange, Table, Visitor,
+};
+use parking_lot::RwLock;
+use tokio::sync::oneshot;
+
+use committer::{Committer, Reply, Request};
+use partitions::REMOVE_STEP_ROWS;
+use store::Store;
+
+use crate::blocking::run_blocking;
+use crate::options::Options;
+use crate::space::SpaceGuard;
+use crate::status::Status;
+
+/// How often a retirement looks at the tables beside the committer before the
+/// committer is made to wait for the look.
+const RETIRE_TRIES: usize = 3;
+
+/// The embedded engine's rows.
+pub(crate) struct EmbeddedIndex {
+    /// Taken away when the engine closes.
+    store: RwLock<Option<Arc<Store>>>,
+    committer: Committer,
+    status: Arc<Status>,
+}
+
+impl EmbeddedIndex {
+    /// Opens the rows under `path`, making them if there are none. Blocks.
+    pub(crate) fn open(
+        path: &Path,
+        options: &Options,
+        space: Arc<SpaceGuard>,
+        status: Arc<Status>,
+    ) -> Result<Self, EngineError> {
+        let store = Store::open(path, options.memory(), options.durability);
+        let store = Arc::new(store.map_err(|error| match store::engine_error(error) {
+            EngineError::Io { source, .. } => EngineError::io("opening the row store", source),
+            other => other,
+        })?);
+        let committer = Committer::start(store.clone(), space, status.clone())?;
+        Ok(EmbeddedIndex { store: RwLock::new(Some(store)), committer, status })
+    }
+
+    fn store(&self) -> Result<Arc<Store>, EngineError> {
+        self.status.check_open()?;
+        let store = self.store.read().clone();
+        store.ok_or_else(|| EngineError::Unavailable("the engine is closed".into()))
+    }
+
+    /// Sends a request to the committer and waits for its answer.
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(Reply<Result<T, EngineError>>) -> Request,
+    ) -> Result<T, EngineError> {
+        self.status.check_writable()?;
+        let (reply, answer) = oneshot::channel();
+        self.committer.submit(request(reply));
+        answer.await.unwrap_or_else(|_| Err(unanswered()))
+    }
+
+    /// Finishes what was submitted, makes everything stable and lets go of the
+    /// files, once running scans have ended. Blocks.
+    pub(crate) fn close(&self) -> Result<(), EngineError> {
+        self.committer.close();
+        let Some(mut store) = self.store.write().take() else { return Ok(()) };
+        let store = loop {
+            match Arc::try_unwrap(store) {
+                Ok(store) => break store,
+                Err(shared) => store = shared,
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        };
+        self.status.check_not_poisoned()?;
+        store.persist().map_err(|error| {
+            self.status.poison(format!("syncing the journal: {}", store::engine_error(error)))
+        })
+    }
+
+    /// Gauges of the row store; empty once closed.
+    pub(crate) fn sizes(&self) -> Option<IndexSizes> {
+        let store = self.store().ok()?;
+        Some(IndexSizes {
+            journal_bytes: store.journal_bytes()?,
+            table_bytes: Table::ALL.iter().map(|table| store.disk_bytes(*table)).sum(),
+            block_cache_bytes: store.block_cache_bytes(),
+        })
+    }
+}
+
+/// Bytes that the row store holds.
+pub(crate) struct IndexSizes {
+    pub(crate) journal_bytes: u64,
+    pub(crate) table_bytes: u64,
+    pub(crate) block_cache_bytes: u64,
+}
+
+/// The committer dropped the request because the engine is closing.
+fn unanswered() -> EngineError {
+    EngineError::Unavailable("the engine closed before the request was served".into())
+}
+
+#[async_trait]
+impl Index for EmbeddedIndex {
+    async fn read(
+        &self,
+        partition: Partition,
+        group: &[u8],
+        rows: &[RowRef],
+    ) -> Result<Vec<Option<Bytes>>, EngineError> {
+        let store = self.store()?;
+        let snapshot = store.snapshot();
+        let mut key = key::group_prefix(partition, group);
+        let prefix_len = key.len();
+        let mut values = Vec::with_capacity(rows.len());
+        for row in rows {
+            key.truncate(prefix_len);
+            key.extend_from_slice(&row.suffix);
+            values.push(store.get(&snapshot, row.table, &key)?);
+        }
+        Ok(values)
+    }
+
+    async fn scan(
+        &self,
+        partition: Partition,
+        table: Table,
+        range: ScanRange,
+        mut visitor: Visitor,
+    ) -> Result<(), EngineError> {
+        let store = self.store()?;
+        run_blocking(move || {
+            scan::scan(&store, &store.snapshot(), partition, table, &range, &mut visitor)
+        })
+        .await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        self.status.check_writable()?;
+        let (reply, answer) = oneshot::channel();
+        self.committer.submit(Request::Commit(commit, reply));
+        answer.await.unwrap_or_else(|_| Err(unanswered().into()))
+    }
+
+    async fn create_partition(&self, partition: Partition) -> Result<(), EngineError> {
+        self.ask(|reply| Request::Create(partition, reply)).await
+    }
+
+    async fn retire_partition(
+        &self,
+        partition: Partition,
+        must_be_empty: &[Table],
+    ) -> Result<Retired, EngineError> {
+        if partition == Partition::System {
+            return Ok(Retired::Missing);
+        }
+        // Finding a table empty can mean walking over a million deleted rows.
+        // That is done here first, so that commits need not wait for it.
+        for _ in 0..RETIRE_TRIES {
+            let inspected = self.ask(|reply| Request::Inspect(partition, reply)).await?;
+            let Some((PartitionState::Live, commits)) = inspected else {
+                return Ok(Retired::Missing);
+            };
+            if !self.are_empty(partition, must_be_empty).await? {
+                return Ok(Retired::NotEmpty);
+            }
+            if let Some(retired) = self.retire(partition, must_be_empty, Some(commits)).await? {
+                return Ok(retired);
+            }
+        }
+        let retired = self.retire(partition, must_be_empty, None).await?;
+        Ok(retired.expect("the committer decides when it looks by itself"))
+    }
+
+    async fn remove_partition(&self, partition: Partition) -> Result<(), EngineError> {
+        loop {
+            let store = self.store()?;
+            let rows = run_blocking(move || {
+                let snapshot = store.snapshot();
+                let mut rows = Vec::new();
+                for table in Table::ALL {
+                    let limit = REMOVE_STEP_ROWS - rows.len();
+                    let keys = store.first_keys(&snapshot, partition, table, limit)?;
+                    rows.extend(keys.into_iter().map(|key| (table, key)));
+                }
+                Ok(rows)
+            });
+            let rows = rows.await?;
+            if self.ask(|reply| Request::RemoveStep { partition, rows, reply }).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn partitions(&self) -> Result<Vec<(BucketId, PartitionState)>, EngineError> {
+        let store = self.store()?;
+        let partitions = run_blocking(move || store.partitions()).await?;
+        let buckets = partitions.into_iter().filter_map(|(partition, state)| match partition {
+            Partition::System => None,
+            Partition::Bucket(id) => Some((id, state)),
+        });
+        Ok(buckets.collect())
+    }
+}
+
+impl EmbeddedIndex {
+    async fn are_empty(&self, partition: Partition, tables: &[Table]) -> Result<bool, EngineError> {
+        let (store, tables) = (self.store()?, tables.to_vec());
+        run_blocking(move || {
+            let snapshot = store.snapshot();
+            for table in tables {
+                if !store.is_empty(&snapshot, partition, table)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn retire(
+        &self,
+        partition: Partition,
+        must_be_empty: &[Table],
+        seen_empty_at: Option<u64>,
+    ) -> Result<Option<Retired>, EngineError> {
+        let must_be_empty = must_be_empty.to_vec();
+        let request = |reply| Request::Retire { partition, must_be_empty, seen_empty_at, reply };
+        self.ask(request).await
+    }
+}

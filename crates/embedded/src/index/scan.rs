@@ -1,0 +1,64 @@
+//! Walks over a table's rows.
+
+use std::ops::Bound;
+
+use costrel_core::engine::{EngineError, Partition, ScanRange, Step, Table, Visitor};
+use fjall::{Readable, Snapshot};
+
+use super::key;
+use super::store::{Store, engine_error};
+
+/// Rows that are stepped over before a seek is made: opening an iterator costs
+/// about as much as walking over this many rows.
+const STEPS_BEFORE_SEEK: usize = 16;
+
+/// Visits rows until the range ends or the visitor stops. Blocks.
+pub(super) fn scan(
+    store: &Store,
+    snapshot: &Snapshot,
+    partition: Partition,
+    table: Table,
+    range: &ScanRange,
+    visitor: &mut Visitor,
+) -> Result<(), EngineError> {
+    let keyspace = store.keyspace(table);
+    let prefix_len = key::partition_prefix(partition).len();
+    let end = match &range.end_group {
+        Some(group) => key::group_prefix(partition, group),
+        None => key::partition_end(partition),
+    };
+    let mut start = key::row_key(partition, &range.start_group, &range.start_suffix);
+    'seek: while start < end {
+        let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
+        let mut target: Option<Vec<u8>> = None;
+        let mut stepped = 0;
+        for row in snapshot.range::<&[u8], _>(keyspace, bounds) {
+            let (key, value) = row.into_inner().map_err(engine_error)?;
+            if let Some(wanted) = &target {
+                if key[..] < wanted[..] {
+                    stepped += 1;
+                    if stepped > STEPS_BEFORE_SEEK {
+                        start.clone_from(wanted);
+                        continue 'seek;
+                    }
+                    continue;
+                }
+                target = None;
+                stepped = 0;
+            }
+            let Some((group, suffix)) = key::split(&key[prefix_len..]) else {
+                return Err(EngineError::Corrupt(format!("row key {key:?} of {table:?}")));
+            };
+            match visitor(&group, suffix, &value) {
+                Step::Next => {}
+                Step::SeekGroup(wanted) if wanted[..] > *group => {
+                    target = Some(key::group_prefix(partition, &wanted));
+                }
+                Step::SeekGroup(_) => {}
+                Step::Stop => return Ok(()),
+            }
+        }
+        return Ok(());
+    }
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! The rows on fjall: one keyspace per table and one for the partitions.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use costrel_core::engine::{EngineError, Partition, PartitionState, Table};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot,
+};
+
+use super::key;
+use crate::options::{Durability, Memory};
+
+const MIB: u64 = 1024 * 1024;
+
+/// What a table gathers in memory before it becomes a file, in bytes. Stored
+/// when the keyspace is made; up to five such pieces may wait for the disk.
+const MEMTABLE_BYTES: u64 = 8 * MIB;
+/// Bodies come in fast: larger pieces make fewer and larger files.
+const MEMTABLE_BYTES_BODY: u64 = 32 * MIB;
+/// Bodies from this length on lie apart from their keys.
+const SEPARATE_FROM_BYTES: u32 = 1024;
+/// Journal on disk before tables are written out to shorten it.
+const JOURNAL_BYTES_MAX: u64 = 192 * MIB;
+
+const KEYSPACE_PARTITIONS: &str = "partitions";
+
+const STATE_LIVE: u8 = 1;
+const STATE_RETIRED: u8 = 2;
+
+/// An open row store.
+pub(super) struct Store {
+    database: Database,
+    /// In the order of [`Table::ALL`].
+    tables: Vec<Keyspace>,
+    partitions: Keyspace,
+    persist: PersistMode,
+}
+
+impl Store {
+    /// Opens the store, or makes it, and recovers from whatever ended the last
+    /// run.
+    pub(super) fn open(
+        path: &Path,
+        memory: Memory,
+        durability: Durability,
+    ) -> Result<Store, fjall::Error> {
+        let database = Database::builder(path)
+            .cache_size(memory.block_cache)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .max_cached_files(Some(cached_files_max()))
+            .worker_threads(2)
+            .open()?;
+        let partitions = database.keyspace(KEYSPACE_PARTITIONS, rows_options)?;
+        let mut tables = Vec::with_capacity(Table::ALL.len());
+        for table in Table::ALL {
+            let options = if table.has_large_values() { bodies_options } else { rows_options };
+            tables.push(database.keyspace(&keyspace_name(table), options)?);
+        }
+        let persist = match durability {
+            Durability::Sync => PersistMode::SyncData,
+            Durability::None => PersistMode::Buffer,
+        };
+        Ok(Store { database, tables, partitions, persist })
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.database.snapshot()
+    }
+
+    pub(super) fn keyspace(&self, table: Table) -> &Keyspace {
+        let position = Table::ALL.iter().position(|t| *t == table);
+        &self.tables[position.expect("every table is in the list of all")]
+    }
+
+    pub(super) fn get(
+        &self,
+        snapshot: &Snapshot,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Bytes>, EngineError> {
+        let value = snapshot.get(self.keyspace(table), key).map_err(engine_error)?;
+        Ok(value.map(Bytes::from))
+    }
+
+    /// Whether a partition has no row of a table.
+    pub(super) fn is_empty(
+        &self,
+        snapshot: &Snapshot,
+        partition: Partition,
+        table: Table,
+    ) -> Result<bool, EngineError> {
+        Ok(self.first_keys(snapshot, partition, table, 1)?.is_empty())
+    }
+
+    /// The first keys of a partition's rows of a table.
+    pub(super) fn first_keys(
+        &self,
+        snapshot: &Snapshot,
+        partition: Partition,
+        table: Table,
+        limit: usize,
+    ) -> Result<Vec<Bytes>, EngineError> {
+        let range = key::partition_prefix(partition)..key::partition_end(partition);
+        let rows = snapshot.range(self.keyspace(table), range);
+        rows.take(limit).map(|row| Ok(row.key().map_err(engine_error)?.into())).collect()
+    }
+
+    /// The state of every partition.
+    pub(super) fn partitions(&self) -> Result<Vec<(Partition, PartitionState)>, EngineError> {
+        let mut partitions = Vec::new();
+        for row in self.snapshot().iter(&self.partitions) {
+            let (key, value) = row.into_inner().map_err(engine_error)?;
+            let partition = key::decode_partition(&key);
+            let state = match &value[..] {
+                [STATE_LIVE] => Some(PartitionState::Live),
+                [STATE_RETIRED] => Some(PartitionState::Retired),
+                _ => None,
+            };
+            let (Some(partition), Some(state)) = (partition, state) else {
+                return Err(EngineError::Corrupt(format!("partition row {key:?}: {value:?}")));
+            };
+            partitions.push((partition, state));
+        }
+        Ok(partitions)
+    }
+
+    /// An empty set of changes, made stable as a whole when it is applied.
+    pub(super) fn batch(&self) -> Batch<'_> {
+        Batch { store: self, changes: self.database.batch().durability(Some(self.persist)) }
+    }
+
+    /// Makes everything stable; the last act before the store is dropped.
+    pub(super) fn persist(&self) -> Result<(), fjall::Error> {
+        self.database.persist(PersistMode::SyncAll)
+    }
+
+    pub(super) fn journal_bytes(&self) -> Option<u64> {
+        self.database.journal_disk_space().ok()
+    }
+
+    pub(super) fn block_cache_bytes(&self) -> u64 {
+        self.database.cache_size()
+    }
+
+    /// Bytes of a table's files.
+    pub(super) fn disk_bytes(&self, table: Table) -> u64 {
+        self.keyspace(table).disk_space()
+    }
+}
+
+/// Changes that happen together.
+pub(super) struct Batch<'a> {
+    store: &'a Store,
+    changes: fjall::OwnedWriteBatch,
+}
+
+impl Batch<'_> {
+    pub(super) fn put(&mut self, table: Table, key: Bytes, value: Bytes) {
+        self.changes.insert(self.store.keyspace(table), key, value);
+    }
+
+    pub(super) fn delete(&mut self, table: Table, key: Bytes) {
+        self.changes.remove(self.store.keyspace(table), key);
+    }
+
+    /// Sets a partition's state, or forgets the partition.
+    pub(super) fn set_partition(&mut self, partition: Partition, state: Option<PartitionState>) {
+        let key = key::partition_prefix(partition);
+        let keyspace = &self.store.partitions;
+        match state {
+            Some(PartitionState::Live) => self.changes.insert(keyspace, key, vec![STATE_LIVE]),
+            Some(PartitionState::Retired) => {
+                self.changes.insert(keyspace, key, vec![STATE_RETIRED]);
+            }
+            None => self.changes.remove(keyspace, key),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Writes all changes to the journal, syncs it, and only then lets readers
+    /// see them. An error means that the store takes no more changes.
+    pub(super) fn apply(self) -> Result<(), fjall::Error> {
+        self.changes.commit()
+    }
+}
+
+fn keyspace_name(table: Table) -> String {
+    format!("table-{}", table as u8)
+}
+
+fn rows_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES)
+}
+
+fn bodies_options() -> KeyspaceCreateOptions {
+    let separation = KvSeparationOptions::default().separation_threshold(SEPARATE_FROM_BYTES);
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES_BODY)
+        .with_kv_separation(Some(separation))
+}
+
+/// How many files the row store keeps open: half of what the process may, so
+/// that connections and blobs have the rest.
+fn cached_files_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = limit.map_or(u64::MAX, |limit| limit / 2);
+    usize::try_from(half.clamp(64, 8192)).unwrap_or(64)
+}
+
+/// What a failed read of the row store means.
+pub(super) fn engine_error(error: fjall::Error) -> EngineError {
+    match error {
+        fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) => {
+            EngineError::io("reading rows", source)
+        }
+        fjall::Error::Poisoned => EngineError::Poisoned("the row store stopped".into()),
+        other => EngineError::Corrupt(format!("reading rows: {other}")),
+    }
+}

@@ -1,0 +1,106 @@
+//! Whether the engine still takes work, and what it has counted.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use costrel_core::engine::{EngineError, Health};
+use parking_lot::Mutex;
+
+/// Shared by all parts of one engine.
+#[derive(Default)]
+pub(crate) struct Status {
+    closed: AtomicBool,
+    poisoned: AtomicBool,
+    poison: Mutex<Option<String>>,
+    pub(crate) counters: Counters,
+}
+
+/// Counts since the engine was opened.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Commits that were written.
+    pub(crate) commits: AtomicU64,
+    /// Commits whose expectations did not hold.
+    pub(crate) conflicts: AtomicU64,
+    /// Groups of commits that shared a sync.
+    pub(crate) groups: AtomicU64,
+    /// Syncs of the journal, of blob files and of directories.
+    pub(crate) syncs: AtomicU64,
+    pub(crate) row_cache_hits: AtomicU64,
+    pub(crate) row_cache_misses: AtomicU64,
+    /// Stored data that did not match its checksum or its format.
+    pub(crate) corrupt: AtomicU64,
+    /// Blobs that were asked for and do not exist.
+    pub(crate) missing_blobs: AtomicU64,
+    /// Writes refused for want of space.
+    pub(crate) refused_full: AtomicU64,
+    pub(crate) blob_bytes_written: AtomicU64,
+    pub(crate) blob_bytes_read: AtomicU64,
+}
+
+/// Adds one. Counters order nothing.
+pub(crate) fn count(counter: &AtomicU64) {
+    add(counter, 1);
+}
+
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+impl Status {
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Refuses all work once the engine is closing.
+    pub(crate) fn check_open(&self) -> Result<(), EngineError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(EngineError::Unavailable("the engine is closed".into()));
+        }
+        Ok(())
+    }
+
+    /// Refuses writes once the engine is closing or a sync has failed.
+    pub(crate) fn check_writable(&self) -> Result<(), EngineError> {
+        self.check_open()?;
+        self.check_not_poisoned()
+    }
+
+    pub(crate) fn check_not_poisoned(&self) -> Result<(), EngineError> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(EngineError::Poisoned(self.poison.lock().clone().unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    /// Refuses writes from now on: what is on stable storage is no longer known.
+    /// The first reason stays.
+    pub(crate) fn poison(&self, reason: String) -> EngineError {
+        let mut poison = self.poison.lock();
+        if poison.is_none() {
+            tracing::error!(
+                reason,
+                "a write to stable storage failed; refusing writes until reopened"
+            );
+        }
+        let reason = poison.get_or_insert(reason).clone();
+        self.poisoned.store(true, Ordering::Release);
+        EngineError::Poisoned(reason)
+    }
+
+    /// Counts and reports stored data that is not what was written.
+    pub(crate) fn corrupt(&self, what: String) -> EngineError {
+        count(&self.counters.corrupt);
+        tracing::error!(what, "stored data is corrupt");
+        EngineError::Corrupt(what)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        if let Err(error) = self.check_open() {
+            return Health::Down(error.to_string());
+        }
+        match &*self.poison.lock() {
+            Some(reason) => Health::ReadOnly(reason.clone()),
+            None => Health::Ready,
+        }
+    }
+}
