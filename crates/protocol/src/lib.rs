@@ -9,3 +9,4 @@ pub mod dialect;
 pub mod ops;
 pub mod percent;
 pub mod query;
+pub mod xml;

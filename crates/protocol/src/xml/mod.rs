@@ -1,0 +1,14 @@
+//! XML bodies: answers are appended to one buffer, requests are read by a
+//! bounded pull parser that knows no DTD.
+
+mod reader;
+mod requests;
+mod writer;
+
+pub use reader::XmlError;
+pub use requests::{
+    COMPLETE_UPLOAD_BYTES_MAX, CREATE_BUCKET_BYTES_MAX, CompleteUpload, CompletedPart,
+    CreateBucket, DELETE_OBJECTS_BYTES_MAX, DeleteEntry, DeleteObjects, parse_complete_upload,
+    parse_create_bucket, parse_delete_objects,
+};
+pub use writer::{DECLARATION, XmlWriter};
