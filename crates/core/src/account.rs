@@ -66,6 +66,12 @@ impl fmt::Display for Uin {
     }
 }
 
+impl Uin {
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
 impl AppId {
     pub fn get(self) -> u64 {
         self.0
