@@ -1,7 +1,9 @@
 //! The load generator on its own: `cargo run --release -p costrel-bench --example bench -- run …`
 
+use std::process::ExitCode;
+
 use clap::Parser;
-use costrel_bench::{BenchArgs, BenchError, run};
+use costrel_bench::{BenchArgs, run};
 
 #[derive(Parser)]
 #[command(name = "bench", version)]
@@ -10,6 +12,12 @@ struct Cli {
     bench: BenchArgs,
 }
 
-fn main() -> Result<(), BenchError> {
-    run(Cli::parse().bench)
+fn main() -> ExitCode {
+    match run(Cli::parse().bench) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

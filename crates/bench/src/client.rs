@@ -89,7 +89,7 @@ impl Client {
     async fn exchange(&mut self, call: &Call<'_>) -> Result<Answer, ExchangeError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => Connection::open(self.target.address).await?,
+            None => Connection::open(self.target.address, self.target.quick_ack).await?,
         };
         let is_head = call.method == "HEAD";
         let outcome =

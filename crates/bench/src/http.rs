@@ -5,6 +5,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 
+use rustix::net::sockopt::set_tcp_quickack;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -54,14 +55,17 @@ pub struct Connection {
     start: usize,
     end: usize,
     reusable: bool,
+    quick_ack: bool,
 }
 
 impl Connection {
-    pub async fn open(address: SocketAddr) -> io::Result<Self> {
+    /// `quick_ack`: acknowledge what arrives without waiting for something to
+    /// send along with it.
+    pub async fn open(address: SocketAddr, quick_ack: bool) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let buffer = vec![0; BUFFER_LEN].into_boxed_slice();
-        Ok(Connection { stream, buffer, start: 0, end: 0, reusable: true })
+        Ok(Connection { stream, buffer, start: 0, end: 0, reusable: true, quick_ack })
     }
 
     /// Whether another exchange may follow.
@@ -158,6 +162,10 @@ impl Connection {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
+        }
+        if self.quick_ack {
+            // The kernel forgets the wish after a while, so it is said each time.
+            set_tcp_quickack(&self.stream, true).map_err(io::Error::from)?;
         }
         let read = self.stream.read(&mut self.buffer[self.end..]).await?;
         if read == 0 {

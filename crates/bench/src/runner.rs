@@ -48,6 +48,10 @@ pub fn execute(target: &Arc<Target>, plan: &Plan) -> Result<Outcome, BenchError>
     let memory = MemoryWatch::start(processes.clone());
     let now = Instant::now();
     let (count_from, count_until) = match plan.limit {
+        // Warming up would delete objects that are there only once.
+        Limit::Time { measured, .. } if plan.workload == Workload::Delete => {
+            (now, Some(now + measured))
+        }
         Limit::Time { warmup, measured } => (now + warmup, Some(now + warmup + measured)),
         Limit::Operations(_) => (now, None),
     };

@@ -282,8 +282,7 @@ fn measure(
     match row.workload {
         Workload::Put | Workload::Multipart => plan.first = written,
         Workload::Delete => {
-            // What the puts have left, shared among the rounds; a tenth of it is
-            // for warming up.
+            // What the puts have left, shared among the rounds.
             plan.first = subject.deleted;
             plan.objects = (written - subject.deleted) / rounds_left.max(1) as u64;
             if plan.objects == 0 {

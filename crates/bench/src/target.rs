@@ -66,6 +66,11 @@ pub struct TargetArgs {
     #[arg(long)]
     pub content_md5: bool,
 
+    /// Acknowledge every packet at once (TCP_QUICKACK), which hides the 40 ms
+    /// stalls of servers that send an answer in several small writes
+    #[arg(long, verbatim_doc_comment)]
+    pub quick_ack: bool,
+
     /// Longest time an operation may take
     #[arg(long, value_parser = parse_duration, default_value = "60s")]
     pub timeout: Duration,
@@ -91,6 +96,7 @@ pub struct Target {
     pub dialect: Dialect,
     pub payload: PayloadSigning,
     pub content_md5: bool,
+    pub quick_ack: bool,
     pub timeout: Duration,
     pub meter: ServerMeter,
 }
@@ -119,6 +125,7 @@ impl TargetArgs {
             dialect: self.dialect,
             payload: self.payload,
             content_md5: self.content_md5,
+            quick_ack: self.quick_ack,
             timeout: self.timeout,
             meter: ServerMeter {
                 pids: self.server_pid.clone(),
