@@ -297,6 +297,16 @@ def cos_request(
     return Answer(connection.getresponse())
 
 
+def head_of_put(bucket, key, length):
+    """Request line and headers of a signed upload, for a socket."""
+    host = host_of(bucket)
+    authorization = cos_authorization("PUT", "/" + key, {}, {"host": host})
+    return (
+        f"PUT /{quote_path(key)} HTTP/1.1\r\nHost: {host}\r\n"
+        f"Authorization: {authorization}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
 def resolve_here():
     """Makes the hosts that COS has resolve to this machine, inside this process."""
     real = socket.getaddrinfo
