@@ -1,0 +1,112 @@
+//! The one place that authenticates and the one place that authorizes. Both run
+//! before anything is looked up on a request's behalf.
+
+use std::sync::Arc;
+
+use costrel_core::account::{AccessKey, Accounts};
+use costrel_core::bucket::Bucket;
+use costrel_signature::{
+    Form, HeaderSource, Payload, Presented, RequestView, Secret, Verified, Verifier, parse,
+};
+use costrel_signature::{PresentedPost, parse_post};
+
+use crate::dialect::Dialect;
+use crate::error::Failure;
+use crate::ops::OpRow;
+use crate::request::Outcome;
+
+/// Knows the keys and judges signatures by them.
+pub struct Authenticator {
+    accounts: Arc<Accounts>,
+    verifier: Verifier,
+}
+
+/// A request whose signature is good.
+pub struct Authenticated {
+    pub key: Arc<AccessKey>,
+    pub verified: Verified,
+    pub form: Form,
+}
+
+impl Authenticator {
+    pub fn new(accounts: Arc<Accounts>) -> Authenticator {
+        Authenticator { accounts, verifier: Verifier::default() }
+    }
+
+    /// Who sent the request, by its signature. `now_ms` is milliseconds.
+    pub async fn authenticate<H: HeaderSource + Sync>(
+        &self,
+        request: &RequestView<'_, H>,
+        now_ms: u64,
+    ) -> Outcome<Authenticated> {
+        let presented = parse(request)?;
+        let Some(id) = presented.access_key_id() else {
+            return Err(Failure::Anonymous);
+        };
+        let key = self.key(id, presented.security_token()).await?;
+        let secret = signing_secret(&key);
+        let now = (now_ms / 1000) as i64;
+        let verified = self.verifier.verify(&presented, request, &secret, now)?;
+        Ok(Authenticated { key, verified, form: form_of(&presented) })
+    }
+
+    /// Who sent a form, by the signature among its fields.
+    pub async fn authenticate_post<'a, N: AsRef<str> + Sync, V: AsRef<str> + Sync>(
+        &self,
+        fields: &'a [(N, V)],
+    ) -> Outcome<(Arc<AccessKey>, PresentedPost<'a>)> {
+        let presented = parse_post(fields)?.ok_or(Failure::Anonymous)?;
+        let key = self.key(presented.access_key_id, presented.security_token).await?;
+        let secret = signing_secret(&key);
+        self.verifier.verify_post(&presented, &secret)?;
+        Ok((key, presented))
+    }
+
+    async fn key(&self, id: &str, token: Option<&str>) -> Outcome<Arc<AccessKey>> {
+        let key = self.accounts.lookup(id).await?.filter(|key| key.enabled);
+        let key = key.ok_or_else(|| Failure::UnknownKey(id.to_owned()))?;
+        // Temporary keys are not issued, so no token can be one of ours.
+        match token {
+            Some(_) => Err(Failure::UnknownToken),
+            None => Ok(key),
+        }
+    }
+}
+
+/// The key's secret in the form that signatures are made with.
+fn signing_secret(key: &AccessKey) -> Secret {
+    Secret::new(key.secret.expose())
+}
+
+fn form_of(presented: &Presented<'_>) -> Form {
+    presented.form()
+}
+
+/// Whether an identity may do what a row asks for, on a bucket if there is one.
+///
+/// An account's root key may do everything to the account's own buckets, and
+/// nothing to others'. Every operation has an action to be permitted by name;
+/// policies and ACLs will be judged here.
+pub fn authorize(key: &AccessKey, row: &OpRow, bucket: Option<&Bucket>) -> Outcome<()> {
+    let own = bucket.is_none_or(|bucket| bucket.owner_uin == key.account.uin.get());
+    match row.action.is_some() && own {
+        true => Ok(()),
+        false => Err(Failure::AccessDenied),
+    }
+}
+
+/// The dialect that a signature is spoken in.
+pub fn dialect_of(form: Form) -> Option<Dialect> {
+    match form {
+        Form::CosHeader | Form::CosQuery | Form::CosMerged => Some(Dialect::Cos),
+        Form::S3V4Header | Form::S3V4Query | Form::S3V2Header | Form::S3V2Query => {
+            Some(Dialect::S3)
+        }
+        Form::Anonymous | Form::Unknown => None,
+    }
+}
+
+/// Whether a payload kind means that the body is framed as aws-chunked.
+pub fn is_framed(payload: &Payload) -> bool {
+    matches!(payload, Payload::SignedChunks { .. } | Payload::UnsignedChunks)
+}

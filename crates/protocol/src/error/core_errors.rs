@@ -1,0 +1,288 @@
+//! Answers to what the core refuses.
+
+use costrel_core::error::Declared;
+use costrel_core::{BodyError, Error};
+use http::StatusCode as S;
+
+use super::{Code, Described};
+use crate::dialect::Dialect;
+
+pub(super) fn internal() -> Described {
+    Described::new(
+        S::INTERNAL_SERVER_ERROR,
+        Code::both("InternalError"),
+        "We encountered an internal error. Please try again.",
+    )
+}
+
+fn unavailable() -> Described {
+    Described::new(
+        S::SERVICE_UNAVAILABLE,
+        Code::both("ServiceUnavailable"),
+        "Storage is temporarily unable to handle the request. Please try again.",
+    )
+}
+
+pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
+    let new = Described::new;
+    match error {
+        Error::InvalidBucketName(why) => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidBucketName"),
+            "The specified bucket is not valid.",
+        )
+        .with("Reason", why),
+        Error::KeyTooLong { max } => new(
+            S::BAD_REQUEST,
+            Code::each("KeyTooLong", "KeyTooLongError"),
+            "Your key is too long.",
+        )
+        .with("MaxSizeAllowed", max),
+        Error::InvalidKey(why) => {
+            new(S::BAD_REQUEST, Code::each("InvalidObjectName", "InvalidArgument"), *why)
+        }
+        Error::MetadataTooLarge { size, max } => new(
+            S::BAD_REQUEST,
+            Code::each("InvalidArgument", "MetadataTooLarge"),
+            "Your metadata headers exceed the maximum allowed metadata size.",
+        )
+        .with("Size", size)
+        .with("MaxSizeAllowed", max),
+        Error::InvalidStorageClass => new(
+            S::BAD_REQUEST,
+            Code::each("NotSupportedStorageClass", "InvalidStorageClass"),
+            "The storage class you specified is not valid.",
+        ),
+        Error::NoSuchBucket => {
+            new(S::NOT_FOUND, Code::both("NoSuchBucket"), "The specified bucket does not exist.")
+        }
+        Error::BucketAlreadyOwnedByYou => new(
+            S::CONFLICT,
+            Code::both("BucketAlreadyOwnedByYou"),
+            "Your previous request to create the named bucket succeeded and you already own it.",
+        ),
+        Error::BucketAlreadyExists => new(
+            S::CONFLICT,
+            Code::both("BucketAlreadyExists"),
+            "The requested bucket name is not available. Please select a different name and try again.",
+        ),
+        Error::BucketNotEmpty => new(
+            S::CONFLICT,
+            Code::both("BucketNotEmpty"),
+            "The bucket you tried to delete is not empty.",
+        ),
+        Error::TooManyBuckets { .. } => new(
+            S::BAD_REQUEST,
+            Code::both("TooManyBuckets"),
+            "You have attempted to create more buckets than allowed.",
+        ),
+        Error::NoSuchKey => {
+            new(S::NOT_FOUND, Code::both("NoSuchKey"), "The specified key does not exist.")
+        }
+        Error::NoSuchUpload => new(
+            S::NOT_FOUND,
+            Code::both("NoSuchUpload"),
+            "The specified multipart upload does not exist. The upload ID might be invalid, or the \
+             multipart upload might have been aborted or completed.",
+        ),
+        Error::PreconditionFailed { condition } => new(
+            S::PRECONDITION_FAILED,
+            Code::both("PreconditionFailed"),
+            match dialect {
+                Dialect::Cos => "Precondition not match.",
+                Dialect::S3 => "At least one of the pre-conditions you specified did not hold",
+            },
+        )
+        .with("Condition", condition),
+        // Answered without a body, before it comes to this.
+        Error::NotModified(_) => new(S::NOT_MODIFIED, Code::both("NotModified"), "Not Modified"),
+        Error::AlreadyExists => new(
+            S::CONFLICT,
+            Code::each("FileAlreadyExists", "PreconditionFailed"),
+            "The object already exists and the request forbids overwriting it.",
+        ),
+        Error::InvalidRange { size } => new(
+            S::RANGE_NOT_SATISFIABLE,
+            Code::both("InvalidRange"),
+            "The requested range is not satisfiable",
+        )
+        .with("ActualObjectSize", size),
+        Error::InvalidPartNumber => new(
+            S::RANGE_NOT_SATISFIABLE,
+            Code::each("InvalidRange", "InvalidPartNumber"),
+            "The requested partnumber is not satisfiable",
+        ),
+        Error::DigestMismatch { declared } => digest_mismatch(*declared),
+        Error::TooLarge { size, max } => too_large(*max).with("ProposedSize", size),
+        Error::Body(error) => body(*error, dialect),
+        Error::PartTooSmall { number, size, min, etag } => new(
+            S::BAD_REQUEST,
+            Code::both("EntityTooSmall"),
+            "Your proposed upload is smaller than the minimum allowed size",
+        )
+        .with("PartNumber", number)
+        .with("ProposedSize", size)
+        .with("MinSizeAllowed", min)
+        .with("ETag", etag),
+        Error::InvalidPart { number } => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidPart"),
+            "One or more of the specified parts could not be found. The part may not have been \
+             uploaded, or the specified entity tag may not match the part's entity tag.",
+        )
+        .with("PartNumber", number),
+        Error::InvalidPartOrder => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidPartOrder"),
+            "The list of parts was not in ascending order. Parts must be ordered by part number.",
+        ),
+        Error::PartNumberOutOfRange => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidArgument"),
+            "Part number must be an integer between 1 and 10000, inclusive",
+        )
+        .with("ArgumentName", "partNumber"),
+        Error::NoParts => super::malformed_xml(),
+        Error::UploadSizeMismatch { .. } => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRequest"),
+            "The provided object size does not match the size of the completed upload.",
+        ),
+        Error::ChecksumAlgorithmMismatch { upload } => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRequest"),
+            "Checksum type mismatch: the upload was created with another checksum.",
+        )
+        .with("ChecksumAlgorithm", upload.map_or("none", |algorithm| algorithm.name())),
+        Error::ChecksumTypeUnsupported { algorithm } => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRequest"),
+            "The checksum type is not supported with the checksum algorithm.",
+        )
+        .with("ChecksumAlgorithm", algorithm.name()),
+        Error::AppendPosition { length } => new(
+            S::CONFLICT,
+            Code::each("AppendPositionErr", "InvalidWriteOffset"),
+            "The append position is not the object's length.",
+        )
+        .with("Length", length),
+        Error::NotAppendable => new(
+            S::CONFLICT,
+            Code::each("ObjectNotAppendable", "InvalidRequest"),
+            "The object is not appendable.",
+        ),
+        Error::TooManyAppends { max } => new(
+            S::BAD_REQUEST,
+            Code::each("InvalidRequest", "TooManyParts"),
+            "The object has been appended to too many times.",
+        )
+        .with("MaxAppends", max),
+        Error::CopyOntoItself => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRequest"),
+            "This copy request is illegal because it is trying to copy an object to itself without \
+             changing the object's metadata, storage class, website redirect location or \
+             encryption attributes.",
+        ),
+        Error::StorageFull => new(
+            S::INSUFFICIENT_STORAGE,
+            Code::both("InsufficientStorage"),
+            "The server has no space left to store this.",
+        ),
+        Error::StorageReadOnly => new(
+            S::SERVICE_UNAVAILABLE,
+            Code::both("ServiceUnavailable"),
+            "The server serves reads only at the moment.",
+        ),
+        Error::StorageUnavailable => unavailable(),
+        Error::Damaged(_) | Error::Internal(_) => internal(),
+    }
+}
+
+fn digest_mismatch(declared: Declared) -> Described {
+    match declared {
+        Declared::ContentSha256 => Described::new(
+            S::BAD_REQUEST,
+            Code::each("BadDigest", "XAmzContentSHA256Mismatch"),
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        ),
+        Declared::ContentSha1 => Described::new(
+            S::BAD_REQUEST,
+            Code::each("InvalidSHA1Digest", "BadDigest"),
+            "The SHA-1 you specified did not match what we received.",
+        ),
+        Declared::ContentMd5 => Described::new(
+            S::BAD_REQUEST,
+            Code::both("BadDigest"),
+            "The Content-MD5 you specified did not match what we received.",
+        ),
+        Declared::Crc64 => Described::new(
+            S::BAD_REQUEST,
+            Code::both("BadDigest"),
+            "The CRC64 you specified did not match what we received.",
+        ),
+        Declared::Checksum(algorithm) => Described::new(
+            S::BAD_REQUEST,
+            Code::both("BadDigest"),
+            format!("The {} you specified did not match the calculated checksum.", algorithm.name()),
+        ),
+    }
+}
+
+fn too_large(max: u64) -> Described {
+    Described::new(
+        S::BAD_REQUEST,
+        Code::both("EntityTooLarge"),
+        "Your proposed upload exceeds the maximum allowed size",
+    )
+    .with("MaxSizeAllowed", max)
+}
+
+fn body(error: BodyError, dialect: Dialect) -> Described {
+    let new = Described::new;
+    match error {
+        BodyError::Truncated | BodyError::Disconnected | BodyError::LengthMismatch => new(
+            S::BAD_REQUEST,
+            Code::both("IncompleteBody"),
+            "You did not provide the number of bytes specified by the Content-Length HTTP header",
+        ),
+        BodyError::TooSlow => new(
+            S::BAD_REQUEST,
+            Code::both("RequestTimeout"),
+            "Your socket connection to the server was not read from or written to within the \
+             timeout period.",
+        ),
+        BodyError::MalformedFraming => new(
+            S::BAD_REQUEST,
+            Code::each("InvalidRequest", "IncompleteBody"),
+            "The request body is not well-formed aws-chunked content.",
+        ),
+        BodyError::ChunkSignature => new(
+            S::FORBIDDEN,
+            Code::both("SignatureDoesNotMatch"),
+            "The signature of a chunk does not match.",
+        ),
+        BodyError::MalformedTrailer => new(
+            S::BAD_REQUEST,
+            Code::each("InvalidRequest", "MalformedTrailerError"),
+            "The request contained trailing data that was not well-formed or did not conform to \
+             our published schema.",
+        ),
+        BodyError::MalformedForm => new(
+            S::BAD_REQUEST,
+            Code::both("MalformedPOSTRequest"),
+            "The body of your POST request is not well-formed multipart/form-data.",
+        ),
+        BodyError::TooLarge { max } => too_large(max),
+        BodyError::TooSmall { min } => new(
+            S::BAD_REQUEST,
+            Code::both("EntityTooSmall"),
+            match dialect {
+                Dialect::Cos => "The file is smaller than the policy allows.",
+                Dialect::S3 => "Your proposed upload is smaller than the minimum allowed size",
+            },
+        )
+        .with("MinSizeAllowed", min),
+        BodyError::Source => internal(),
+    }
+}

@@ -1,0 +1,304 @@
+//! Failures and their answers.
+//!
+//! A [`Failure`] is what went wrong while a request was served; [`describe`]
+//! gives every one its status, its code in each dialect and its words, in one
+//! exhaustive match per kind. Nothing of an operator's concern reaches a client:
+//! texts about damage go to the log.
+
+mod core_errors;
+mod signing;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use costrel_core::Error;
+use costrel_signature::policy::PolicyError;
+use costrel_signature::{ParseError, VerifyError};
+use http::StatusCode;
+
+use crate::address::AddressError;
+use crate::dialect::Dialect;
+use crate::ops::RouteError;
+use crate::percent::PercentError;
+use crate::xml::{XmlError, XmlWriter};
+
+/// Why a request is not answered with success.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Core(#[from] Error),
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    Xml(#[from] XmlError),
+    #[error(transparent)]
+    SignatureForm(#[from] ParseError),
+    #[error(transparent)]
+    Signature(#[from] VerifyError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The query string cannot be decoded.
+    #[error("the query string cannot be decoded: {0}")]
+    Query(PercentError),
+    #[error("unknown access key")]
+    UnknownKey(String),
+    /// A token was sent, but this server has issued none.
+    #[error("unknown security token")]
+    UnknownToken,
+    #[error("anonymous access is not allowed")]
+    Anonymous,
+    #[error("access denied")]
+    AccessDenied,
+    /// A header, parameter or field has a value that cannot be.
+    #[error("invalid argument {name}: {why}")]
+    InvalidArgument { name: Cow<'static, str>, value: String, why: &'static str },
+    /// The request as a whole makes no sense.
+    #[error("invalid request: {0}")]
+    InvalidRequest(&'static str),
+    /// A header or parameter asks for something that is not there yet.
+    #[error("{0} is not implemented")]
+    NotImplemented(Cow<'static, str>),
+    #[error("the length of the body is not declared")]
+    MissingContentLength,
+    #[error("malformed Content-MD5")]
+    InvalidDigest,
+    #[error("an object's version was named, but there are no versions")]
+    NoSuchVersion,
+    /// `response-…` parameters on a request whose signature does not cover them.
+    #[error("response overrides need a signature")]
+    UnsignedOverride,
+    #[error("malformed copy source")]
+    InvalidCopySource(&'static str),
+    #[error("the region is not this server's")]
+    WrongRegion { expected: String },
+    #[error("malformed form")]
+    MalformedForm(&'static str),
+    #[error("the form has no file, or several")]
+    FileCount,
+    #[error("a form field is too large")]
+    FormTooLarge,
+    #[error("handling the request took too long or panicked")]
+    Internal(&'static str),
+}
+
+/// An answer to a failure, before it has a dialect's shape.
+pub struct Described {
+    pub status: StatusCode,
+    pub code: Code,
+    pub message: Cow<'static, str>,
+    /// Further elements of the error document.
+    pub details: Vec<(&'static str, String)>,
+}
+
+/// A code in both dialects.
+#[derive(Clone, Copy, Debug)]
+pub struct Code {
+    pub cos: &'static str,
+    pub s3: &'static str,
+}
+
+impl Code {
+    const fn both(code: &'static str) -> Code {
+        Code { cos: code, s3: code }
+    }
+
+    const fn each(cos: &'static str, s3: &'static str) -> Code {
+        Code { cos, s3 }
+    }
+
+    pub fn of(self, dialect: Dialect) -> &'static str {
+        match dialect {
+            Dialect::Cos => self.cos,
+            Dialect::S3 => self.s3,
+        }
+    }
+}
+
+impl Described {
+    fn new(status: StatusCode, code: Code, message: impl Into<Cow<'static, str>>) -> Described {
+        Described { status, code, message: message.into(), details: Vec::new() }
+    }
+
+    fn with(mut self, element: &'static str, text: impl ToString) -> Described {
+        self.details.push((element, text.to_string()));
+        self
+    }
+}
+
+/// The meaning of a failure to a client of a dialect.
+pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
+    use StatusCode as S;
+    let new = Described::new;
+    match failure {
+        Failure::Core(error) => core_errors::describe(error, dialect),
+        Failure::SignatureForm(error) => signing::describe_form(error, dialect),
+        Failure::Signature(error) => signing::describe(error, dialect, now_ms),
+        Failure::Policy(error) => signing::describe_policy(error, dialect),
+        Failure::Address(AddressError::ForeignHost(host)) => {
+            new(S::BAD_REQUEST, Code::both("InvalidURI"), "This host is not served here.")
+                .with("Host", host)
+        }
+        Failure::Address(AddressError::MissingHost) => {
+            new(S::BAD_REQUEST, Code::both("InvalidRequest"), "Missing Host header.")
+        }
+        Failure::Address(AddressError::BadHost) => {
+            new(S::BAD_REQUEST, Code::both("InvalidURI"), "The Host header is malformed.")
+        }
+        Failure::Address(AddressError::Path(_)) | Failure::Query(_) => {
+            new(S::BAD_REQUEST, Code::both("InvalidURI"), "Couldn't parse the specified URI.")
+        }
+        Failure::Route(RouteError::MethodNotAllowed) => new(
+            S::METHOD_NOT_ALLOWED,
+            Code::both("MethodNotAllowed"),
+            "The specified method is not allowed against this resource.",
+        ),
+        Failure::Route(RouteError::MissingParameter { missing, .. }) => {
+            new(S::BAD_REQUEST, Code::both("InvalidArgument"), "A required parameter is missing.")
+                .with("ArgumentName", missing)
+        }
+        Failure::Route(RouteError::Conflict(one, other)) => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidArgument"),
+            "Conflicting query string parameters.",
+        )
+        .with("ArgumentName", format!("{one}, {other}")),
+        Failure::Route(RouteError::NotImplemented(what)) => not_implemented(what),
+        Failure::NotImplemented(what) => not_implemented(what),
+        Failure::Xml(XmlError::Empty) => new(
+            S::BAD_REQUEST,
+            Code::both("MissingRequestBodyError"),
+            "Request body is empty.",
+        ),
+        Failure::Xml(XmlError::TooLarge { .. }) => new(
+            S::BAD_REQUEST,
+            Code::each("XMLSizeLimit", "MaxMessageLengthExceeded"),
+            "Your request was too big.",
+        ),
+        Failure::Xml(
+            XmlError::Malformed(_)
+            | XmlError::TooDeep
+            | XmlError::ForbiddenDtd
+            | XmlError::TooMany { .. },
+        ) => malformed_xml(),
+        Failure::UnknownKey(key) => new(
+            S::FORBIDDEN,
+            Code::both("InvalidAccessKeyId"),
+            match dialect {
+                Dialect::Cos => "The access key Id you provided does not exist in our records.",
+                Dialect::S3 => "The AWS Access Key Id you provided does not exist in our records.",
+            },
+        )
+        .with("AWSAccessKeyId", key),
+        Failure::UnknownToken => match dialect {
+            Dialect::Cos => new(S::FORBIDDEN, Code::both("InvalidAccessKeyId"), "Invalid token."),
+            Dialect::S3 => new(
+                S::BAD_REQUEST,
+                Code::both("InvalidToken"),
+                "The provided token is malformed or otherwise invalid.",
+            ),
+        },
+        Failure::Anonymous | Failure::AccessDenied => access_denied(dialect),
+        Failure::InvalidArgument { name, value, why } => {
+            new(S::BAD_REQUEST, Code::both("InvalidArgument"), *why)
+                .with("ArgumentName", name)
+                .with("ArgumentValue", value)
+        }
+        Failure::InvalidRequest(why) => {
+            new(S::BAD_REQUEST, Code::both("InvalidRequest"), *why)
+        }
+        Failure::MissingContentLength => new(
+            S::LENGTH_REQUIRED,
+            Code::both("MissingContentLength"),
+            "You must provide the Content-Length HTTP header.",
+        ),
+        Failure::InvalidDigest => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidDigest"),
+            "The Content-MD5 you specified is not valid.",
+        ),
+        Failure::NoSuchVersion => new(
+            S::NOT_FOUND,
+            Code::both("NoSuchVersion"),
+            "The specified version does not exist.",
+        ),
+        Failure::UnsignedOverride => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRequest"),
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        ),
+        Failure::InvalidCopySource(why) => {
+            new(S::BAD_REQUEST, Code::each("InvalidCopySource", "InvalidArgument"), *why)
+        }
+        Failure::WrongRegion { expected } => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidLocationConstraint"),
+            "The specified location constraint is not valid.",
+        )
+        .with("Region", expected),
+        Failure::MalformedForm(_) => new(
+            S::BAD_REQUEST,
+            Code::both("MalformedPOSTRequest"),
+            "The body of your POST request is not well-formed multipart/form-data.",
+        ),
+        Failure::FileCount => new(
+            S::BAD_REQUEST,
+            Code::both("IncorrectNumberOfFilesInPostRequest"),
+            "POST requires exactly one file upload per request.",
+        ),
+        Failure::FormTooLarge => new(
+            S::BAD_REQUEST,
+            Code::both("MaxPostPreDataLengthExceeded"),
+            "Your POST request fields preceding the upload file were too large.",
+        ),
+        Failure::Internal(_) => core_errors::internal(),
+    }
+}
+
+fn not_implemented(what: &str) -> Described {
+    Described::new(
+        StatusCode::NOT_IMPLEMENTED,
+        Code::both("NotImplemented"),
+        "What you asked for is not implemented.",
+    )
+    .with("Feature", what)
+}
+
+fn malformed_xml() -> Described {
+    Described::new(
+        StatusCode::BAD_REQUEST,
+        Code::both("MalformedXML"),
+        "The XML you provided was not well-formed or did not validate against our published schema.",
+    )
+}
+
+fn access_denied(dialect: Dialect) -> Described {
+    let message = match dialect {
+        Dialect::Cos => "Access Denied.",
+        Dialect::S3 => "Access Denied",
+    };
+    Described::new(StatusCode::FORBIDDEN, Code::both("AccessDenied"), message)
+}
+
+/// The error document.
+pub fn document(
+    described: &Described,
+    dialect: Dialect,
+    resource: &str,
+    request_id: &str,
+    second_id: &str,
+) -> Bytes {
+    let mut xml = XmlWriter::new(512);
+    xml.element("Error", |xml| {
+        xml.text("Code", described.code.of(dialect));
+        xml.text("Message", &described.message);
+        for (name, text) in &described.details {
+            xml.text(name, text);
+        }
+        xml.text("Resource", resource);
+        xml.text("RequestId", request_id);
+        xml.text(dialect.error_second_id_element(), second_id);
+    });
+    xml.finish()
+}

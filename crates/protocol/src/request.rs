@@ -1,0 +1,232 @@
+//! A request taken apart, with typed access to what handlers ask of it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use costrel_core::account::AccessKey;
+use costrel_core::names::ObjectKey;
+use costrel_core::precondition::{EtagCondition, ReadConditions, WriteConditions};
+use costrel_core::{Error, limits};
+use http::{HeaderMap, HeaderName, Method, Uri, header};
+
+use crate::address::Address;
+use crate::date;
+use crate::dialect::{self, Dialect};
+use crate::error::Failure;
+use crate::query::Query;
+
+/// What the listener knows of a request's connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionInfo {
+    pub peer: std::net::SocketAddr,
+    /// Whether the connection is encrypted.
+    pub secure: bool,
+}
+
+/// Everything but the body.
+pub struct Request<'a> {
+    pub method: &'a Method,
+    pub uri: &'a Uri,
+    pub headers: &'a HeaderMap,
+    pub query: Query<'a>,
+    pub address: Address,
+    pub dialect: Dialect,
+    pub request_id: &'a str,
+    pub connection: ConnectionInfo,
+    /// Who sent it; set by authentication.
+    pub identity: Option<Arc<AccessKey>>,
+    /// Whether a signature covers the whole query.
+    pub signed: bool,
+}
+
+pub type Outcome<T> = Result<T, Failure>;
+
+impl Request<'_> {
+    /// A header's value, if it is text. Repeated headers count once.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        text(self.headers, name)
+    }
+
+    /// The host that the client used, with its port.
+    pub fn host(&self) -> &str {
+        host_of(self.uri, self.headers).unwrap_or_default()
+    }
+
+    /// The owner of whatever the caller makes.
+    pub fn owner_uin(&self) -> u64 {
+        self.identity.as_ref().map_or(0, |key| key.account.uin.get())
+    }
+
+    pub fn appid(&self) -> u64 {
+        self.identity.as_ref().map_or(0, |key| key.account.appid.get())
+    }
+
+    pub fn bucket_name(&self) -> Outcome<&str> {
+        self.address.bucket.as_deref().ok_or(Failure::InvalidRequest("No bucket is named."))
+    }
+
+    pub fn key(&self) -> Outcome<ObjectKey> {
+        object_key(self.dialect, self.address.key.as_deref().unwrap_or_default())
+    }
+
+    /// The named version must be the only one there is.
+    pub fn check_version(&self) -> Outcome<()> {
+        match self.query.get_any_case("versionId") {
+            None | Some("" | "null") => Ok(()),
+            Some(_) => Err(Failure::NoSuchVersion),
+        }
+    }
+
+    /// A decimal query parameter; `None` if it is absent or empty.
+    pub fn number(&self, name: &'static str) -> Outcome<Option<u64>> {
+        let Some(value) = self.query.get(name).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        value.parse().map(Some).map_err(|_| Failure::InvalidArgument {
+            name: name.into(),
+            value: value.into(),
+            why: "Provided value is not an integer or is outside the valid range",
+        })
+    }
+
+    /// A page size: at most what both services give at once.
+    pub fn page_size(&self, name: &'static str) -> Outcome<usize> {
+        let asked = self.number(name)?.unwrap_or(limits::PAGE_ENTRIES_MAX as u64);
+        if asked > i32::MAX as u64 {
+            return Err(Failure::InvalidArgument {
+                name: name.into(),
+                value: asked.to_string(),
+                why: "Argument must be an integer between 0 and 2147483647",
+            });
+        }
+        Ok(asked.min(limits::PAGE_ENTRIES_MAX as u64) as usize)
+    }
+
+    pub fn url_encoded(&self) -> Outcome<bool> {
+        match self.query.get("encoding-type") {
+            None | Some("") => Ok(false),
+            Some(kind) if kind.eq_ignore_ascii_case("url") => Ok(true),
+            Some(kind) => Err(Failure::InvalidArgument {
+                name: "encoding-type".into(),
+                value: kind.into(),
+                why: "Invalid Encoding Method specified in Request",
+            }),
+        }
+    }
+
+    pub fn delimiter(&self) -> Outcome<&str> {
+        let delimiter = self.query.get("delimiter").unwrap_or_default();
+        if self.dialect == Dialect::Cos && delimiter.chars().count() > 1 {
+            return Err(Failure::InvalidArgument {
+                name: "delimiter".into(),
+                value: delimiter.into(),
+                why: "The delimiter must be a single character.",
+            });
+        }
+        Ok(delimiter)
+    }
+
+    pub fn content_md5(&self) -> Outcome<Option<[u8; 16]>> {
+        let Some(value) = self.headers.get("content-md5") else {
+            return Ok(None);
+        };
+        let digest = BASE64.decode(value.as_bytes()).ok().and_then(|d| d.try_into().ok());
+        digest.map(Some).ok_or(Failure::InvalidDigest)
+    }
+
+    pub fn read_conditions(&self) -> ReadConditions {
+        let time = |name: HeaderName| self.header(&name).and_then(date::parse_http).map(seconds);
+        let tags = |name: HeaderName| self.header(&name).map(EtagCondition::parse);
+        ReadConditions {
+            if_match: tags(header::IF_MATCH),
+            if_none_match: tags(header::IF_NONE_MATCH),
+            if_modified_since: time(header::IF_MODIFIED_SINCE),
+            if_unmodified_since: time(header::IF_UNMODIFIED_SINCE),
+        }
+    }
+
+    pub fn copy_source_conditions(&self) -> ReadConditions {
+        let names = self.dialect.headers();
+        let time = |name: &HeaderName| self.header(name).and_then(date::parse_http).map(seconds);
+        let tags = |name: &HeaderName| self.header(name).map(EtagCondition::parse);
+        ReadConditions {
+            if_match: tags(&names.copy_source_if_match),
+            if_none_match: tags(&names.copy_source_if_none_match),
+            if_modified_since: time(&names.copy_source_if_modified_since),
+            if_unmodified_since: time(&names.copy_source_if_unmodified_since),
+        }
+    }
+
+    pub fn write_conditions(&self) -> Outcome<WriteConditions> {
+        let tags = |name: HeaderName| self.header(&name).map(EtagCondition::parse);
+        Ok(WriteConditions {
+            if_match: tags(header::IF_MATCH),
+            if_none_match: tags(header::IF_NONE_MATCH),
+            forbid_overwrite: self.forbid_overwrite()?,
+            if_match_modified: None,
+            if_match_size: None,
+        })
+    }
+
+    fn forbid_overwrite(&self) -> Outcome<bool> {
+        match self.header(&dialect::cos::FORBID_OVERWRITE) {
+            None => Ok(false),
+            Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+            Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
+            Some(value) => Err(Failure::InvalidArgument {
+                name: "x-cos-forbid-overwrite".into(),
+                value: value.into(),
+                why: "The value must be true or false.",
+            }),
+        }
+    }
+}
+
+/// A key within the dialect's length.
+pub fn object_key(dialect: Dialect, key: &str) -> Outcome<ObjectKey> {
+    let max = dialect.key_bytes_max();
+    if key.len() > max {
+        return Err(Error::KeyTooLong { max }.into());
+    }
+    Ok(ObjectKey::new(key)?)
+}
+
+pub fn seconds(unix_ms: u64) -> u64 {
+    unix_ms / 1000
+}
+
+pub fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let value = headers.get(name)?;
+    std::str::from_utf8(value.as_bytes()).ok()
+}
+
+/// The authority of an absolute target, else the `Host` header.
+pub fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => text(headers, &header::HOST),
+    }
+}
+
+/// The dialect where no signature tells: by host, then by the headers that only
+/// one dialect has, then the listener's default.
+pub fn guess_dialect(address: Option<&Address>, headers: &HeaderMap, default: Dialect) -> Dialect {
+    if let Some(dialect) = address.and_then(|address| address.dialect) {
+        return dialect;
+    }
+    let has = |prefix: &str| headers.keys().any(|name| name.as_str().starts_with(prefix));
+    if has("x-cos-") {
+        Dialect::Cos
+    } else if has("x-amz-") {
+        Dialect::S3
+    } else {
+        default
+    }
+}
+
+/// The value of a header as an argument error.
+pub fn bad_header(name: &HeaderName, value: &str, why: &'static str) -> Failure {
+    Failure::InvalidArgument { name: Cow::Owned(name.as_str().to_owned()), value: value.into(), why }
+}
