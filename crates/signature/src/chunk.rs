@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ring::{digest, hmac};
 
-use crate::crypto::{EMPTY_SHA256, SigningKey, hex_array, sha256_hex, unhex};
+use crate::crypto::{EMPTY_SHA256, SigningKey, hex_array, unhex};
 use crate::v4::{Scope, push_scope};
 
 /// Signs chunks in order.
@@ -61,7 +61,7 @@ impl ChunkSigner {
     /// The hexadecimal signature of the trailer. `canonical` is each trailing
     /// header as `name:value\n`, names lower-case, in order sent.
     pub fn trailer(&mut self, canonical: &[u8]) -> [u8; 64] {
-        let to_sign = self.trailer_string(canonical);
+        let to_sign = self.trailer_string(&sha256(canonical));
         self.advance(&to_sign)
     }
 
@@ -73,9 +73,9 @@ impl ChunkSigner {
         out
     }
 
-    fn trailer_string(&self, canonical: &[u8]) -> Vec<u8> {
+    fn trailer_string(&self, canonical_sha256: &[u8; 32]) -> Vec<u8> {
         let mut out = self.string_to_sign(b"AWS4-HMAC-SHA256-TRAILER");
-        out.extend_from_slice(&sha256_hex(canonical));
+        out.extend_from_slice(&hex_array::<64>(canonical_sha256));
         out
     }
 
@@ -112,7 +112,16 @@ impl ChunkVerifier {
 
     /// Checks the trailer, given as for [`ChunkSigner::trailer`].
     pub fn trailer(&mut self, canonical: &[u8], signature: &str) -> Result<(), ChunkMismatch> {
-        let to_sign = self.0.trailer_string(canonical);
+        self.trailer_sha256(&sha256(canonical), signature)
+    }
+
+    /// [`trailer`](Self::trailer) by the SHA-256 of its canonical form.
+    pub fn trailer_sha256(
+        &mut self,
+        canonical_sha256: &[u8; 32],
+        signature: &str,
+    ) -> Result<(), ChunkMismatch> {
+        let to_sign = self.0.trailer_string(canonical_sha256);
         self.check(&to_sign, signature)
     }
 
