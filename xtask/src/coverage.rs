@@ -18,10 +18,6 @@ pub fn is_current() -> Result<bool, String> {
 
 /// Builds the server and writes the page.
 pub fn rewrite() -> Result<(), String> {
-    process::run(
-        Command::new("cargo")
-            .args(["build", "--release"])
-            .current_dir(root()),
-    )?;
+    process::run(Command::new("cargo").args(["build", "--release"]).current_dir(root()))?;
     std::fs::write(root().join(PAGE), generated()?).map_err(|e| format!("cannot write {PAGE}: {e}"))
 }

@@ -56,11 +56,7 @@ pub struct TestOptions {
 
 impl TestOptions {
     fn parse(args: &[String]) -> Result<TestOptions, String> {
-        let mut options = TestOptions {
-            only: Vec::new(),
-            build: true,
-            crash_cycles: 50,
-        };
+        let mut options = TestOptions { only: Vec::new(), build: true, crash_cycles: 50 };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -69,9 +65,8 @@ impl TestOptions {
                 "--no-build" => options.build = false,
                 "--crash-cycles" => {
                     let text = value()?;
-                    options.crash_cycles = text
-                        .parse()
-                        .map_err(|_| format!("{text} is not a number of cycles"))?;
+                    options.crash_cycles =
+                        text.parse().map_err(|_| format!("{text} is not a number of cycles"))?;
                 }
                 _ => return Err(format!("unknown argument {arg}\n{USAGE}")),
             }

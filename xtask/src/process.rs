@@ -16,14 +16,8 @@ pub fn which(program: &str) -> Option<PathBuf> {
 /// Runs to the end with output on the terminal; an exit code other than zero is
 /// an error.
 pub fn run(command: &mut Command) -> Result<(), String> {
-    let status = command
-        .status()
-        .map_err(|e| format!("cannot run {command:?}: {e}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{command:?} failed: {status}"))
-    }
+    let status = command.status().map_err(|e| format!("cannot run {command:?}: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}")) }
 }
 
 /// Runs to the end and returns what it wrote to standard output.
@@ -50,9 +44,7 @@ pub enum Ended {
 /// and everything it started.
 pub fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<Ended, String> {
     let out = File::create(log).map_err(|e| format!("cannot create {}: {e}", log.display()))?;
-    let err = out
-        .try_clone()
-        .map_err(|e| format!("cannot share {}: {e}", log.display()))?;
+    let err = out.try_clone().map_err(|e| format!("cannot share {}: {e}", log.display()))?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(out)
@@ -66,18 +58,13 @@ pub fn run_logged(command: &mut Command, log: &Path, limit: Duration) -> Result<
 fn wait(child: &mut Child, limit: Duration) -> Result<Ended, String> {
     let deadline = Instant::now() + limit;
     loop {
-        match child
-            .try_wait()
-            .map_err(|e| format!("cannot wait for a program: {e}"))?
-        {
+        match child.try_wait().map_err(|e| format!("cannot wait for a program: {e}"))? {
             Some(status) if status.success() => return Ok(Ended::Success),
             Some(_) => return Ok(Ended::Failure),
             None if Instant::now() > deadline => {
                 let group = format!("-{}", child.id());
                 run(Command::new("kill").args(["-KILL", "--", &group]))?;
-                child
-                    .wait()
-                    .map_err(|e| format!("cannot wait for a program: {e}"))?;
+                child.wait().map_err(|e| format!("cannot wait for a program: {e}"))?;
                 return Ok(Ended::TimedOut);
             }
             None => std::thread::sleep(Duration::from_millis(50)),

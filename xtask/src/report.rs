@@ -37,11 +37,9 @@ impl Format {
         let mut counts = Counts::default();
         match self {
             Format::CargoTest => {
-                log.lines()
-                    .filter(|l| l.starts_with("test result:"))
-                    .for_each(|line| {
-                        counts += words(line, &["passed;"], &["failed;"], &["ignored;"]);
-                    });
+                log.lines().filter(|l| l.starts_with("test result:")).for_each(|line| {
+                    counts += words(line, &["passed;"], &["failed;"], &["ignored;"]);
+                });
             }
             Format::Pytest => {
                 if let Some(line) = log.lines().rev().find(|l| l.contains(" in ")) {
@@ -56,9 +54,7 @@ impl Format {
             Format::Tap => {
                 for line in log.lines() {
                     let number = |name: &str| {
-                        line.strip_prefix(name)
-                            .and_then(|n| n.parse().ok())
-                            .unwrap_or(0u32)
+                        line.strip_prefix(name).and_then(|n| n.parse().ok()).unwrap_or(0u32)
                     };
                     counts.passed += number("# pass ");
                     counts.failed += number("# fail ") + number("# cancelled ");
@@ -105,15 +101,7 @@ mod tests {
     use super::*;
 
     fn check(format: Format, log: &str, passed: u32, failed: u32, skipped: u32) {
-        assert_eq!(
-            format.count(log),
-            Counts {
-                passed,
-                failed,
-                skipped
-            },
-            "{format:?}: {log}"
-        );
+        assert_eq!(format.count(log), Counts { passed, failed, skipped }, "{format:?}: {log}");
     }
 
     #[test]
@@ -134,20 +122,8 @@ mod tests {
             1,
         );
         check(Format::Pytest, "7 passed in 61.20s (0:01:01)\n", 7, 0, 0);
-        check(
-            Format::Tap,
-            "# tests 4\n# pass 2\n# fail 1\n# cancelled 1\n# skipped 0",
-            2,
-            2,
-            0,
-        );
-        check(
-            Format::GoTest,
-            "--- PASS: TestA (0.0s)\n    --- FAIL: TestA/b (0.0s)\nok",
-            1,
-            1,
-            0,
-        );
+        check(Format::Tap, "# tests 4\n# pass 2\n# fail 1\n# cancelled 1\n# skipped 0", 2, 2, 0);
+        check(Format::GoTest, "--- PASS: TestA (0.0s)\n    --- FAIL: TestA/b (0.0s)\nok", 1, 1, 0);
     }
 
     #[test]

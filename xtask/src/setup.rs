@@ -70,17 +70,10 @@ impl Tools {
         let lock_path = cache.join("lock");
         let lock = File::create(&lock_path)
             .map_err(|e| format!("cannot create {}: {e}", lock_path.display()))?;
-        lock.lock()
-            .map_err(|e| format!("cannot lock {}: {e}", lock_path.display()))?;
+        lock.lock().map_err(|e| format!("cannot lock {}: {e}", lock_path.display()))?;
 
-        let mut tools = Tools {
-            cache,
-            python: None,
-            node: None,
-            go: None,
-            rclone: None,
-            coscli: None,
-        };
+        let mut tools =
+            Tools { cache, python: None, node: None, go: None, rclone: None, coscli: None };
         if needed.contains(&Need::Python) {
             tools.python = Some(python(&tools.cache)?);
         }
@@ -102,9 +95,7 @@ impl Tools {
 }
 
 fn left_out(what: &str, found: Result<PathBuf, String>) -> Option<PathBuf> {
-    found
-        .inspect_err(|why| println!("set-up: {what} left out: {why}"))
-        .ok()
+    found.inspect_err(|why| println!("set-up: {what} left out: {why}")).ok()
 }
 
 /// FNV-1a: stable between runs and compilers, which the standard hasher is not.
@@ -156,9 +147,7 @@ fn debian_install(packages: &[&str]) -> Result<(), String> {
     println!("set-up: installing {wanted}");
     let install = || {
         process::run(
-            apt_get()
-                .args(["-qq", "-y", "--no-install-recommends", "install"])
-                .args(packages),
+            apt_get().args(["-qq", "-y", "--no-install-recommends", "install"]).args(packages),
         )
     };
     install()
@@ -185,10 +174,8 @@ fn python(cache: &Path) -> Result<PathBuf, String> {
     }
     let requirements = root().join("tests/requirements.txt");
     let version = process::output(Command::new("python3").arg("--version"))?;
-    let folder = cache.join(format!(
-        "python-{}",
-        fingerprint(&[&read(&requirements)?, version.as_bytes()])
-    ));
+    let folder =
+        cache.join(format!("python-{}", fingerprint(&[&read(&requirements)?, version.as_bytes()])));
     once(&folder, || {
         process::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
         process::run(
@@ -230,9 +217,7 @@ fn coscli(cache: &Path, go: &Path) -> Result<PathBuf, String> {
     once(&folder, || {
         process::run(
             Command::new("git")
-                .args([
-                    "clone", "--quiet", "--depth", "1", "--branch", release, repository,
-                ])
+                .args(["clone", "--quiet", "--depth", "1", "--branch", release, repository])
                 .arg(folder.join("source")),
         )?;
         process::run(

@@ -40,60 +40,20 @@ use Need::{Coscli, Go, Node, Python, Rclone};
 /// Unit tests first; then the longest, so that the ends of the others meet.
 const SUITES: &[Suite] = &[
     suite("unit", "cargo test --workspace", &[], Runner::Cargo),
-    suite(
-        "coverage",
-        "docs/coverage.md says what the tables say",
-        &[],
-        Runner::Coverage,
-    ),
-    suite(
-        "crash",
-        "SIGKILL under load, nothing lost",
-        &[Python],
-        Runner::Pytest("crash"),
-    ),
-    suite(
-        "awscli",
-        "aws CLI",
-        &[Python],
-        Runner::Pytest("sdk/test_awscli.py"),
-    ),
-    suite(
-        "coscmd",
-        "coscmd",
-        &[Python],
-        Runner::Pytest("sdk/test_coscmd.py"),
-    ),
+    suite("coverage", "docs/coverage.md says what the tables say", &[], Runner::Coverage),
+    suite("crash", "SIGKILL under load, nothing lost", &[Python], Runner::Pytest("crash")),
+    suite("awscli", "aws CLI", &[Python], Runner::Pytest("sdk/test_awscli.py")),
+    suite("coscmd", "coscmd", &[Python], Runner::Pytest("sdk/test_coscmd.py")),
     suite(
         "rclone",
         "rclone, both dialects' hosts",
         &[Python, Rclone],
         Runner::Pytest("sdk/test_rclone.py"),
     ),
-    suite(
-        "s3cmd",
-        "s3cmd",
-        &[Python],
-        Runner::Pytest("sdk/test_s3cmd.py"),
-    ),
-    suite(
-        "cos-python",
-        "cos-python-sdk-v5",
-        &[Python],
-        Runner::Pytest("sdk/test_cos_python.py"),
-    ),
-    suite(
-        "boto3",
-        "boto3",
-        &[Python],
-        Runner::Pytest("sdk/test_boto3.py"),
-    ),
-    suite(
-        "minio",
-        "minio-py",
-        &[Python],
-        Runner::Pytest("sdk/test_minio.py"),
-    ),
+    suite("s3cmd", "s3cmd", &[Python], Runner::Pytest("sdk/test_s3cmd.py")),
+    suite("cos-python", "cos-python-sdk-v5", &[Python], Runner::Pytest("sdk/test_cos_python.py")),
+    suite("boto3", "boto3", &[Python], Runner::Pytest("sdk/test_boto3.py")),
+    suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(
         "cross-dialect",
         "put in one dialect, read in the other",
@@ -106,26 +66,16 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_addressing.py"),
     ),
-    suite(
-        "bad-input",
-        "hostile requests",
-        &[Python],
-        Runner::Pytest("sdk/test_bad_input.py"),
-    ),
+    suite("bad-input", "hostile requests", &[Python], Runner::Pytest("sdk/test_bad_input.py")),
     suite(
         "operation",
         "start, stop, identity, fsck, damage",
         &[Python],
         Runner::Pytest("sdk/test_operation.py"),
     ),
-    suite("node", "cos-nodejs-sdk-v5", &[Node], Runner::Node),
-    suite("go", "cos-go-sdk-v5", &[Go], Runner::Go),
-    suite(
-        "coscli",
-        "coscli",
-        &[Python, Coscli],
-        Runner::Pytest("sdk/test_coscli.py"),
-    ),
+    suite("node", "cos-nodejs-sdk-v5", &[Python, Node], Runner::Node),
+    suite("go", "cos-go-sdk-v5", &[Python, Go], Runner::Go),
+    suite("coscli", "coscli", &[Python, Coscli], Runner::Pytest("sdk/test_coscli.py")),
 ];
 
 const fn suite(
@@ -134,12 +84,7 @@ const fn suite(
     needs: &'static [Need],
     runner: Runner,
 ) -> Suite {
-    Suite {
-        name,
-        about,
-        needs,
-        runner,
-    }
+    Suite { name, about, needs, runner }
 }
 
 pub fn print_list() {
@@ -155,11 +100,7 @@ enum Outcome {
 
 /// Runs the suites; true when nothing failed.
 pub fn run(options: &TestOptions) -> Result<bool, String> {
-    if let Some(name) = options
-        .only
-        .iter()
-        .find(|n| SUITES.iter().all(|s| s.name != **n))
-    {
+    if let Some(name) = options.only.iter().find(|n| SUITES.iter().all(|s| s.name != **n)) {
         return Err(format!("no suite is called {name}; see cargo xtask suites"));
     }
     let chosen: Vec<&Suite> = SUITES
@@ -168,28 +109,16 @@ pub fn run(options: &TestOptions) -> Result<bool, String> {
         .collect();
     let needed: Vec<Need> = chosen.iter().flat_map(|s| s.needs).copied().collect();
     let tools = Tools::set_up(&needed)?;
-    let logs = tools
-        .cache
-        .join("logs")
-        .join(std::process::id().to_string());
+    let logs = tools.cache.join("logs").join(std::process::id().to_string());
     std::fs::create_dir_all(&logs).map_err(|e| format!("cannot create {}: {e}", logs.display()))?;
 
     if options.build && chosen.iter().any(|s| !matches!(s.runner, Runner::Cargo)) {
-        process::run(
-            Command::new("cargo")
-                .args(["build", "--release"])
-                .current_dir(root()),
-        )?;
+        process::run(Command::new("cargo").args(["build", "--release"]).current_dir(root()))?;
     }
-    let runs = Runs {
-        options,
-        tools: &tools,
-        logs: &logs,
-    };
+    let runs = Runs { options, tools: &tools, logs: &logs };
     // The compiler takes every core; suites beside it would only measure that.
-    let (alone, together): (Vec<&Suite>, Vec<&Suite>) = chosen
-        .iter()
-        .partition(|s| matches!(s.runner, Runner::Cargo));
+    let (alone, together): (Vec<&Suite>, Vec<&Suite>) =
+        chosen.iter().partition(|s| matches!(s.runner, Runner::Cargo));
     let mut outcomes = runs.side_by_side(&alone, 1)?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     outcomes.extend(runs.side_by_side(&together, cores + 1)?);
@@ -243,21 +172,14 @@ impl Runs<'_> {
         let work = || -> Result<(), String> {
             while let Some(suite) = suites.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let outcome = self.one(suite)?;
-                outcomes
-                    .lock()
-                    .map_err(|e| e.to_string())?
-                    .push((suite.name, outcome));
+                outcomes.lock().map_err(|e| e.to_string())?.push((suite.name, outcome));
             }
             Ok(())
         };
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..width.min(suites.len()))
-                .map(|_| scope.spawn(work))
-                .collect();
+            let workers: Vec<_> = (0..width.min(suites.len())).map(|_| scope.spawn(work)).collect();
             workers.into_iter().try_for_each(|worker| {
-                worker
-                    .join()
-                    .map_err(|_| "a suite's thread panicked".to_owned())?
+                worker.join().map_err(|_| "a suite's thread panicked".to_owned())?
             })
         })?;
         outcomes.into_inner().map_err(|e| e.to_string())
@@ -273,18 +195,12 @@ impl Runs<'_> {
         let (mut command, format) = match suite.runner {
             Runner::Coverage => {
                 let current = coverage::is_current()?;
-                let counts = Counts {
-                    passed: current.into(),
-                    failed: (!current).into(),
-                    skipped: 0,
-                };
+                let counts =
+                    Counts { passed: current.into(), failed: (!current).into(), skipped: 0 };
                 if !current {
                     println!("coverage       docs/coverage.md is stale: run cargo xtask coverage");
                 }
-                return Ok(Outcome::Ran {
-                    counts,
-                    took: begun.elapsed(),
-                });
+                return Ok(Outcome::Ran { counts, took: begun.elapsed() });
             }
             Runner::Cargo => (self.cargo_test(), Format::CargoTest),
             Runner::Pytest(path) => (self.pytest(path), Format::Pytest),
@@ -319,9 +235,7 @@ impl Runs<'_> {
 
     fn cargo_test(&self) -> Command {
         let mut command = Command::new("cargo");
-        command
-            .args(["test", "--workspace", "--no-fail-fast"])
-            .current_dir(root());
+        command.args(["test", "--workspace", "--no-fail-fast"]).current_dir(root());
         command
     }
 
@@ -329,21 +243,9 @@ impl Runs<'_> {
         let bin = self.tools.python.clone().unwrap_or_default();
         let mut command = Command::new(bin.join("python"));
         command
-            .args([
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                "--tb=short",
-                "-rs",
-                path,
-            ])
+            .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs", path])
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env(
-                "COSTREL_CRASH_CYCLES",
-                self.options.crash_cycles.to_string(),
-            )
+            .env("COSTREL_CRASH_CYCLES", self.options.crash_cycles.to_string())
             .env("COSTREL_CLIENTS", &bin)
             .current_dir(root().join("tests"));
         if let Some(coscli) = &self.tools.coscli {
@@ -352,21 +254,28 @@ impl Runs<'_> {
         command
     }
 
-    fn node_test(&self) -> Command {
-        let mut command = Command::new("node");
+    /// A command that runs with a server beside it, see `tests/harness.py`.
+    fn beside_a_server(&self, folder: &str, command_line: &[&str]) -> Command {
+        let python = self.tools.python.clone().unwrap_or_default().join("python");
+        let mut command = Command::new(python);
         command
-            .args(["--test", "--test-reporter=tap", "suite.test.js"])
-            .env("NODE_PATH", self.tools.node.clone().unwrap_or_default())
-            .current_dir(root().join("tests/node"));
+            .arg("../harness.py")
+            .args(command_line)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .current_dir(root().join("tests").join(folder));
+        command
+    }
+
+    fn node_test(&self) -> Command {
+        let mut command = self
+            .beside_a_server("node", &["node", "--test", "--test-reporter=tap", "suite.test.js"]);
+        command.env("NODE_PATH", self.tools.node.clone().unwrap_or_default());
         command
     }
 
     fn go_test(&self) -> Command {
-        let mut command = Command::new("go");
-        command
-            .args(["test", "-count=1", "-v", "./..."])
-            .env("GOFLAGS", "-mod=readonly")
-            .current_dir(root().join("tests/go"));
+        let mut command = self.beside_a_server("go", &["go", "test", "-count=1", "-v", "./..."]);
+        command.env("GOFLAGS", "-mod=readonly");
         command
     }
 }
