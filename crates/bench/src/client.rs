@@ -5,18 +5,26 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::endpoint::percent_encode;
+use costrel_signature::Payload;
+use costrel_signature::sign::Outgoing;
+
 use crate::http::{Answer, Capture, Connection, ExchangeError};
 use crate::payload::{Body, BodyHashes};
-use crate::sign::{EMPTY_SHA256, Signed, Signer, UNSIGNED_PAYLOAD, write_query};
+use crate::sign::Signer;
 use crate::target::{PayloadSigning, Target};
+
+/// SHA-256 of nothing, which the signature of a request without body carries.
+const EMPTY_SHA256: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
 
 /// A request before it is signed.
 pub struct Call<'a> {
     pub method: &'static str,
     /// `None` addresses the bucket.
     pub key: Option<&'a str>,
-    /// Sorted by name, values not encoded.
+    /// Names and values, not encoded.
     pub query: &'a [(&'a str, &'a str)],
     /// First and last byte wanted.
     pub range: Option<(u64, u64)>,
@@ -48,8 +56,8 @@ pub struct Client {
     target: Arc<Target>,
     signer: Signer,
     connection: Option<Connection>,
-    raw_path: String,
-    encoded_path: String,
+    /// Decoded path of the request under way.
+    path: String,
     head: String,
     /// What the last answer held, as far as it was asked for.
     pub capture: Capture,
@@ -57,13 +65,12 @@ pub struct Client {
 
 impl Client {
     pub fn new(target: Arc<Target>) -> Self {
-        let signer = Signer::new(target.dialect, target.credentials.clone(), &target.region);
+        let signer = Signer::new(target.dialect, &target.credentials, &target.region);
         Client {
             target,
             signer,
             connection: None,
-            raw_path: String::new(),
-            encoded_path: String::new(),
+            path: String::new(),
             head: String::new(),
             capture: Capture::default(),
         }
@@ -102,30 +109,34 @@ impl Client {
 
     fn write_head(&mut self, call: &Call<'_>) {
         let place = &self.target.place;
-        self.raw_path.clear();
+        self.path.clear();
         match call.key {
             Some(key) => {
-                self.raw_path.push_str(&place.key_base);
-                self.raw_path.push_str(key);
+                self.path.push_str(&place.key_base);
+                self.path.push_str(key);
             }
-            None => self.raw_path.push_str(&place.bucket_path),
+            None => self.path.push_str(&place.bucket_path),
         }
-        self.encoded_path.clear();
-        percent_encode(&self.raw_path, true, &mut self.encoded_path);
+        let request = Outgoing {
+            method: call.method,
+            host: &place.host,
+            bucket_in_host: place.bucket_in_host.as_deref(),
+            path: &self.path,
+            query: call.query,
+            headers: &[],
+        };
+        let payload = match (call.hashes.sha256, self.target.payload) {
+            (Some(hash), PayloadSigning::Signed) => Payload::Sha256(hash),
+            _ if call.body.len() == 0 => Payload::Sha256(EMPTY_SHA256),
+            _ => Payload::Unsigned,
+        };
+        let signed = self.signer.headers(&request, payload, SystemTime::now());
 
         let head = &mut self.head;
         head.clear();
-        head.push_str(call.method);
-        head.push(' ');
-        head.push_str(&self.encoded_path);
-        if !call.query.is_empty() {
-            head.push('?');
-            write_query(call.query, false, head);
-        }
-        head.push_str(" HTTP/1.1\r\nHost: ");
-        head.push_str(&place.host);
-        head.push_str("\r\n");
         // Writing to a string succeeds.
+        let _ = write!(head, "{} {} HTTP/1.1\r\n", call.method, request.target());
+        let _ = write!(head, "Host: {}\r\n", place.host);
         if let Some((first, last)) = call.range {
             let _ = write!(head, "Range: bytes={first}-{last}\r\n");
         }
@@ -133,24 +144,11 @@ impl Client {
             let _ = write!(head, "Content-Length: {}\r\n", call.body.len());
         }
         if let Some(md5) = &call.hashes.md5_base64 {
-            head.push_str("Content-MD5: ");
-            head.push_str(md5);
-            head.push_str("\r\n");
+            let _ = write!(head, "Content-MD5: {md5}\r\n");
         }
-        let payload_hash = match (&call.hashes.sha256_hex, self.target.payload) {
-            (Some(hash), PayloadSigning::Signed) => hash,
-            _ if call.body.len() == 0 => EMPTY_SHA256,
-            _ => UNSIGNED_PAYLOAD,
-        };
-        let signed = Signed {
-            method: call.method,
-            encoded_path: &self.encoded_path,
-            raw_path: &self.raw_path,
-            query: call.query,
-            host: &place.host,
-            payload_hash,
-        };
-        self.signer.write_headers(&signed, SystemTime::now(), head);
+        for (name, value) in signed {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
         head.push_str("\r\n");
     }
 
@@ -183,6 +181,12 @@ fn io_code(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hash_of_nothing() {
+        let hash = ring::digest::digest(&ring::digest::SHA256, b"");
+        assert_eq!(hash.as_ref(), EMPTY_SHA256);
+    }
 
     #[test]
     fn elements() {

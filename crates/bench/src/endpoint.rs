@@ -1,4 +1,4 @@
-//! Where requests go: endpoint URLs, addressing styles and percent-encoding.
+//! Where requests go: endpoint URLs and addressing styles.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -80,6 +80,8 @@ pub struct Place {
     pub key_base: String,
     /// Path of the bucket itself.
     pub bucket_path: String,
+    /// The bucket, where `host` names it.
+    pub bucket_in_host: Option<String>,
 }
 
 impl Place {
@@ -96,30 +98,14 @@ impl Place {
                 host: endpoint.authority_of(domain),
                 key_base: format!("/{bucket}/"),
                 bucket_path: format!("/{bucket}"),
+                bucket_in_host: None,
             },
             Addressing::Virtual => Place {
                 host: endpoint.authority_of(&format!("{bucket}.{domain}")),
                 key_base: "/".to_owned(),
                 bucket_path: "/".to_owned(),
+                bucket_in_host: Some(bucket.to_owned()),
             },
-        }
-    }
-}
-
-/// Appends `text` with everything but RFC 3986's unreserved characters escaped;
-/// slashes stay when `keep_slash`. S3 and COS sign exactly this form.
-pub fn percent_encode(text: &str, keep_slash: bool, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        let plain = byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'_' | b'.' | b'~')
-            || (keep_slash && byte == b'/');
-        if plain {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
         }
     }
 }
@@ -153,13 +139,5 @@ mod tests {
         assert_eq!((path.host.as_str(), path.key_base.as_str()), ("127.0.0.1:9000", "/b/"));
         let virt = Place::new(&endpoint, Some("s3.local"), "b", Addressing::Virtual);
         assert_eq!((virt.host.as_str(), virt.key_base.as_str()), ("b.s3.local:9000", "/"));
-    }
-
-    #[test]
-    fn encoding() {
-        let mut out = String::new();
-        percent_encode("a/b +~é", true, &mut out);
-        percent_encode("/=", false, &mut out);
-        assert_eq!(out, "a/b%20%2B~%C3%A9%2F%3D");
     }
 }

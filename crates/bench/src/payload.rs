@@ -50,7 +50,7 @@ pub struct Payloads {
 /// Values of the headers that cover a body.
 #[derive(Default)]
 pub struct BodyHashes {
-    pub sha256_hex: Option<String>,
+    pub sha256: Option<[u8; 32]>,
     pub md5_base64: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl BodyHashes {
     /// The hash that S3 signatures cover, of a body made during the run.
     pub fn of(body: &[u8]) -> Self {
         let sha256 = digest::digest(&digest::SHA256, body);
-        BodyHashes { sha256_hex: Some(crate::sign::hex(sha256.as_ref())), md5_base64: None }
+        BodyHashes { sha256: sha256.as_ref().try_into().ok(), md5_base64: None }
     }
 }
 
@@ -131,15 +131,15 @@ impl Payloads {
     pub fn hashes(&self, body: &Body<'_>) -> BodyHashes {
         let Some(prefix) = self.prefixes.get(&body.len) else { return BodyHashes::default() };
         let prefix = prefix.clone();
-        let sha256_hex = prefix.sha256.map(|mut state| {
+        let sha256 = prefix.sha256.and_then(|mut state| {
             state.update(body.tail());
-            crate::sign::hex(state.finish().as_ref())
+            state.finish().as_ref().try_into().ok()
         });
         let md5_base64 = prefix.md5.map(|mut state| {
             state.update(body.tail());
             base64::engine::general_purpose::STANDARD.encode(state.finalize())
         });
-        BodyHashes { sha256_hex, md5_base64 }
+        BodyHashes { sha256, md5_base64 }
     }
 }
 
@@ -248,8 +248,12 @@ mod tests {
             let body = payloads.body(size, 77);
             let sent = collect(&body, ALL);
             let hashes = payloads.hashes(&body);
-            let sha256 = crate::sign::hex(digest::digest(&digest::SHA256, &sent).as_ref());
-            assert_eq!(hashes.sha256_hex, Some(sha256), "size {size}");
+            let sha256 = digest::digest(&digest::SHA256, &sent);
+            assert_eq!(
+                hashes.sha256.as_ref().map(|hash| &hash[..]),
+                Some(sha256.as_ref()),
+                "size {size}"
+            );
             let md5 = base64::engine::general_purpose::STANDARD.encode(Md5::digest(&sent));
             assert_eq!(hashes.md5_base64, Some(md5), "size {size}");
         }

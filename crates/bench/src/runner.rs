@@ -209,3 +209,132 @@ impl Drop for MemoryWatch {
         self.halt();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::endpoint::{Addressing, Place};
+    use crate::keys::KeySpace;
+    use crate::meter::ServerMeter;
+    use crate::payload::Data;
+    use crate::sign::{Credentials, Dialect};
+    use crate::workload::{Kind, Mix};
+
+    /// A server that stores nothing: it takes any PUT, refuses objects whose
+    /// number ends in 7, and answers GET with 5,000 bytes in chunks.
+    fn start_server() -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || serve(stream));
+            }
+        });
+        address
+    }
+
+    fn serve(stream: TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut writer = stream;
+        loop {
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if reader.read_line(&mut head)? == 0 {
+                    return Ok(());
+                }
+            }
+            assert!(head.contains("AWS4-HMAC-SHA256 Credential=id/"), "unsigned: {head}");
+            let len = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+            let len: u64 = len.map_or(0, |len| len.parse().expect("a number"));
+            std::io::copy(&mut (&mut reader).take(len), &mut std::io::sink())?;
+            let path = head.split(' ').nth(1).expect("a request line");
+            if path.ends_with('7') {
+                let body = "<Error><Code>SlowDown</Code></Error>";
+                write!(writer, "HTTP/1.1 503 No\r\ncontent-length: {}\r\n\r\n{body}", body.len())?;
+            } else if head.starts_with("GET") {
+                let chunk = format!("9c4\r\n{}\r\n", "x".repeat(2500));
+                let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+                write!(writer, "{answer}{chunk}{chunk}0\r\n\r\n")?;
+            } else {
+                write!(writer, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+            }
+        }
+    }
+
+    fn run(workload: Workload, size: u64, limit: Limit, payload: PayloadSigning) -> Outcome {
+        let address = start_server();
+        let endpoint = format!("http://{address}").parse().expect("an endpoint");
+        let target = Arc::new(Target {
+            name: "test".into(),
+            address,
+            place: Place::new(&endpoint, None, "bucket", Addressing::Path),
+            create_bucket: false,
+            credentials: Credentials { id: "id".into(), secret: "secret".into() },
+            region: "us-east-1".into(),
+            dialect: Dialect::S3,
+            payload,
+            content_md5: false,
+            quick_ack: true,
+            timeout: Duration::from_secs(10),
+            meter: ServerMeter { pids: vec![std::process::id()], metrics_url: None },
+        });
+        let plan = Plan {
+            workload,
+            concurrency: 3,
+            threads: 2,
+            limit,
+            keys: KeySpace::new("p/".into(), 10, 1, vec![size]),
+            first: 0,
+            objects: 5,
+            range_len: 1,
+            part_size: 1,
+            page_len: 1,
+            mix: Mix::default(),
+            data: Data::Random,
+            seed: 1,
+        };
+        execute(&target, &plan).expect("a run")
+    }
+
+    #[test]
+    fn operations_bytes_and_errors_are_counted() {
+        for payload in [PayloadSigning::Signed, PayloadSigning::Unsigned] {
+            let outcome = run(Workload::Put, 100_000, Limit::Operations(40), payload);
+            let puts = &outcome.tally.kinds[&Kind::Put];
+            assert_eq!(puts.latency.count(), 36);
+            assert_eq!(puts.bytes, 36 * 100_000);
+            assert_eq!(outcome.tally.errors["503 SlowDown"], 4);
+            assert!(outcome.elapsed > Duration::ZERO);
+            assert!(outcome.server.is_some_and(|server| server.rss_peak_bytes > 0));
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_length_is_an_error() {
+        let limit = Limit::Operations(20);
+        let right = run(Workload::Get, 5_000, limit, PayloadSigning::Unsigned);
+        assert_eq!(right.tally.error_count(), 0);
+        assert_eq!(right.tally.whole().bytes, 20 * 5_000);
+        let wrong = run(Workload::Get, 4_999, limit, PayloadSigning::Unsigned);
+        assert_eq!(wrong.tally.errors["wrong length"], 20);
+    }
+
+    #[test]
+    fn deleting_ends_with_the_objects_and_time_with_the_clock() {
+        let hour = Duration::from_secs(3600);
+        let endless = Limit::Time { warmup: hour, measured: hour };
+        let outcome = run(Workload::Delete, 0, endless, PayloadSigning::Unsigned);
+        assert_eq!(outcome.tally.whole().latency.count(), 5);
+
+        let warmup = Duration::from_millis(20);
+        let measured = Duration::from_millis(60);
+        let limit = Limit::Time { warmup, measured };
+        let outcome = run(Workload::Get, 5_000, limit, PayloadSigning::Unsigned);
+        let counted = outcome.tally.whole().latency.count();
+        assert_eq!(outcome.elapsed, measured);
+        assert!(counted > 0 && counted < outcome.issued, "{counted} of {}", outcome.issued);
+    }
+}

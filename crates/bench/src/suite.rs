@@ -23,6 +23,9 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 /// Folders of the listed keys.
 const LIST_FOLDERS: u64 = 100;
+/// Objects in a folder elsewhere: no more than a directory takes well, for the
+/// servers that make one of each folder.
+const FOLDER_LEN: u64 = 1_000;
 
 /// Options of `costrel bench suite`.
 #[derive(Clone, Debug, clap::Args)]
@@ -139,12 +142,13 @@ impl Row {
 
     fn plan(&self, args: &SuiteArgs, seed: u64) -> Plan {
         let objects = self.objects(args);
-        let (folder, folders, size) = match self.workload {
-            Workload::List | Workload::ListDelimiter => ("list", LIST_FOLDERS, 64),
-            Workload::Put | Workload::Delete => ("write", 1, self.size),
-            Workload::Multipart => ("parts", 1, self.size),
-            _ => ("read", 1, self.size),
+        let (folder, size) = match self.workload {
+            Workload::List | Workload::ListDelimiter => ("list", 64),
+            Workload::Put | Workload::Delete => ("write", self.size),
+            Workload::Multipart => ("parts", self.size),
+            _ => ("read", self.size),
         };
+        let folders = if self.is_list() { LIST_FOLDERS } else { objects.div_ceil(FOLDER_LEN) };
         Plan {
             workload: self.workload,
             concurrency: self.concurrency,

@@ -157,8 +157,9 @@ impl Worker {
     }
 
     fn choose_object(&mut self) -> u64 {
-        let number = self.random.below(self.shared.plan.objects.max(1));
-        self.shared.plan.keys.write_key(number, &mut self.key);
+        let plan = &self.shared.plan;
+        let number = plan.first + self.random.below(plan.objects.max(1));
+        plan.keys.write_key(number, &mut self.key);
         number
     }
 
@@ -195,7 +196,7 @@ impl Worker {
         let plan = &self.shared.plan;
         // Far enough from the end for a whole page.
         let starts = plan.objects.saturating_sub(u64::from(plan.page_len)).max(1);
-        plan.keys.write_key(self.random.below(starts), &mut self.key);
+        plan.keys.write_key(plan.first + self.random.below(starts), &mut self.key);
         let page_len = plan.page_len.to_string();
         let prefix = plan.keys.prefix();
         let call = match self.shared.target.dialect {
