@@ -1,6 +1,13 @@
 //! What tests of several crates share: the engine that keeps everything in
-//! memory and serves as the oracle for the others.
+//! memory and serves as the oracle for the others, the suite of promises that
+//! every engine must keep, and random workloads that compare an engine with the
+//! oracle.
 
+pub mod conformance;
 mod memory;
+mod seed;
+mod workload;
 
 pub use memory::MemoryEngine;
+pub use seed::seed;
+pub use workload::Workload;

@@ -29,10 +29,7 @@ pub(super) struct MemoryBlobs {
 
 impl MemoryBlobs {
     pub(super) fn new(open: Arc<AtomicBool>) -> Self {
-        MemoryBlobs {
-            blobs: BlobMap::default(),
-            open,
-        }
+        MemoryBlobs { blobs: BlobMap::default(), open }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -82,9 +79,7 @@ impl BlobReader for Reader {
     }
 
     async fn read_at(&self, offset: u64, max: usize) -> Result<Bytes, EngineError> {
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(self.0.len());
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
         let end = start.saturating_add(max).min(self.0.len());
         Ok(self.0.slice(start..end))
     }
@@ -105,12 +100,7 @@ impl Blobs for MemoryBlobs {
         }
         blobs.insert(id, Blob::Unfinished(0));
         let (blobs, open) = (self.blobs.clone(), self.open.clone());
-        Ok(Box::new(Writer {
-            id,
-            data: BytesMut::new(),
-            blobs,
-            open,
-        }))
+        Ok(Box::new(Writer { id, data: BytesMut::new(), blobs, open }))
     }
 
     async fn open(&self, id: BlobId) -> Result<Arc<dyn BlobReader>, EngineError> {
@@ -135,16 +125,13 @@ impl Blobs for MemoryBlobs {
         check_open(&self.open)?;
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let blobs = self.blobs.lock();
-        let infos = blobs
-            .range((start, Bound::Unbounded))
-            .take(limit)
-            .map(|(id, blob)| BlobInfo {
-                id: *id,
-                stored_bytes: match blob {
-                    Blob::Unfinished(len) => *len,
-                    Blob::Finished(data) => data.len() as u64,
-                },
-            });
+        let infos = blobs.range((start, Bound::Unbounded)).take(limit).map(|(id, blob)| BlobInfo {
+            id: *id,
+            stored_bytes: match blob {
+                Blob::Unfinished(len) => *len,
+                Blob::Finished(data) => data.len() as u64,
+            },
+        });
         Ok(infos.collect())
     }
 }

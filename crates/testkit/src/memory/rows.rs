@@ -25,16 +25,11 @@ struct Rows {
 
 impl Rows {
     fn new() -> Self {
-        Rows {
-            state: PartitionState::Live,
-            tables: BTreeMap::new(),
-        }
+        Rows { state: PartitionState::Live, tables: BTreeMap::new() }
     }
 
     fn get(&self, group: &Bytes, row: &RowRef) -> Option<&Bytes> {
-        self.tables
-            .get(&row.table)?
-            .get(&(group.clone(), row.suffix.clone()))
+        self.tables.get(&row.table)?.get(&(group.clone(), row.suffix.clone()))
     }
 
     fn apply(&mut self, group: &Bytes, write: Write) {
@@ -65,19 +60,12 @@ pub(super) struct MemoryIndex {
 impl MemoryIndex {
     pub(super) fn new(open: Arc<AtomicBool>) -> Self {
         let partitions = BTreeMap::from([(Partition::System, Rows::new())]);
-        MemoryIndex {
-            partitions: RwLock::new(partitions),
-            open,
-        }
+        MemoryIndex { partitions: RwLock::new(partitions), open }
     }
 
     pub(super) fn len(&self) -> usize {
         let partitions = self.partitions.read();
-        partitions
-            .values()
-            .flat_map(|p| p.tables.values())
-            .map(BTreeMap::len)
-            .sum()
+        partitions.values().flat_map(|p| p.tables.values()).map(BTreeMap::len).sum()
     }
 }
 
@@ -102,10 +90,7 @@ impl Index for MemoryIndex {
         let group = Bytes::copy_from_slice(group);
         let partitions = self.partitions.read();
         let partition = partitions.get(&partition);
-        Ok(rows
-            .iter()
-            .map(|row| partition?.get(&group, row).cloned())
-            .collect())
+        Ok(rows.iter().map(|row| partition?.get(&group, row).cloned()).collect())
     }
 
     async fn scan(
@@ -117,10 +102,7 @@ impl Index for MemoryIndex {
     ) -> Result<(), EngineError> {
         check_open(&self.open)?;
         let partitions = self.partitions.read();
-        let Some(rows) = partitions
-            .get(&partition)
-            .and_then(|p| p.tables.get(&table))
-        else {
+        let Some(rows) = partitions.get(&partition).and_then(|p| p.tables.get(&table)) else {
             return Ok(());
         };
         let mut from = Bound::Included((range.start_group, range.start_suffix));
@@ -140,9 +122,7 @@ impl Index for MemoryIndex {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         check_open(&self.open)?;
         let mut partitions = self.partitions.write();
-        let rows = partitions
-            .get_mut(&commit.partition)
-            .ok_or(CommitError::NoPartition)?;
+        let rows = partitions.get_mut(&commit.partition).ok_or(CommitError::NoPartition)?;
         if rows.state == PartitionState::Retired && !commit.writes.iter().all(allowed_when_retired)
         {
             return Err(CommitError::NoPartition);
@@ -163,9 +143,9 @@ impl Index for MemoryIndex {
         let mut partitions = self.partitions.write();
         match partitions.entry(partition).or_insert_with(Rows::new).state {
             PartitionState::Live => Ok(()),
-            PartitionState::Retired => Err(EngineError::Unavailable(format!(
-                "{partition:?} is being removed"
-            ))),
+            PartitionState::Retired => {
+                Err(EngineError::Unavailable(format!("{partition:?} is being removed")))
+            }
         }
     }
 
@@ -207,12 +187,10 @@ impl Index for MemoryIndex {
     async fn partitions(&self) -> Result<Vec<(BucketId, PartitionState)>, EngineError> {
         check_open(&self.open)?;
         let partitions = self.partitions.read();
-        let buckets = partitions
-            .iter()
-            .filter_map(|(partition, rows)| match partition {
-                Partition::System => None,
-                Partition::Bucket(id) => Some((*id, rows.state)),
-            });
+        let buckets = partitions.iter().filter_map(|(partition, rows)| match partition {
+            Partition::System => None,
+            Partition::Bucket(id) => Some((*id, rows.state)),
+        });
         Ok(buckets.collect())
     }
 }
