@@ -1,7 +1,7 @@
 //! The suites and how they are run: unit tests first, then every black-box suite
 //! against the release binary, side by side.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,8 +94,12 @@ pub fn print_list() {
 }
 
 enum Outcome {
-    Ran { counts: Counts, took: Duration },
-    LeftOut,
+    Ran {
+        counts: Counts,
+        took: Duration,
+    },
+    /// Not run: the machine lacks this.
+    LeftOut(Need),
 }
 
 /// Runs the suites; true when nothing failed.
@@ -109,8 +113,7 @@ pub fn run(options: &TestOptions) -> Result<bool, String> {
         .collect();
     let needed: Vec<Need> = chosen.iter().flat_map(|s| s.needs).copied().collect();
     let tools = Tools::set_up(&needed)?;
-    let logs = tools.cache.join("logs").join(std::process::id().to_string());
-    std::fs::create_dir_all(&logs).map_err(|e| format!("cannot create {}: {e}", logs.display()))?;
+    let logs = fresh_logs(&tools.cache.join("logs"))?;
 
     if options.build && chosen.iter().any(|s| !matches!(s.runner, Runner::Cargo)) {
         process::run(Command::new("cargo").args(["build", "--release"]).current_dir(root()))?;
@@ -123,6 +126,21 @@ pub fn run(options: &TestOptions) -> Result<bool, String> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     outcomes.extend(runs.side_by_side(&together, cores + 1)?);
     Ok(summarize(&chosen, &outcomes))
+}
+
+/// A folder for this run's logs; those of runs a week ago go.
+fn fresh_logs(all: &Path) -> Result<PathBuf, String> {
+    let week = Duration::from_secs(7 * 24 * 3600);
+    for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|m| m.modified());
+        if modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > week)) {
+            // Another run may be removing it too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let logs = all.join(std::process::id().to_string());
+    std::fs::create_dir_all(&logs).map_err(|e| format!("cannot create {}: {e}", logs.display()))?;
+    Ok(logs)
 }
 
 fn summarize(chosen: &[&Suite], outcomes: &[(&'static str, Outcome)]) -> bool {
@@ -141,9 +159,13 @@ fn summarize(chosen: &[&Suite], outcomes: &[(&'static str, Outcome)]) -> bool {
                     took.as_secs_f32()
                 );
             }
-            _ => {
+            Some((_, Outcome::LeftOut(missing))) => {
                 total.skipped += 1;
-                println!("{:14} left out: {:?} missing", suite.name, suite.needs);
+                println!("{:14} left out: no {missing:?}", suite.name);
+            }
+            None => {
+                total.failed += 1;
+                println!("{:14} did not run", suite.name);
             }
         }
     }
@@ -187,8 +209,8 @@ impl Runs<'_> {
 
     fn one(&self, suite: &Suite) -> Result<Outcome, String> {
         if let Some(missing) = suite.needs.iter().find(|need| !self.tools.has(**need)) {
-            println!("{:14} left out: {missing:?} missing", suite.name);
-            return Ok(Outcome::LeftOut);
+            println!("{:14} left out: no {missing:?}", suite.name);
+            return Ok(Outcome::LeftOut(*missing));
         }
         println!("{:14} running", suite.name);
         let begun = Instant::now();
