@@ -6,6 +6,7 @@
 pub mod address;
 pub mod date;
 pub mod dialect;
+pub mod form;
 pub mod framing;
 pub mod ops;
 pub mod percent;

@@ -1,0 +1,161 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use costrel_core::object::ObjectReader;
+use futures_util::future::BoxFuture;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::observe::{Observer, RequestRecord};
+
+type Piece = (ObjectReader, costrel_core::Result<Option<Bytes>>);
+
+/// An answer's body.
+pub struct ResponseBody {
+    content: Content,
+    done: Option<Box<Done>>,
+}
+
+enum Content {
+    Memory(Bytes),
+    Object { length: u64, reading: Reading },
+    /// The answer to a HEAD: no bytes, but the length of what a GET would send.
+    Headers,
+}
+
+enum Reading {
+    Idle(Box<ObjectReader>),
+    Busy(BoxFuture<'static, Piece>),
+    Over,
+}
+
+/// Tells the observer when the body is sent or dropped.
+pub struct Done {
+    pub observer: Arc<dyn Observer>,
+    pub record: RequestRecord,
+    pub begun: Instant,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.record.duration = self.begun.elapsed();
+        self.observer.request_done(&self.record);
+    }
+}
+
+impl ResponseBody {
+    pub fn empty() -> ResponseBody {
+        ResponseBody::memory(Bytes::new())
+    }
+
+    pub fn memory(bytes: Bytes) -> ResponseBody {
+        ResponseBody { content: Content::Memory(bytes), done: None }
+    }
+
+    pub fn headers_only() -> ResponseBody {
+        ResponseBody { content: Content::Headers, done: None }
+    }
+
+    pub fn object(mut reader: ObjectReader) -> ResponseBody {
+        let length = reader.remaining();
+        let content = match reader.take_memory() {
+            Some(bytes) => Content::Memory(bytes),
+            None => Content::Object { length, reading: Reading::Idle(Box::new(reader)) },
+        };
+        ResponseBody { content, done: None }
+    }
+
+    pub fn observed(mut self, done: Done) -> ResponseBody {
+        self.done = Some(Box::new(done));
+        self
+    }
+
+    fn sent(&mut self, bytes: &Bytes) {
+        if let Some(done) = &mut self.done {
+            done.record.bytes_out += bytes.len() as u64;
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = costrel_core::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        match &mut this.content {
+            Content::Headers => Poll::Ready(None),
+            Content::Memory(bytes) => {
+                let bytes = std::mem::take(bytes);
+                if bytes.is_empty() {
+                    return Poll::Ready(None);
+                }
+                this.sent(&bytes);
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Content::Object { length, reading } => {
+                if let Reading::Idle(_) = reading {
+                    let Reading::Idle(reader) = std::mem::replace(reading, Reading::Over) else {
+                        return Poll::Ready(None);
+                    };
+                    *reading = Reading::Busy(Box::pin(next_piece(*reader)));
+                }
+                let Reading::Busy(future) = reading else {
+                    return Poll::Ready(None);
+                };
+                let Poll::Ready((reader, piece)) = future.as_mut().poll(cx) else {
+                    return Poll::Pending;
+                };
+                match piece {
+                    Ok(Some(bytes)) => {
+                        *length -= (bytes.len() as u64).min(*length);
+                        *reading = Reading::Idle(Box::new(reader));
+                        this.sent(&bytes);
+                        Poll::Ready(Some(Ok(Frame::data(bytes))))
+                    }
+                    Ok(None) => {
+                        *reading = Reading::Over;
+                        Poll::Ready(None)
+                    }
+                    Err(error) => {
+                        *reading = Reading::Over;
+                        // The head is sent; all that is left is to break off, so
+                        // that nobody takes the rest for complete.
+                        tracing::error!(%error, "an object's body could not be read to its end");
+                        if let Some(done) = &mut this.done {
+                            done.record.failure = Some(error.to_string());
+                        }
+                        Poll::Ready(Some(Err(error)))
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Headers => true,
+            Content::Memory(bytes) => bytes.is_empty(),
+            Content::Object { length, .. } => *length == 0,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            // A HEAD's answer carries its own Content-Length.
+            Content::Headers => SizeHint::default(),
+            Content::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Object { length, .. } => SizeHint::with_exact(*length),
+        }
+    }
+}
+
+async fn next_piece(mut reader: ObjectReader) -> Piece {
+    let piece = reader.next_piece().await;
+    (reader, piece)
+}
