@@ -109,7 +109,6 @@ def test_list_buckets_filters_and_pages(client):
 @pytest.mark.parametrize(
     "name",
     [
-        f"Upper-{harness.APPID}",
         f"-a-{harness.APPID}",
         f"under_score-{harness.APPID}",
         f"{'a' * 60}-{harness.APPID}",
