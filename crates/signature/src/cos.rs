@@ -108,13 +108,17 @@ impl<'a> CosPresented<'a> {
         if algorithm != "sha1" {
             return Err(ParseError::UnsupportedAlgorithm(algorithm.to_owned()));
         }
+        // Some carriers are escaped once more than they need to be. It shows in
+        // the times, where nothing but the separator can be escaped; in a list
+        // an escaped semicolon may also belong to a name.
+        let escaped = filled(2)?.contains('%');
         Ok(CosPresented {
             form,
             access_key_id: filled(1)?,
             sign_time: TimeWindow::parse(ITEMS[2], filled(2)?)?,
             key_time: TimeWindow::parse(ITEMS[3], filled(3)?)?,
-            headers: NameList::parse(ITEMS[4], item(4)?)?,
-            parameters: NameList::parse(ITEMS[5], item(5)?)?,
+            headers: NameList::parse(ITEMS[4], item(4)?, escaped)?,
+            parameters: NameList::parse(ITEMS[5], item(5)?, escaped)?,
             signature: filled(6)?,
             security_token: security_token(request, "x-cos-security-token"),
         })
@@ -160,17 +164,16 @@ impl<'a> TimeWindow<'a> {
 }
 
 impl<'a> NameList<'a> {
-    fn parse(item: &'static str, text: &'a str) -> Result<Self, ParseError> {
-        let escaped = !text.contains(';') && (text.contains("%3b") || text.contains("%3B"));
-        let mut names = if escaped {
-            // The separators themselves arrived escaped: one decoding too few.
-            let decoded = decode(text).map_err(|_| ParseError::Malformed(item))?;
-            let names: Result<Vec<_>, _> = split(&decoded).map(normal).collect();
-            names.map(|names| names.into_iter().map(|n| Cow::Owned(n.into_owned())).collect())
+    /// With `escaped`, the separators themselves arrived escaped.
+    fn parse(item: &'static str, text: &'a str, escaped: bool) -> Result<Self, ParseError> {
+        let malformed = |_| ParseError::Malformed(item);
+        let names: Result<Vec<Cow<'a, str>>, _> = if escaped {
+            let decoded = decode(text).map_err(malformed)?;
+            split(&decoded).map(|name| Ok(Cow::Owned(normal(name)?.into_owned()))).collect()
         } else {
-            split(text).map(normal).collect::<Result<Vec<_>, _>>()
-        }
-        .map_err(|_| ParseError::Malformed(item))?;
+            split(text).map(normal).collect()
+        };
+        let mut names = names.map_err(malformed)?;
         names.sort_unstable();
         names.dedup();
         Ok(NameList(names))

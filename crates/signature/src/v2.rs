@@ -17,7 +17,7 @@ use crate::present::{Form, security_token, unspaced};
 use crate::request::{HeaderSource, RequestView};
 use crate::secret::Secret;
 use crate::time::parse_any;
-use crate::v4::{is_amz, push_folded, required};
+use crate::v4::{is_amz, required};
 use crate::verify::{Payload, Verified, Verifier};
 
 /// A presented SigV2 signature.
@@ -138,10 +138,24 @@ pub(crate) fn verify<H: HeaderSource + ?Sized>(
         return Err(VerifyError::Skewed { request_time: time, now, skew_s_max: skew_s });
     }
     let to_sign = string_to_sign(request, presented.date, from_query);
-    if !signature_matches(secret, &to_sign, &presented.signature) {
+    let good = signature_matches(secret, &to_sign, &presented.signature)
+        || bucket_root(request).is_some_and(|path| {
+            let request = RequestView { raw_path: &path, ..*request };
+            let to_sign = string_to_sign(&request, presented.date, from_query);
+            signature_matches(secret, &to_sign, &presented.signature)
+        });
+    if !good {
         return Err(VerifyError::Mismatch(Explain::new(b"", &to_sign)));
     }
     Ok(Verified { payload: Payload::Unsigned, chunks: None })
+}
+
+/// For `/bucket`, which botocore sends in path style, what it signs instead:
+/// `/bucket/`. Both name the same bucket.
+fn bucket_root<H: ?Sized>(request: &RequestView<'_, H>) -> Option<String> {
+    let bucket = request.raw_path.strip_prefix('/')?;
+    let is_root = request.bucket_in_host.is_none() && !bucket.is_empty() && !bucket.contains('/');
+    is_root.then(|| format!("/{bucket}/"))
 }
 
 /// Whether `signature` is the base64 HMAC-SHA1 of a message.
@@ -193,7 +207,7 @@ fn push_amz_headers<H: HeaderSource + ?Sized>(
             if index > 0 {
                 joined.push(b',');
             }
-            push_folded(&mut joined, value);
+            joined.extend_from_slice(value.trim_ascii());
         }
         lines.insert(name, joined);
     }

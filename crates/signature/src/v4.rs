@@ -410,7 +410,7 @@ fn push_canonical_query(out: &mut Vec<u8>, query: &[QueryPair<'_>]) {
 
 /// A header value without surrounding blanks and with runs of blanks as one
 /// space.
-pub(crate) fn push_folded(out: &mut Vec<u8>, value: &[u8]) {
+fn push_folded(out: &mut Vec<u8>, value: &[u8]) {
     let value = value.trim_ascii();
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let mut after_blank = false;
