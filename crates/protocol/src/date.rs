@@ -47,41 +47,34 @@ pub fn iso_ms(unix_ms: u64) -> String {
 
 /// `2020-12-10T03:37:30Z`, as in COS's list of buckets and its copy results.
 pub fn iso_seconds(unix_ms: u64) -> String {
-    let mut out = String::with_capacity(20);
-    push_seconds(&mut out, unix_ms);
-    out.push('Z');
-    out
+    iso_ms_into_array(unix_ms)[..19].iter().map(|b| *b as char).chain(['Z']).collect()
 }
 
 /// Like [`iso_ms`], appending.
 pub fn iso_ms_into(out: &mut String, unix_ms: u64) {
-    push_seconds(out, unix_ms);
-    out.push('.');
-    push_digits(out, unix_ms % 1000, 3);
-    out.push('Z');
+    let text = iso_ms_into_array(unix_ms);
+    out.push_str(std::str::from_utf8(&text).expect("digits and punctuation are ASCII"));
 }
 
-fn push_seconds(out: &mut String, unix_ms: u64) {
+fn iso_ms_into_array(unix_ms: u64) -> [u8; 24] {
+    let mut text = *b"0000-00-00T00:00:00.000Z";
     let second = (unix_ms / 1000).min(SECOND_MAX);
     let (year, month, day) = civil_from_days((second / 86_400) as i64);
-    let of_day = second % 86_400;
-    push_digits(out, year as u64, 4);
-    out.push('-');
-    push_digits(out, u64::from(month), 2);
-    out.push('-');
-    push_digits(out, u64::from(day), 2);
-    out.push('T');
-    push_digits(out, of_day / 3600, 2);
-    out.push(':');
-    push_digits(out, of_day / 60 % 60, 2);
-    out.push(':');
-    push_digits(out, of_day % 60, 2);
+    let of_day = (second % 86_400) as u32;
+    put_digits(&mut text[0..4], year as u32);
+    put_digits(&mut text[5..7], month);
+    put_digits(&mut text[8..10], day);
+    put_digits(&mut text[11..13], of_day / 3600);
+    put_digits(&mut text[14..16], of_day / 60 % 60);
+    put_digits(&mut text[17..19], of_day % 60);
+    put_digits(&mut text[20..23], (unix_ms % 1000) as u32);
+    text
 }
 
-fn push_digits(out: &mut String, value: u64, count: u32) {
-    for place in (0..count).rev() {
-        let digit = (value / 10u64.pow(place) % 10) as u8;
-        out.push((b'0' + digit) as char);
+fn put_digits(place: &mut [u8], mut value: u32) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
     }
 }
 

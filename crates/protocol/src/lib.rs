@@ -4,11 +4,27 @@
 //! of [`dialect::Dialect`] or a row of [`ops`]. This crate knows no engine.
 
 pub mod address;
+mod attributes;
+mod auth;
+mod body;
 pub mod date;
 pub mod dialect;
+mod error;
 pub mod form;
 pub mod framing;
+mod gateway;
+mod handlers;
+mod ids;
+mod observe;
 pub mod ops;
 pub mod percent;
 pub mod query;
+mod reply;
+mod request;
+pub mod wire;
 pub mod xml;
+
+pub use body::{BodyLimits, ResponseBody};
+pub use gateway::{Gateway, GatewayOptions};
+pub use observe::{NoObserver, Observer, RequestRecord};
+pub use request::ConnectionInfo;

@@ -84,15 +84,20 @@ pub fn encode(text: &str) -> Cow<'_, str> {
 
 /// Like [`encode`], appending. What is appended needs no XML escaping.
 pub fn encode_into(out: &mut String, text: &str) {
-    for b in text.bytes() {
-        if KEPT[b as usize] {
-            out.push(b as char);
-        } else {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|b| !KEPT[b as usize]) {
+        let (plain, tail) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = tail.chars();
+        let c = chars.next().unwrap_or_default();
+        for b in c.encode_utf8(&mut [0; 4]).bytes() {
             out.push('%');
             out.push(HEX[(b >> 4) as usize] as char);
             out.push(HEX[(b & 15) as usize] as char);
         }
+        rest = chars.as_str();
     }
+    out.push_str(rest);
 }
 
 #[cfg(test)]

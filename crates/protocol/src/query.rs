@@ -45,6 +45,11 @@ impl<'a> Query<'a> {
         self.pairs.is_empty()
     }
 
+    /// The pairs as signatures see them.
+    pub fn pairs(&self) -> &[(Cow<'a, str>, Cow<'a, str>)] {
+        &self.pairs
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
     }

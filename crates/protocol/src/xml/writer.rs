@@ -45,8 +45,7 @@ impl XmlWriter {
     }
 
     pub fn element(&mut self, name: &'static str, content: impl FnOnce(&mut XmlWriter)) {
-        self.start(name);
-        self.out.push('>');
+        self.open(name);
         content(self);
         self.end(name);
     }
@@ -62,7 +61,7 @@ impl XmlWriter {
             self.out.push(' ');
             self.out.push_str(attribute);
             self.out.push_str("=\"");
-            escape_into(&mut self.out, value, &ESCAPED_IN_ATTRIBUTES);
+            escape_into(&mut self.out, value, true);
             self.out.push('"');
         }
         self.out.push('>');
@@ -75,10 +74,21 @@ impl XmlWriter {
         if text.is_empty() {
             return self.empty(name);
         }
-        self.start(name);
-        self.out.push('>');
-        escape_into(&mut self.out, text, &ESCAPED_IN_TEXT);
+        self.open(name);
+        escape_into(&mut self.out, text, false);
         self.end(name);
+    }
+
+    /// An element with attributes and text.
+    pub fn text_with(
+        &mut self,
+        name: &'static str,
+        attributes: &[(&'static str, &str)],
+        text: &str,
+    ) {
+        self.element_with(name, attributes, |xml| {
+            escape_into(&mut xml.out, text, false);
+        });
     }
 
     /// An element with a key or prefix, percent-encoded if `encoding-type=url`
@@ -87,15 +97,13 @@ impl XmlWriter {
         if !url_encoded || text.is_empty() {
             return self.text(name, text);
         }
-        self.start(name);
-        self.out.push('>');
+        self.open(name);
         percent::encode_into(&mut self.out, text);
         self.end(name);
     }
 
     pub fn number(&mut self, name: &'static str, value: u64) {
-        self.start(name);
-        self.out.push('>');
+        self.open(name);
         self.out.push_str(itoa::Buffer::new().format(value));
         self.end(name);
     }
@@ -106,8 +114,7 @@ impl XmlWriter {
 
     /// `2020-12-10T03:37:30.000Z`
     pub fn time(&mut self, name: &'static str, unix_ms: u64) {
-        self.start(name);
-        self.out.push('>');
+        self.open(name);
         date::iso_ms_into(&mut self.out, unix_ms);
         self.end(name);
     }
@@ -115,6 +122,14 @@ impl XmlWriter {
     pub fn empty(&mut self, name: &'static str) {
         self.start(name);
         self.out.push_str("/>");
+    }
+
+    /// `<Name>`, with room for what a short element still needs, so that the
+    /// pieces of it need not look for room each.
+    fn open(&mut self, name: &'static str) {
+        self.out.reserve(2 * name.len() + 64);
+        self.start(name);
+        self.out.push('>');
     }
 
     fn start(&mut self, name: &'static str) {
@@ -129,59 +144,52 @@ impl XmlWriter {
     }
 }
 
-/// For each byte whether it ends a run that is copied as it is.
-type Escaped = [bool; 256];
+/// Whether a byte may have to be written otherwise: markup, quotes (the services
+/// write an ETag's as `&quot;`), and control characters. `0xEF` may begin
+/// U+FFFE or U+FFFF, which XML lacks. Compares only, so that the compiler can
+/// look at many bytes at once.
+fn may_need_escape(b: u8) -> bool {
+    (b < b' ') | (b == b'<') | (b == b'>') | (b == b'&') | (b == b'"') | (b == b'\'') | (b == 0xEF)
+}
 
-/// Markup, quotes (the services write an ETag's as `&quot;`), a carriage return,
-/// which parsers would turn into a line feed, and characters that XML 1.0 has
-/// no way to carry. S3 writes those as references all the same; a client that
-/// must read such keys asks for `encoding-type=url`. `0xEF` may begin U+FFFE or
-/// U+FFFF, which XML lacks too.
-const ESCAPED_IN_TEXT: Escaped = {
-    let mut escaped = [false; 256];
-    let mut b = 0;
-    while b < 0x20 {
-        escaped[b] = b != b'\t' as usize && b != b'\n' as usize;
-        b += 1;
+/// Bytes that certainly need no escape at the text's start; a multiple of the
+/// step, or all of them.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    const STEP: usize = 16;
+    let mut at = 0;
+    for step in bytes.chunks(STEP) {
+        if step.iter().fold(false, |any, b| any | may_need_escape(*b)) {
+            return at + step.iter().position(|b| may_need_escape(*b)).unwrap_or(0);
+        }
+        at += step.len();
     }
-    escaped[b'<' as usize] = true;
-    escaped[b'>' as usize] = true;
-    escaped[b'&' as usize] = true;
-    escaped[b'"' as usize] = true;
-    escaped[b'\'' as usize] = true;
-    escaped[0xEF] = true;
-    escaped
-};
+    at
+}
 
-/// In attributes parsers turn tabs and line feeds into spaces as well.
-const ESCAPED_IN_ATTRIBUTES: Escaped = {
-    let mut escaped = ESCAPED_IN_TEXT;
-    escaped[b'\t' as usize] = true;
-    escaped[b'\n' as usize] = true;
-    escaped
-};
-
-fn escape_into(out: &mut String, text: &str, escaped: &Escaped) {
+/// A carriage return becomes a reference, since parsers turn it into a line
+/// feed; in attributes so do tabs and line feeds, which would become spaces.
+/// XML 1.0 has no way to carry the other control characters; S3 writes them as
+/// references all the same, and so do we: a client that must read such keys asks
+/// for `encoding-type=url`.
+fn escape_into(out: &mut String, text: &str, in_attribute: bool) {
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|b| escaped[b as usize]) {
-        let (plain, tail) = rest.split_at(at);
+    loop {
+        let (plain, tail) = rest.split_at(plain_prefix(rest.as_bytes()));
         out.push_str(plain);
         let mut chars = tail.chars();
         match chars.next() {
+            None => return,
             Some('<') => out.push_str("&lt;"),
             Some('>') => out.push_str("&gt;"),
             Some('&') => out.push_str("&amp;"),
             Some('"') => out.push_str("&quot;"),
             Some('\'') => out.push_str("&apos;"),
-            Some(c) if c < ' ' || c == '\u{FFFE}' || c == '\u{FFFF}' => {
-                push_reference(out, c);
-            }
+            Some(c @ ('\t' | '\n')) if !in_attribute => out.push(c),
+            Some(c) if c < ' ' || c == '\u{FFFE}' || c == '\u{FFFF}' => push_reference(out, c),
             Some(c) => out.push(c),
-            None => {}
         }
         rest = chars.as_str();
     }
-    out.push_str(rest);
 }
 
 /// `&#xD;`
