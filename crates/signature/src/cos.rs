@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ring::hmac;
 
 use crate::cache::KeyName;
-use crate::crypto::{SigningKey, cos_signing_key, sha1_hex, unhex};
+use crate::crypto::{SigningKey, cos_signing_key, hex_text, sha1_hex, unhex};
 use crate::encode::{
     QueryPair, decode, decode_into, is_unreserved, push_component, push_lower_component,
 };
@@ -323,7 +323,7 @@ pub(crate) fn sign<H: HeaderSource + ?Sized>(
     let (mut canonical, mut to_sign) = (Vec::new(), Vec::new());
     http_string(&mut canonical, request.method, path.as_bytes(), &parameters.text, &headers.text);
     string_to_sign(&mut to_sign, time, &canonical);
-    hex::encode(hmac::sign(key, &to_sign))
+    hex_text(&hmac::sign(key, &to_sign))
 }
 
 impl NameList<'static> {

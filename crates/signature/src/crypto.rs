@@ -28,6 +28,14 @@ pub(crate) fn hex_array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     out
 }
 
+/// Lower-case hexadecimal of a signature.
+pub(crate) fn hex_text(tag: &hmac::Tag) -> String {
+    let bytes = tag.as_ref();
+    let mut out = vec![b'0'; bytes.len() * 2];
+    let _ = hex::encode_to_slice(bytes, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
 /// The bytes behind a presented hexadecimal signature, if it is one.
 pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut out = [0; N];

@@ -11,7 +11,7 @@ use ring::hmac;
 use crate::cache::{KeyCache, KeyName};
 use crate::chunk::ChunkSigner;
 use crate::cos::{self, NameList};
-use crate::crypto::cos_signing_key;
+use crate::crypto::{cos_signing_key, hex_text};
 use crate::encode::{self, QueryPair};
 use crate::request::RequestView;
 use crate::secret::Secret;
@@ -346,7 +346,7 @@ fn v4_signature(
     let mut canonical = Vec::with_capacity(512);
     let pushed = push_canonical_request(&mut canonical, view, signed, payload);
     debug_assert!(pushed.is_ok(), "a path that was just encoded can be decoded");
-    hex::encode(hmac::sign(&key.key, &v4::string_to_sign(time, scope, &canonical)))
+    hex_text(&hmac::sign(&key.key, &v4::string_to_sign(time, scope, &canonical)))
 }
 
 fn scope_text(scope: &Scope<'_>) -> String {

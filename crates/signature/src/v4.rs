@@ -412,7 +412,12 @@ fn push_canonical_query(out: &mut Vec<u8>, query: &[QueryPair<'_>]) {
 /// space.
 fn push_folded(out: &mut Vec<u8>, value: &[u8]) {
     let value = value.trim_ascii();
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let has_runs = value.contains(&b'\t') || value.windows(2).any(|pair| pair == b"  ");
+    if !has_runs {
+        out.extend_from_slice(value);
+        return;
+    }
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let mut after_blank = false;
     for byte in value {
         if !blank(byte) {

@@ -4,7 +4,7 @@
 mod support;
 
 use costrel_signature::sign::{Identity, Outgoing, cos_header, cos_presign};
-use costrel_signature::{Form, ParseError, VerifyError};
+use costrel_signature::{Form, ParseError, RequestView, Secret, Verifier, VerifyError, parse};
 use support::{Refused, Wire};
 
 const AK: &str = "AKIDQjz3ltompVjBni5LitkWHFlFpwkn9U5q";
@@ -301,6 +301,28 @@ fn header_values_are_signed_as_sent() {
     };
     wire("two  spaces").verify(SK, START).unwrap();
     wire("two spaces").assert_mismatch(SK, START);
+}
+
+#[test]
+fn a_header_map_serves_as_it_is_and_latin_1_values_are_read_as_text() {
+    // A client signs `é` as UTF-8; its HTTP library may send Latin-1.
+    let text = signed(&outgoing("PUT", "/k", &[], &[("x-cos-meta-a", "é")]));
+    for value in ["é".as_bytes(), b"\xe9"] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("X-Cos-Meta-A", http::HeaderValue::from_bytes(value).unwrap());
+        headers.insert("Authorization", text.parse().unwrap());
+        let view = RequestView {
+            method: "PUT",
+            raw_path: "/k",
+            query: &[],
+            headers: &headers,
+            host: HOST,
+            bucket_in_host: None,
+        };
+        let presented = parse(&view).unwrap();
+        let verified = Verifier::default().verify(&presented, &view, &Secret::new(SK), START);
+        assert!(verified.is_ok(), "{value:?}");
+    }
 }
 
 #[test]

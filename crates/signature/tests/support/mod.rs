@@ -67,6 +67,8 @@ impl Wire {
         })
     }
 
+    // `detect` itself is not general enough over the lifetimes of the headers.
+    #[allow(clippy::redundant_closure)]
     pub fn form(&self) -> Form {
         self.view(|view| detect(view))
     }
