@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use costrel_core::account::{AccessKey, Accounts};
 use costrel_core::bucket::Bucket;
-use costrel_signature::{
-    Form, HeaderSource, Payload, Presented, RequestView, Secret, Verified, Verifier, parse,
-};
+use costrel_signature::{Form, HeaderSource, RequestView, Secret, Verified, Verifier, parse};
 use costrel_signature::{PresentedPost, parse_post};
 
 use crate::dialect::Dialect;
@@ -25,7 +23,8 @@ pub struct Authenticator {
 pub struct Authenticated {
     pub key: Arc<AccessKey>,
     pub verified: Verified,
-    pub form: Form,
+    /// Whether the signature covers every `response-…` parameter there is.
+    pub overrides_signed: bool,
 }
 
 impl Authenticator {
@@ -47,18 +46,24 @@ impl Authenticator {
         let secret = signing_secret(&key);
         let now = (now_ms / 1000) as i64;
         let verified = self.verifier.verify(&presented, request, &secret, now)?;
-        Ok(Authenticated { key, verified, form: form_of(&presented) })
+        let overrides_signed = request
+            .query
+            .iter()
+            .filter(|(name, _)| name.starts_with("response-"))
+            .all(|(name, _)| presented.signs_parameter(name));
+        Ok(Authenticated { key, verified, overrides_signed })
     }
 
     /// Who sent a form, by the signature among its fields.
     pub async fn authenticate_post<'a, N: AsRef<str> + Sync, V: AsRef<str> + Sync>(
         &self,
         fields: &'a [(N, V)],
+        now_ms: u64,
     ) -> Outcome<(Arc<AccessKey>, PresentedPost<'a>)> {
         let presented = parse_post(fields)?.ok_or(Failure::Anonymous)?;
         let key = self.key(presented.access_key_id, presented.security_token).await?;
         let secret = signing_secret(&key);
-        self.verifier.verify_post(&presented, &secret)?;
+        self.verifier.verify_post(&presented, &secret, (now_ms / 1000) as i64)?;
         Ok((key, presented))
     }
 
@@ -76,10 +81,6 @@ impl Authenticator {
 /// The key's secret in the form that signatures are made with.
 fn signing_secret(key: &AccessKey) -> Secret {
     Secret::new(key.secret.expose())
-}
-
-fn form_of(presented: &Presented<'_>) -> Form {
-    presented.form()
 }
 
 /// Whether an identity may do what a row asks for, on a bucket if there is one.
@@ -104,9 +105,4 @@ pub fn dialect_of(form: Form) -> Option<Dialect> {
         }
         Form::Anonymous | Form::Unknown => None,
     }
-}
-
-/// Whether a payload kind means that the body is framed as aws-chunked.
-pub fn is_framed(payload: &Payload) -> bool {
-    matches!(payload, Payload::SignedChunks { .. } | Payload::UnsignedChunks)
 }

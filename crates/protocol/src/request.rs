@@ -33,12 +33,11 @@ pub struct Request<'a> {
     pub query: Query<'a>,
     pub address: Address,
     pub dialect: Dialect,
-    pub request_id: &'a str,
     pub connection: ConnectionInfo,
     /// Who sent it; set by authentication.
     pub identity: Option<Arc<AccessKey>>,
-    /// Whether a signature covers the whole query.
-    pub signed: bool,
+    /// Whether the signature covers every `response-…` parameter there is.
+    pub overrides_signed: bool,
 }
 
 pub type Outcome<T> = Result<T, Failure>;
@@ -228,5 +227,9 @@ pub fn guess_dialect(address: Option<&Address>, headers: &HeaderMap, default: Di
 
 /// The value of a header as an argument error.
 pub fn bad_header(name: &HeaderName, value: &str, why: &'static str) -> Failure {
-    Failure::InvalidArgument { name: Cow::Owned(name.as_str().to_owned()), value: value.into(), why }
+    Failure::InvalidArgument {
+        name: Cow::Owned(name.as_str().to_owned()),
+        value: value.into(),
+        why,
+    }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::ingest::{Ingested, Intake};
 use crate::limits::{PART_NUMBER_MAX, PUT_BYTES_MAX};
 use crate::names::{ObjectKey, UploadId};
-use crate::object::{CopySource, PutOutcome};
+use crate::object::{CopySource, ObjectInfo, PutOutcome};
 use crate::record::{
     Content, GarbageRecord, Metadata, PartRecord, StoredChecksum, decode, encode, part_suffix,
     split_part_suffix,
@@ -65,6 +65,19 @@ pub struct PartPage {
     pub truncated: bool,
     pub storage_class: String,
     pub checksum: Option<UploadChecksum>,
+}
+
+impl PartEntry {
+    fn new((number, record): (u32, PartRecord)) -> PartEntry {
+        PartEntry {
+            number,
+            size: record.size,
+            modified_ms: record.modified_ms,
+            etag: hex::encode(&record.md5),
+            crc64: record.crc64,
+            checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
+        }
+    }
 }
 
 /// How long a part waits for a completion under way to fail, before it takes the
@@ -249,20 +262,33 @@ impl Store {
             .await?;
         let truncated = parts.len() > request.max;
         parts.truncate(request.max);
-        let parts = parts.into_iter().map(|(number, record)| PartEntry {
-            number,
-            size: record.size,
-            modified_ms: record.modified_ms,
-            etag: hex::encode(&record.md5),
-            crc64: record.crc64,
-            checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
-        });
         Ok(PartPage {
-            parts: parts.collect(),
+            parts: parts.into_iter().map(PartEntry::new).collect(),
             truncated,
             checksum: upload.checksum(),
             storage_class: upload.record.storage_class,
         })
+    }
+
+    /// The parts of an object completed from an upload, behind part `after`, and
+    /// whether there are more than `max`.
+    pub async fn object_parts(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        info: &ObjectInfo,
+        after: u32,
+        max: usize,
+    ) -> Result<(Vec<PartEntry>, bool)> {
+        let Some(Content::Parts(parts)) = &info.record.content else {
+            return Ok((Vec::new(), false));
+        };
+        let set = parts.set.as_ref().try_into().map(UploadId);
+        let set = set.map_err(|_| Error::Damaged("a set of parts has a wrong name".into()))?;
+        let mut found = self.scan_parts(bucket, key, set, after, max + 1).await?;
+        let truncated = found.len() > max;
+        found.truncate(max);
+        Ok((found.into_iter().map(PartEntry::new).collect(), truncated))
     }
 
     /// Metadata an upload was begun with.

@@ -7,4 +7,4 @@ mod source;
 
 pub use incoming::{BodyLimits, Incoming};
 pub use outgoing::{Done, ResponseBody};
-pub use source::{Framing, PayloadSource};
+pub use source::PayloadSource;

@@ -20,7 +20,10 @@ pub struct ResponseBody {
 
 enum Content {
     Memory(Bytes),
-    Object { length: u64, reading: Reading },
+    Object {
+        length: u64,
+        reading: Reading,
+    },
     /// The answer to a HEAD: no bytes, but the length of what a GET would send.
     Headers,
 }

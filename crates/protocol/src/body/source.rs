@@ -12,9 +12,6 @@ use costrel_signature::ChunkVerifier;
 use super::Incoming;
 use crate::framing::{AwsChunked, ChunkCheck, FramingError};
 
-/// An aws-chunked body's decoder.
-pub type Framing = AwsChunked;
-
 struct Chunks(ChunkVerifier);
 
 impl ChunkCheck for Chunks {

@@ -39,7 +39,7 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
         )
         .with("MaxSizeAllowed", max),
         Error::InvalidKey(why) => {
-            new(S::BAD_REQUEST, Code::each("InvalidObjectName", "InvalidArgument"), *why)
+            new(S::BAD_REQUEST, Code::each("InvalidObjectName", "InvalidArgument"), why)
         }
         Error::MetadataTooLarge { size, max } => new(
             S::BAD_REQUEST,
@@ -224,7 +224,10 @@ fn digest_mismatch(declared: Declared) -> Described {
         Declared::Checksum(algorithm) => Described::new(
             S::BAD_REQUEST,
             Code::both("BadDigest"),
-            format!("The {} you specified did not match the calculated checksum.", algorithm.name()),
+            format!(
+                "The {} you specified did not match the calculated checksum.",
+                algorithm.name()
+            ),
         ),
     }
 }

@@ -71,8 +71,6 @@ pub enum Failure {
     UnsignedOverride,
     #[error("malformed copy source")]
     InvalidCopySource(&'static str),
-    #[error("the region is not this server's")]
-    WrongRegion { expected: String },
     #[error("malformed form")]
     MalformedForm(&'static str),
     #[error("the form has no file, or several")]
@@ -166,11 +164,9 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
         .with("ArgumentName", format!("{one}, {other}")),
         Failure::Route(RouteError::NotImplemented(what)) => not_implemented(what),
         Failure::NotImplemented(what) => not_implemented(what),
-        Failure::Xml(XmlError::Empty) => new(
-            S::BAD_REQUEST,
-            Code::both("MissingRequestBodyError"),
-            "Request body is empty.",
-        ),
+        Failure::Xml(XmlError::Empty) => {
+            new(S::BAD_REQUEST, Code::both("MissingRequestBodyError"), "Request body is empty.")
+        }
         Failure::Xml(XmlError::TooLarge { .. }) => new(
             S::BAD_REQUEST,
             Code::each("XMLSizeLimit", "MaxMessageLengthExceeded"),
@@ -201,13 +197,11 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
         },
         Failure::Anonymous | Failure::AccessDenied => access_denied(dialect),
         Failure::InvalidArgument { name, value, why } => {
-            new(S::BAD_REQUEST, Code::both("InvalidArgument"), *why)
+            new(S::BAD_REQUEST, Code::both("InvalidArgument"), why)
                 .with("ArgumentName", name)
                 .with("ArgumentValue", value)
         }
-        Failure::InvalidRequest(why) => {
-            new(S::BAD_REQUEST, Code::both("InvalidRequest"), *why)
-        }
+        Failure::InvalidRequest(why) => new(S::BAD_REQUEST, Code::both("InvalidRequest"), why),
         Failure::MissingContentLength => new(
             S::LENGTH_REQUIRED,
             Code::both("MissingContentLength"),
@@ -218,25 +212,17 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
             Code::both("InvalidDigest"),
             "The Content-MD5 you specified is not valid.",
         ),
-        Failure::NoSuchVersion => new(
-            S::NOT_FOUND,
-            Code::both("NoSuchVersion"),
-            "The specified version does not exist.",
-        ),
+        Failure::NoSuchVersion => {
+            new(S::NOT_FOUND, Code::both("NoSuchVersion"), "The specified version does not exist.")
+        }
         Failure::UnsignedOverride => new(
             S::BAD_REQUEST,
             Code::both("InvalidRequest"),
             "Request specific response headers cannot be used for anonymous GET requests.",
         ),
         Failure::InvalidCopySource(why) => {
-            new(S::BAD_REQUEST, Code::each("InvalidCopySource", "InvalidArgument"), *why)
+            new(S::BAD_REQUEST, Code::each("InvalidCopySource", "InvalidArgument"), why)
         }
-        Failure::WrongRegion { expected } => new(
-            S::BAD_REQUEST,
-            Code::both("InvalidLocationConstraint"),
-            "The specified location constraint is not valid.",
-        )
-        .with("Region", expected),
         Failure::MalformedForm(_) => new(
             S::BAD_REQUEST,
             Code::both("MalformedPOSTRequest"),

@@ -15,11 +15,9 @@ use crate::dialect::Dialect;
 pub(super) fn describe_form(error: &ParseError, dialect: Dialect) -> Described {
     let malformed = |message: String| match dialect {
         Dialect::Cos => Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message),
-        Dialect::S3 => Described::new(
-            S::BAD_REQUEST,
-            Code::both("AuthorizationHeaderMalformed"),
-            message,
-        ),
+        Dialect::S3 => {
+            Described::new(S::BAD_REQUEST, Code::both("AuthorizationHeaderMalformed"), message)
+        }
     };
     match error {
         ParseError::UnknownScheme => Described::new(
@@ -73,7 +71,8 @@ pub(super) fn describe_form(error: &ParseError, dialect: Dialect) -> Described {
 }
 
 pub(super) fn describe(error: &VerifyError, dialect: Dialect, now_ms: u64) -> Described {
-    let denied = |message: String| Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message);
+    let denied =
+        |message: String| Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message);
     let server_time = date::iso_seconds(now_ms);
     match error {
         VerifyError::Anonymous => access_denied(dialect),
@@ -86,8 +85,9 @@ pub(super) fn describe(error: &VerifyError, dialect: Dialect, now_ms: u64) -> De
             let described = denied("Request has expired".into()).with("ServerTime", server_time);
             match dialect {
                 Dialect::Cos => described,
-                Dialect::S3 => described
-                    .with("Expires", date::iso_seconds((*expired_at).max(0) as u64 * 1000)),
+                Dialect::S3 => {
+                    described.with("Expires", date::iso_seconds((*expired_at).max(0) as u64 * 1000))
+                }
             }
         }
         VerifyError::NotYetValid { .. } => match dialect {
@@ -129,7 +129,8 @@ pub(super) fn describe(error: &VerifyError, dialect: Dialect, now_ms: u64) -> De
 }
 
 pub(super) fn describe_policy(error: &PolicyError, dialect: Dialect) -> Described {
-    let denied = |message: String| Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message);
+    let denied =
+        |message: String| Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message);
     let invalid = |message: String| {
         Described::new(S::BAD_REQUEST, Code::both("InvalidPolicyDocument"), message)
     };

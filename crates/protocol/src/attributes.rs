@@ -1,0 +1,327 @@
+//! What a request says about the object it makes, in headers or form fields,
+//! and how answers say it again.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use costrel_core::Error;
+use costrel_core::checksum::{Algorithm, Checksum, ChecksumType};
+use costrel_core::object::{Attributes, ObjectInfo};
+use costrel_core::record::{Metadata, Pair};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::date;
+use crate::dialect::{self, Dialect};
+use crate::error::Failure;
+use crate::reply::{Reply, set, set_etag, set_number};
+use crate::request::{Outcome, Request, bad_header};
+
+/// Storage classes by the names of either dialect. Each is accepted in both, as
+/// an object's class must survive being copied by a client of the other.
+const STORAGE_CLASSES: [&str; 17] = [
+    "STANDARD",
+    "STANDARD_IA",
+    "INTELLIGENT_TIERING",
+    "ARCHIVE",
+    "DEEP_ARCHIVE",
+    "MAZ_STANDARD",
+    "MAZ_STANDARD_IA",
+    "MAZ_INTELLIGENT_TIERING",
+    "MAZ_ARCHIVE",
+    "REDUCED_REDUNDANCY",
+    "ONEZONE_IA",
+    "GLACIER",
+    "GLACIER_IR",
+    "OUTPOSTS",
+    "SNOW",
+    "EXPRESS_ONEZONE",
+    "FSX_OPENZFS",
+];
+
+/// The class as it is kept: empty for STANDARD.
+pub fn storage_class(name: Option<&str>) -> Outcome<String> {
+    match name {
+        None | Some("" | "STANDARD") => Ok(String::new()),
+        Some(name) if STORAGE_CLASSES.contains(&name) => Ok(name.to_owned()),
+        Some(_) => Err(Error::InvalidStorageClass.into()),
+    }
+}
+
+pub fn shown_class(class: &str) -> &str {
+    match class {
+        "" => "STANDARD",
+        class => class,
+    }
+}
+
+/// Refuses headers that ask for what is not there yet, so that nothing is
+/// accepted that would not be obeyed.
+pub fn refuse_unsupported(dialect: Dialect, headers: &HeaderMap) -> Outcome<()> {
+    for (name, value) in headers {
+        let Some(rest) = name.as_str().strip_prefix(dialect.headers().prefix) else {
+            if matches!(name.as_str(), "pic-operations") {
+                return Err(Failure::NotImplemented("Pic-Operations".into()));
+            }
+            continue;
+        };
+        if !supported(rest, value.to_str().unwrap_or_default()) {
+            return Err(Failure::NotImplemented(name.as_str().to_owned().into()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a header of the dialect, by its name behind the prefix, or a form
+/// field, may be accepted with this value.
+pub fn supported(name: &str, value: &str) -> bool {
+    match name {
+        // Everything is private to its owner, which is what these say.
+        "acl" => matches!(value, "" | "private" | "default" | "bucket-owner-full-control"),
+        "object-ownership" => value == "BucketOwnerEnforced",
+        "bucket-object-lock-enabled" => value.eq_ignore_ascii_case("false"),
+        "tagging-directive" => !value.to_ascii_uppercase().starts_with("REPLACE"),
+        "tagging"
+        | "website-redirect-location"
+        | "traffic-limit"
+        | "callback"
+        | "callback-var"
+        | "return-body"
+        | "mime-limit"
+        | "symlink-target"
+        | "rename-source" => value.is_empty(),
+        _ => {
+            !(name.starts_with("grant-")
+                || name.starts_with("server-side-encryption")
+                || name.starts_with("copy-source-server-side-encryption")
+                || name.starts_with("object-lock-"))
+        }
+    }
+}
+
+/// The attributes in a request's headers.
+pub fn of_request(request: &Request<'_>) -> Outcome<Attributes> {
+    Ok(Attributes {
+        metadata: metadata_of_request(request)?,
+        storage_class: storage_class(request.header(&request.dialect.headers().storage_class))?,
+    })
+}
+
+pub fn metadata_of_request(request: &Request<'_>) -> Outcome<Metadata> {
+    let mut metadata = Metadata::default();
+    for name in request.headers.keys() {
+        let name = name.as_str();
+        let is_metadata = name.starts_with(request.dialect.headers().meta_prefix);
+        if !is_metadata && !is_standard(name) {
+            continue;
+        }
+        let mut values = request.headers.get_all(name).iter().map(|value| {
+            std::str::from_utf8(value.as_bytes()).map_err(|_| Failure::InvalidArgument {
+                name: name.to_owned().into(),
+                value: String::new(),
+                why: "Header values must be UTF-8.",
+            })
+        });
+        let first = values.next().transpose()?.unwrap_or_default();
+        match values.next().transpose()? {
+            None => put(&mut metadata, request.dialect, name, first)?,
+            Some(second) => {
+                let mut joined = format!("{first},{second}");
+                for more in values {
+                    joined.push(',');
+                    joined.push_str(more?);
+                }
+                put(&mut metadata, request.dialect, name, &joined)?;
+            }
+        }
+    }
+    Ok(metadata)
+}
+
+fn is_standard(name: &str) -> bool {
+    matches!(
+        name,
+        "content-type"
+            | "content-encoding"
+            | "content-disposition"
+            | "content-language"
+            | "cache-control"
+            | "expires"
+    )
+}
+
+/// Notes one header or form field, if it describes the object. `name` is
+/// lower-case.
+pub fn put(metadata: &mut Metadata, dialect: Dialect, name: &str, value: &str) -> Outcome<()> {
+    match name {
+        "content-type" => metadata.content_type = value.into(),
+        "content-encoding" => metadata.content_encoding = without_framing(value),
+        "content-disposition" => metadata.content_disposition = value.into(),
+        "content-language" => metadata.content_language = value.into(),
+        "cache-control" => metadata.cache_control = value.into(),
+        "expires" => metadata.expires = value.into(),
+        _ => {
+            if let Some(user) = name.strip_prefix(dialect.headers().meta_prefix) {
+                let sendable = HeaderName::from_bytes(name.as_bytes()).is_ok()
+                    && HeaderValue::from_bytes(value.as_bytes()).is_ok();
+                if user.is_empty() || !sendable {
+                    return Err(Failure::InvalidArgument {
+                        name: name.to_owned().into(),
+                        value: value.into(),
+                        why: "Metadata must be representable as a header.",
+                    });
+                }
+                metadata.user.push(Pair { name: user.into(), value: value.into() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `aws-chunked` is how the body travels, not what it is.
+fn without_framing(encoding: &str) -> String {
+    let kept: Vec<&str> = encoding
+        .split(',')
+        .map(str::trim)
+        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case("aws-chunked"))
+        .collect();
+    kept.join(",")
+}
+
+/// Sets what every answer about an object carries.
+pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo) {
+    let record = &info.record;
+    set_etag(reply, &info.etag);
+    reply.headers_mut().insert(header::LAST_MODIFIED, date::http_date(record.modified_ms));
+    let default_type = match dialect {
+        Dialect::Cos => "application/octet-stream",
+        Dialect::S3 => "binary/octet-stream",
+    };
+    let fallback = Metadata::default();
+    let metadata = record.metadata.as_ref().unwrap_or(&fallback);
+    match metadata.content_type.is_empty() {
+        true => set(reply, header::CONTENT_TYPE, default_type),
+        false => set(reply, header::CONTENT_TYPE, &metadata.content_type),
+    }
+    let standard = [
+        (header::CONTENT_ENCODING, &metadata.content_encoding),
+        (header::CONTENT_DISPOSITION, &metadata.content_disposition),
+        (header::CONTENT_LANGUAGE, &metadata.content_language),
+        (header::CACHE_CONTROL, &metadata.cache_control),
+        (header::EXPIRES, &metadata.expires),
+    ];
+    for (name, value) in standard {
+        if !value.is_empty() {
+            set(reply, name, value);
+        }
+    }
+    for pair in &metadata.user {
+        let name = [dialect.headers().meta_prefix, &pair.name].concat();
+        if let Ok(name) = HeaderName::try_from(name) {
+            set(reply, name, &pair.value);
+        }
+    }
+    if !record.storage_class.is_empty() {
+        set(reply, dialect.headers().storage_class.clone(), &record.storage_class);
+    }
+    if dialect == Dialect::Cos {
+        set_number(reply, dialect::cos::HASH_CRC64ECMA, record.crc64);
+        let kind = if record.appendable { "appendable" } else { "normal" };
+        set(reply, dialect::cos::OBJECT_TYPE, kind);
+        if record.appendable {
+            set_number(reply, dialect::cos::NEXT_APPEND_POSITION, record.size);
+        }
+    }
+}
+
+/// The header that carries a checksum.
+pub fn checksum_header(algorithm: Algorithm) -> HeaderName {
+    match algorithm {
+        Algorithm::Crc32 => dialect::s3::CHECKSUM_CRC32,
+        Algorithm::Crc32c => dialect::s3::CHECKSUM_CRC32C,
+        Algorithm::Crc64Nvme => dialect::s3::CHECKSUM_CRC64NVME,
+        Algorithm::Sha1 => dialect::s3::CHECKSUM_SHA1,
+        Algorithm::Sha256 => dialect::s3::CHECKSUM_SHA256,
+    }
+}
+
+/// The XML element that carries a checksum.
+pub fn checksum_element(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Crc32 => "ChecksumCRC32",
+        Algorithm::Crc32c => "ChecksumCRC32C",
+        Algorithm::Crc64Nvme => "ChecksumCRC64NVME",
+        Algorithm::Sha1 => "ChecksumSHA1",
+        Algorithm::Sha256 => "ChecksumSHA256",
+    }
+}
+
+/// A checksum as headers and XML show it.
+pub fn checksum_text(checksum: &Checksum) -> String {
+    let mut text = BASE64.encode(&checksum.value);
+    if let Some(parts) = checksum.composite_parts {
+        text.push('-');
+        text.push_str(&parts.to_string());
+    }
+    text
+}
+
+pub fn checksum_type_text(kind: ChecksumType) -> &'static str {
+    match kind {
+        ChecksumType::FullObject => "FULL_OBJECT",
+        ChecksumType::Composite => "COMPOSITE",
+    }
+}
+
+/// Sets the checksums of an answer, and their type once.
+pub fn set_checksums<'a>(reply: &mut Reply, checksums: impl IntoIterator<Item = &'a Checksum>) {
+    for checksum in checksums {
+        set(reply, checksum_header(checksum.algorithm), &checksum_text(checksum));
+        set(reply, dialect::s3::CHECKSUM_TYPE, checksum_type_text(checksum.kind()));
+    }
+}
+
+/// Reads a checksum's text; a composite's part count is dropped.
+pub fn parse_checksum(algorithm: Algorithm, text: &str) -> Option<Bytes> {
+    let text = text.split_once('-').map_or(text, |(value, _)| value);
+    let value = BASE64.decode(text.trim()).ok()?;
+    (value.len() == algorithm.value_len()).then(|| value.into())
+}
+
+/// The checksums that a request declares for its body in headers; S3 takes one.
+pub fn declared_checksums(request: &Request<'_>) -> Outcome<Vec<(Algorithm, Bytes)>> {
+    let mut declared = Vec::new();
+    if request.dialect != Dialect::S3 {
+        return Ok(declared);
+    }
+    for algorithm in Algorithm::ALL {
+        let name = checksum_header(algorithm);
+        if let Some(text) = request.header(&name) {
+            let value = parse_checksum(algorithm, text).ok_or_else(|| {
+                bad_header(&name, text, "Value for x-amz-checksum header is invalid.")
+            })?;
+            declared.push((algorithm, value));
+        }
+    }
+    match declared.len() > 1 {
+        true => Err(Failure::InvalidRequest(
+            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+        )),
+        false => Ok(declared),
+    }
+}
+
+/// An algorithm named by a header, if the header is there.
+pub fn named_algorithm(request: &Request<'_>, name: &HeaderName) -> Outcome<Option<Algorithm>> {
+    match request.header(name) {
+        None => Ok(None),
+        Some(text) => match Algorithm::from_name(text) {
+            Some(algorithm) => Ok(Some(algorithm)),
+            None => Err(bad_header(
+                name,
+                text,
+                "Checksum algorithm provided is unsupported. Please try again with any of the \
+                 valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+            )),
+        },
+    }
+}

@@ -1,0 +1,375 @@
+//! From a request to its answer: address, dialect, authentication, routing,
+//! authorization, handler, and a dialect's shape for whatever came of it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use costrel_core::Store;
+use costrel_core::account::Accounts;
+use costrel_core::bucket::Bucket;
+use costrel_signature::{ChunkVerifier, Payload, RequestView, detect};
+use futures_util::FutureExt;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+
+use crate::address::{self, Domains, Style};
+use crate::auth::{self, Authenticator};
+use crate::body::{BodyLimits, Done, Incoming, ResponseBody};
+use crate::dialect::Dialect;
+use crate::error::{self, Failure};
+use crate::handlers;
+use crate::ids::RequestIds;
+use crate::observe::{Observer, RequestRecord};
+use crate::ops::{self, OpRow, Operation};
+use crate::query::Query;
+use crate::reply::{self, Reply};
+use crate::request::{ConnectionInfo, Outcome, Request, guess_dialect, host_of};
+
+pub struct GatewayOptions {
+    pub domains: Domains,
+    /// Spoken to clients whose requests tell nothing of their dialect.
+    pub default_dialect: Dialect,
+    pub body_limits: BodyLimits,
+}
+
+/// Serves requests of both dialects from one store.
+pub struct Gateway {
+    pub(crate) store: Arc<Store>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) options: GatewayOptions,
+    observer: Arc<dyn Observer>,
+    ids: RequestIds,
+}
+
+/// A request's body with what its signature says about it.
+pub struct RequestBody<'a> {
+    pub incoming: &'a mut Incoming,
+    pub payload: Payload,
+    pub chunks: Option<ChunkVerifier>,
+}
+
+/// What was found out about a request before it failed.
+struct Progress {
+    dialect: Dialect,
+    record: RequestRecord,
+}
+
+impl Gateway {
+    pub fn new(
+        store: Arc<Store>,
+        accounts: Arc<Accounts>,
+        options: GatewayOptions,
+        observer: Arc<dyn Observer>,
+    ) -> Arc<Gateway> {
+        Arc::new(Gateway {
+            authenticator: Authenticator::new(accounts),
+            ids: RequestIds::new(store.now_ms()),
+            store,
+            options,
+            observer,
+        })
+    }
+
+    /// Answers one request. The answer's body holds what the observer is told
+    /// when it has been sent.
+    pub async fn handle(
+        self: &Arc<Self>,
+        request: hyper::Request<hyper::body::Incoming>,
+        connection: &ConnectionInfo,
+    ) -> hyper::Response<ResponseBody> {
+        let begun = Instant::now();
+        self.observer.request_begun();
+        let (parts, body) = request.into_parts();
+        let mut incoming = Incoming::new(body, self.options.body_limits);
+        let id = self.ids.next();
+        let mut progress = Progress {
+            dialect: self.options.default_dialect,
+            record: RequestRecord {
+                request_id: String::new(),
+                dialect: self.options.default_dialect,
+                operation: "",
+                method: parts.method.as_str().to_owned(),
+                path: parts.uri.path().to_owned(),
+                bucket: None,
+                key: None,
+                status: 0,
+                code: None,
+                failure: None,
+                bytes_in: 0,
+                bytes_out: 0,
+                duration: Default::default(),
+                remote: connection.peer,
+                user_agent: crate::request::text(&parts.headers, &header::USER_AGENT)
+                    .map(str::to_owned),
+                access_key_id: None,
+            },
+        };
+        let serving = self.serve(&parts, &mut incoming, *connection, &mut progress);
+        let outcome = match AssertUnwindSafe(serving).catch_unwind().await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::Internal("a handler panicked")),
+        };
+        let dialect = progress.dialect;
+        let request_id = id.text(dialect);
+        let mut reply = match outcome {
+            Ok(reply) => reply,
+            Err(failure) => {
+                let reply = self.refuse(&parts, &failure, &id, &mut progress);
+                let usable = incoming.drain(&parts.headers).await;
+                close_unless(usable, reply)
+            }
+        };
+        if parts.method == Method::HEAD {
+            reply = headers_only(reply);
+        }
+        let headers = reply.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            headers.insert(dialect.headers().request_id.clone(), value);
+        }
+        headers.insert(header::DATE, crate::date::http_date(self.store.now_ms()));
+        headers.insert(header::SERVER, HeaderValue::from_static("Costrel"));
+        crate::wire::spell_headers(&mut reply);
+
+        let mut record = progress.record;
+        record.request_id = request_id;
+        record.dialect = dialect;
+        record.status = reply.status().as_u16();
+        record.bytes_in = incoming.received();
+        let observer = self.observer.clone();
+        reply.map(|body| body.observed(Done { observer, record, begun }))
+    }
+
+    async fn serve(
+        self: &Arc<Self>,
+        parts: &Parts,
+        incoming: &mut Incoming,
+        connection: ConnectionInfo,
+        progress: &mut Progress,
+    ) -> Outcome<Reply> {
+        let host = host_of(&parts.uri, &parts.headers);
+        let resolved = address::resolve(&parts.uri, host, &self.options.domains);
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+
+        // The dialect first, so that whatever fails is said in the right words.
+        let known = resolved.as_ref().ok();
+        let pairs = query.as_ref().map(Query::pairs).unwrap_or_default();
+        let view = RequestView {
+            method: parts.method.as_str(),
+            raw_path: parts.uri.path(),
+            query: pairs,
+            headers: &parts.headers,
+            host: host.unwrap_or_default(),
+            bucket_in_host: known
+                .filter(|address| address.style == Style::VirtualHosted)
+                .and_then(|address| address.bucket.as_deref()),
+        };
+        let form = detect(&view);
+        progress.dialect = auth::dialect_of(form)
+            .unwrap_or_else(|| guess_dialect(known, &parts.headers, self.options.default_dialect));
+        let address = resolved.clone()?;
+        let query = query.clone().map_err(Failure::Query)?;
+        progress.record.bucket = address.bucket.clone();
+        progress.record.key = address.key.clone();
+
+        let mut request = Request {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            query,
+            address,
+            dialect: progress.dialect,
+            connection,
+            identity: None,
+            overrides_signed: false,
+        };
+        let routed = ops::route(
+            request.dialect,
+            request.method,
+            request.address.shape,
+            &request.query,
+            request.headers,
+        );
+        if let Ok(row) = &routed {
+            progress.record.operation = row.name;
+            // A form carries its signature among its fields.
+            if row.operation == Some(Operation::PostObject) && !is_signed(form) {
+                return handlers::post::post_object(
+                    self,
+                    request,
+                    row,
+                    incoming,
+                    &mut progress.dialect,
+                )
+                .await;
+            }
+        }
+        let authenticated = self.authenticator.authenticate(&view, self.store.now_ms()).await?;
+        progress.record.access_key_id = Some(authenticated.key.id.clone());
+        request.identity = Some(authenticated.key.clone());
+        request.overrides_signed = authenticated.overrides_signed;
+
+        let row = routed?;
+        let body = RequestBody {
+            incoming,
+            payload: authenticated.verified.payload,
+            chunks: authenticated.verified.chunks,
+        };
+        self.dispatch(&request, row, body).await
+    }
+
+    async fn dispatch(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        row: &'static OpRow,
+        mut body: RequestBody<'_>,
+    ) -> Outcome<Reply> {
+        use handlers::{bucket, copy, delete, list, multipart, object, service};
+        let Some(operation) = row.operation else {
+            self.permit(request, row, None)?;
+            return Err(Failure::NotImplemented(row.name.into()));
+        };
+        match operation {
+            Operation::ListBuckets => {
+                self.permit(request, row, None)?;
+                return service::list_buckets(self, request).await;
+            }
+            Operation::CreateBucket => {
+                self.permit(request, row, None)?;
+                return bucket::create(self, request, &mut body).await;
+            }
+            _ => {}
+        }
+        let bucket = self.permitted_bucket(request, row, request.bucket_name()?).await?;
+        match operation {
+            Operation::ListBuckets | Operation::CreateBucket => {
+                Err(Failure::Internal("answered above"))
+            }
+            Operation::HeadBucket => Ok(bucket::head(request, &bucket)),
+            Operation::DeleteBucket => bucket::delete(self, &bucket).await,
+            Operation::GetBucketLocation => Ok(bucket::location(request, &bucket)),
+            Operation::GetBucketVersioning => Ok(bucket::versioning(request)),
+            Operation::ListObjects => list::version_1(self, request, &bucket).await,
+            Operation::ListObjectsV2 => list::version_2(self, request, &bucket).await,
+            Operation::PutObject => object::put(self, request, &bucket, &mut body).await,
+            Operation::CopyObject => copy::copy_object(self, request, row, &bucket).await,
+            Operation::AppendObject => object::append(self, request, &bucket, &mut body).await,
+            Operation::PostObject => {
+                Err(Failure::InvalidRequest("A POST form carries its signature in its fields."))
+            }
+            Operation::GetObject => object::get(self, request, &bucket).await,
+            Operation::HeadObject => object::head(self, request, &bucket).await,
+            Operation::GetObjectAttributes => object::attributes(self, request, &bucket).await,
+            Operation::DeleteObject => delete::delete_object(self, request, &bucket).await,
+            Operation::DeleteObjects => {
+                delete::delete_objects(self, request, &bucket, &mut body).await
+            }
+            Operation::CreateMultipartUpload => multipart::initiate(self, request, &bucket).await,
+            Operation::UploadPart => {
+                multipart::upload_part(self, request, &bucket, &mut body).await
+            }
+            Operation::UploadPartCopy => copy::copy_part(self, request, row, &bucket).await,
+            Operation::ListParts => multipart::list_parts(self, request, &bucket).await,
+            Operation::CompleteMultipartUpload => {
+                multipart::complete(self, request, &bucket, &mut body).await
+            }
+            Operation::AbortMultipartUpload => multipart::abort(self, request, &bucket).await,
+            Operation::ListMultipartUploads => {
+                multipart::list_uploads(self, request, &bucket).await
+            }
+        }
+    }
+
+    fn permit(&self, request: &Request<'_>, row: &OpRow, bucket: Option<&Bucket>) -> Outcome<()> {
+        let key = request.identity.as_ref().ok_or(Failure::Anonymous)?;
+        check_expected_owner(request)?;
+        auth::authorize(key, row, bucket)
+    }
+
+    /// The named bucket, if the caller may do to it what the row says.
+    pub(crate) async fn permitted_bucket(
+        &self,
+        request: &Request<'_>,
+        row: &OpRow,
+        name: &str,
+    ) -> Outcome<Arc<Bucket>> {
+        // Who may do nothing at all learns nothing about what exists.
+        self.permit(request, row, None)?;
+        let bucket = self.store.bucket(name).await?;
+        self.permit(request, row, Some(&bucket))?;
+        Ok(bucket)
+    }
+
+    /// A failure in its dialect's shape.
+    fn refuse(
+        &self,
+        parts: &Parts,
+        failure: &Failure,
+        id: &crate::ids::RequestId,
+        progress: &mut Progress,
+    ) -> Reply {
+        let dialect = progress.dialect;
+        if let Failure::Core(costrel_core::Error::NotModified(info)) = failure {
+            let mut reply = reply::empty(StatusCode::NOT_MODIFIED);
+            crate::attributes::describe(&mut reply, dialect, info);
+            return reply;
+        }
+        let described = error::describe(failure, dialect, self.store.now_ms());
+        progress.record.code = Some(described.code.of(dialect));
+        progress.record.failure = Some(failure.to_string());
+        let resource = match dialect {
+            Dialect::Cos => {
+                let host = host_of(&parts.uri, &parts.headers).unwrap_or_default();
+                [host, parts.uri.path()].concat()
+            }
+            Dialect::S3 => parts.uri.path().to_owned(),
+        };
+        let second_id = id.second(dialect);
+        let document =
+            error::document(&described, dialect, &resource, &id.text(dialect), &second_id);
+        let mut reply = reply::xml(document);
+        *reply.status_mut() = described.status;
+        reply::set(&mut reply, dialect.headers().second_id.clone(), &second_id);
+        if described.status == StatusCode::SERVICE_UNAVAILABLE {
+            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        reply
+    }
+}
+
+fn is_signed(form: costrel_signature::Form) -> bool {
+    auth::dialect_of(form).is_some()
+}
+
+/// `x-amz-expected-bucket-owner`: there is one owner, the caller's account.
+fn check_expected_owner(request: &Request<'_>) -> Outcome<()> {
+    use crate::dialect::s3::{EXPECTED_BUCKET_OWNER, SOURCE_EXPECTED_BUCKET_OWNER};
+    for name in [EXPECTED_BUCKET_OWNER, SOURCE_EXPECTED_BUCKET_OWNER] {
+        if let Some(owner) = request.header(&name)
+            && owner.parse() != Ok(request.owner_uin())
+        {
+            return Err(Failure::AccessDenied);
+        }
+    }
+    Ok(())
+}
+
+/// The answer to a HEAD: everything but the body.
+fn headers_only(mut reply: Reply) -> Reply {
+    use http_body::Body;
+    if !reply.headers().contains_key(header::CONTENT_LENGTH)
+        && let Some(length) = reply.body().size_hint().exact()
+        && !reply.status().is_client_error()
+        && !reply.status().is_server_error()
+    {
+        reply.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    reply.map(|_| ResponseBody::headers_only())
+}
+
+fn close_unless(usable: bool, mut reply: Reply) -> Reply {
+    if !usable {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
+}

@@ -1,0 +1,104 @@
+use costrel_core::Error;
+use costrel_core::bucket::Bucket;
+use costrel_core::names::BucketName;
+use http::StatusCode;
+
+use super::upload;
+use crate::attributes::refuse_unsupported;
+use crate::dialect::Dialect;
+use crate::error::Failure;
+use crate::gateway::{Gateway, RequestBody};
+use crate::reply::{self, Reply, set};
+use crate::request::{Outcome, Request};
+use crate::xml::{CREATE_BUCKET_BYTES_MAX, CreateBucket, XmlError, XmlWriter, parse_create_bucket};
+
+pub async fn create(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    body: &mut RequestBody<'_>,
+) -> Outcome<Reply> {
+    refuse_unsupported(request.dialect, request.headers)?;
+    let name = BucketName::new(request.bucket_name()?)?;
+    if request.dialect == Dialect::Cos && name.appid() != Some(request.appid()) {
+        return Err(Error::InvalidBucketName("must end with a hyphen and your APPID").into());
+    }
+    let document = upload::document(request, body, CREATE_BUCKET_BYTES_MAX).await?;
+    let asked = match parse_create_bucket(&document) {
+        Ok(asked) => asked,
+        Err(XmlError::Empty) => CreateBucket::default(),
+        Err(error) => return Err(error.into()),
+    };
+    let region = region(request, &asked)?;
+    let bucket = gateway.store.create_bucket(name, request.owner_uin(), region.as_deref()).await?;
+    let mut reply = reply::empty(StatusCode::OK);
+    if request.dialect == Dialect::S3 {
+        set(&mut reply, http::header::LOCATION, &format!("/{}", bucket.name));
+    }
+    Ok(reply)
+}
+
+/// Where the bucket is said to be: by its document, by the host it was asked
+/// for, or here. One installation stands for any region, so that programs that
+/// use several find them.
+fn region(request: &Request<'_>, asked: &CreateBucket) -> Outcome<Option<String>> {
+    if asked.az_config.as_deref().is_some_and(|az| az.eq_ignore_ascii_case("MAZ")) {
+        return Err(Failure::NotImplemented("BucketAZConfig MAZ".into()));
+    }
+    if asked.arch_config.as_deref().is_some_and(|arch| arch.eq_ignore_ascii_case("OFS")) {
+        return Err(Failure::NotImplemented("BucketArchConfig OFS".into()));
+    }
+    if asked.storage_class.as_deref().is_some_and(|class| !class.is_empty() && class != "STANDARD")
+    {
+        return Err(Failure::NotImplemented("BucketStorageClass".into()));
+    }
+    if let Some(unknown) = &asked.unknown {
+        return Err(Failure::NotImplemented(unknown.clone().into()));
+    }
+    let named = asked.location_constraint.clone().filter(|region| !region.is_empty());
+    match named.or(request.address.region.clone()) {
+        Some(region) if is_region(&region) => Ok(Some(region)),
+        Some(region) => Err(Failure::InvalidArgument {
+            name: "LocationConstraint".into(),
+            value: region,
+            why: "The specified location-constraint is not valid",
+        }),
+        None => Ok(None),
+    }
+}
+
+fn is_region(region: &str) -> bool {
+    region.len() <= 64
+        && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+pub fn head(request: &Request<'_>, bucket: &Bucket) -> Reply {
+    let mut reply = reply::empty(StatusCode::OK);
+    set(&mut reply, request.dialect.headers().bucket_region.clone(), &bucket.region);
+    reply
+}
+
+pub async fn delete(gateway: &Gateway, bucket: &Bucket) -> Outcome<Reply> {
+    gateway.store.delete_bucket(bucket).await?;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+pub fn location(request: &Request<'_>, bucket: &Bucket) -> Reply {
+    let region = match (request.dialect, bucket.region.as_str()) {
+        // AWS's first region has no name here.
+        (Dialect::S3, "us-east-1") => "",
+        (_, region) => region,
+    };
+    let mut xml = XmlWriter::new(256);
+    match request.dialect.xml_namespace() {
+        Some(uri) => xml.text_with("LocationConstraint", &[("xmlns", uri)], region),
+        None => xml.text("LocationConstraint", region),
+    }
+    reply::xml(xml.finish())
+}
+
+/// Versioning cannot be enabled, so no bucket has a status.
+pub fn versioning(request: &Request<'_>) -> Reply {
+    let mut xml = XmlWriter::new(256);
+    xml.root("VersioningConfiguration", request.dialect.xml_namespace(), |_| {});
+    reply::xml(xml.finish())
+}

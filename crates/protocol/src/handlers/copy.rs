@@ -1,0 +1,185 @@
+//! Copies: of whole objects, and of objects as parts.
+
+use std::sync::Arc;
+
+use costrel_core::Error;
+use costrel_core::bucket::Bucket;
+use costrel_core::names::UploadId;
+use costrel_core::object::{CopyRequest, CopySource, PutOutcome};
+use costrel_core::range::ByteRange;
+use costrel_core::upload::PartCopyRequest;
+use http::Uri;
+
+use super::multipart::upload_id;
+use crate::address::{self, Style};
+use crate::attributes::{
+    self, checksum_element, checksum_text, checksum_type_text, refuse_unsupported, storage_class,
+};
+use crate::date;
+use crate::dialect::{self, Dialect};
+use crate::error::Failure;
+use crate::gateway::Gateway;
+use crate::ops::OpRow;
+use crate::percent;
+use crate::reply::{self, Reply, quoted};
+use crate::request::{Outcome, Request, bad_header, object_key};
+use crate::xml::XmlWriter;
+
+pub async fn copy_object(
+    gateway: &Arc<Gateway>,
+    request: &Request<'_>,
+    row: &OpRow,
+    bucket: &Bucket,
+) -> Outcome<Reply> {
+    refuse_unsupported(request.dialect, request.headers)?;
+    let names = request.dialect.headers();
+    let metadata = match request.header(&names.metadata_directive) {
+        None => None,
+        Some(directive) if directive.eq_ignore_ascii_case("COPY") => None,
+        // COS's documents say `Replaced`, S3 clients `REPLACE`.
+        Some(directive)
+            if directive.eq_ignore_ascii_case("REPLACE")
+                || directive.eq_ignore_ascii_case("REPLACED") =>
+        {
+            Some(attributes::metadata_of_request(request)?)
+        }
+        Some(directive) => {
+            return Err(bad_header(
+                &names.metadata_directive,
+                directive,
+                "Unknown metadata directive.",
+            ));
+        }
+    };
+    let class = request.header(&names.storage_class);
+    let copy = CopyRequest {
+        source: source(gateway, request, row).await?,
+        key: request.key()?,
+        metadata,
+        storage_class: class.map(|class| storage_class(Some(class))).transpose()?,
+        checksum: match request.dialect {
+            Dialect::S3 => attributes::named_algorithm(request, &dialect::s3::CHECKSUM_ALGORITHM)?,
+            Dialect::Cos => None,
+        },
+        conditions: request.write_conditions()?,
+    };
+    let outcome = gateway.store.copy_object(bucket, copy).await?;
+    Ok(reply::xml(result(request, "CopyObjectResult", &outcome)))
+}
+
+pub async fn copy_part(
+    gateway: &Arc<Gateway>,
+    request: &Request<'_>,
+    row: &OpRow,
+    bucket: &Bucket,
+) -> Outcome<Reply> {
+    refuse_unsupported(request.dialect, request.headers)?;
+    let (upload, number) = part(request)?;
+    let mut source = source(gateway, request, row).await?;
+    let name = &request.dialect.headers().copy_source_range;
+    if let Some(text) = request.header(name) {
+        // Only the full form means something here.
+        source.range = match ByteRange::parse(text) {
+            Some(range @ ByteRange::FromTo(..)) => Some(range),
+            _ => {
+                return Err(bad_header(
+                    name,
+                    text,
+                    "The x-amz-copy-source-range value must be of the form bytes=first-last where \
+                     first and last are the zero-based offsets of the first and last bytes to copy",
+                ));
+            }
+        };
+    }
+    let copy = PartCopyRequest { source, key: request.key()?, upload, number };
+    let outcome = gateway.store.copy_part(bucket, copy).await?;
+    Ok(reply::xml(result(request, "CopyPartResult", &outcome)))
+}
+
+/// The upload and part number in a request's query.
+pub fn part(request: &Request<'_>) -> Outcome<(UploadId, u32)> {
+    let number = request.number("partNumber")?.unwrap_or_default();
+    let number = u32::try_from(number).map_err(|_| Error::PartNumberOutOfRange)?;
+    Ok((upload_id(request)?, number))
+}
+
+fn result(request: &Request<'_>, root: &'static str, outcome: &PutOutcome) -> bytes::Bytes {
+    let mut xml = XmlWriter::new(512);
+    xml.root(root, request.dialect.xml_namespace(), |xml| {
+        xml.text("ETag", &quoted(&outcome.etag));
+        match request.dialect {
+            Dialect::Cos => {
+                xml.number("CRC64", outcome.crc64);
+                xml.text("LastModified", &date::iso_seconds(outcome.modified_ms));
+            }
+            Dialect::S3 => {
+                xml.time("LastModified", outcome.modified_ms);
+                for checksum in &outcome.checksums {
+                    xml.text(checksum_element(checksum.algorithm), &checksum_text(checksum));
+                    if root == "CopyObjectResult" {
+                        xml.text("ChecksumType", checksum_type_text(checksum.kind()));
+                    }
+                }
+            }
+        }
+    });
+    xml.finish()
+}
+
+/// The object that a copy reads, which the caller must be allowed to read too.
+async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> Outcome<CopySource> {
+    let text = request.header(&request.dialect.headers().copy_source).unwrap_or_default();
+    let (bucket, key) = parse_source(gateway, text)?;
+    let bucket = gateway.permitted_bucket(request, row, &bucket).await?;
+    Ok(CopySource {
+        bucket,
+        key: object_key(request.dialect, &key)?,
+        range: None,
+        conditions: request.copy_source_conditions(),
+    })
+}
+
+/// Reads `<bucket host>/<key>` (COS) or `[/]<bucket>/<key>` (S3), the key
+/// percent-encoded, with a version behind it or without.
+fn parse_source(gateway: &Gateway, text: &str) -> Outcome<(String, String)> {
+    let malformed = || {
+        Failure::InvalidCopySource(
+            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+        )
+    };
+    let (path, version) = match text.rsplit_once("?versionId=") {
+        Some((path, version)) => (path, Some(version)),
+        None => (text, None),
+    };
+    if !matches!(version, None | Some("" | "null")) {
+        return Err(Failure::NoSuchVersion);
+    }
+    let path = path.strip_prefix('/').unwrap_or(path);
+    // Some SDKs encode the slash between bucket and key as well.
+    let (first, key) = match path.split_once('/') {
+        Some((first, key)) => (first.to_owned(), key.to_owned()),
+        None => {
+            let decoded = percent::decode(path).map_err(|_| malformed())?;
+            let (first, _) = decoded.split_once('/').ok_or_else(malformed)?;
+            let encoded_key =
+                &path[path.to_ascii_uppercase().find("%2F").ok_or_else(malformed)? + 3..];
+            (first.to_owned(), encoded_key.to_owned())
+        }
+    };
+    let bucket = bucket_of_host(gateway, &first).unwrap_or(first);
+    let key = percent::decode(&key).map_err(|_| malformed())?;
+    if bucket.is_empty() || key.is_empty() {
+        return Err(malformed());
+    }
+    Ok((bucket, key.into_owned()))
+}
+
+/// The bucket in a host name, if it is the name of a bucket's host.
+fn bucket_of_host(gateway: &Gateway, host: &str) -> Option<String> {
+    let uri: Uri = format!("http://{host}/").parse().ok()?;
+    let address = address::resolve(&uri, None, &gateway.options.domains).ok()?;
+    match address.style {
+        Style::VirtualHosted => address.bucket,
+        Style::Path => None,
+    }
+}

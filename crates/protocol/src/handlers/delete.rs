@@ -1,0 +1,111 @@
+use costrel_core::bucket::Bucket;
+use costrel_core::object::DeleteRequest;
+use costrel_core::precondition::{EtagCondition, WriteConditions};
+use futures_util::{StreamExt, stream};
+use http::StatusCode;
+
+use super::upload;
+use crate::attributes::refuse_unsupported;
+use crate::date;
+use crate::dialect::{self, Dialect};
+use crate::error::{self, Failure};
+use crate::gateway::{Gateway, RequestBody};
+use crate::reply::{self, Reply};
+use crate::request::{Outcome, Request, bad_header, object_key, seconds};
+use crate::xml::{DELETE_OBJECTS_BYTES_MAX, DeleteEntry, XmlWriter, parse_delete_objects};
+
+/// Deletions of one request that are under way at once, so that they share the
+/// engine's commits.
+const CONCURRENT: usize = 64;
+
+pub async fn delete_object(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+) -> Outcome<Reply> {
+    request.check_version()?;
+    refuse_unsupported(request.dialect, request.headers)?;
+    let mut conditions = request.write_conditions()?;
+    if request.dialect == Dialect::S3 {
+        let name = dialect::s3::IF_MATCH_SIZE;
+        if let Some(text) = request.header(&name) {
+            let size = text.parse().map_err(|_| bad_header(&name, text, "Not a size."))?;
+            conditions.if_match_size = Some(size);
+        }
+        let name = dialect::s3::IF_MATCH_LAST_MODIFIED_TIME;
+        if let Some(text) = request.header(&name) {
+            let time = date::parse_http(text).or_else(|| date::parse_iso(text));
+            let time = time.ok_or_else(|| bad_header(&name, text, "Not a time."))?;
+            conditions.if_match_modified = Some(seconds(time));
+        }
+    }
+    let delete = DeleteRequest { key: request.key()?, conditions };
+    gateway.store.delete_object(bucket, &delete).await?;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+pub async fn delete_objects(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+    body: &mut RequestBody<'_>,
+) -> Outcome<Reply> {
+    refuse_unsupported(request.dialect, request.headers)?;
+    let document = upload::document(request, body, DELETE_OBJECTS_BYTES_MAX).await?;
+    let asked = parse_delete_objects(&document)?;
+    let results: Vec<(DeleteEntry, Outcome<()>)> = stream::iter(asked.objects)
+        .map(|entry| async {
+            let result = delete_entry(gateway, request.dialect, bucket, &entry).await;
+            (entry, result)
+        })
+        .buffered(CONCURRENT)
+        .collect()
+        .await;
+
+    let mut xml = XmlWriter::new(128 + results.len() * 96);
+    xml.root("DeleteResult", request.dialect.xml_namespace(), |xml| {
+        for (entry, result) in &results {
+            match result {
+                Ok(()) if asked.quiet => {}
+                Ok(()) => xml.element("Deleted", |xml| {
+                    xml.text("Key", &entry.key);
+                    if let Some(version) = &entry.version_id {
+                        xml.text("VersionId", version);
+                    }
+                }),
+                Err(failure) => {
+                    let described =
+                        error::describe(failure, request.dialect, gateway.store.now_ms());
+                    xml.element("Error", |xml| {
+                        xml.text("Key", &entry.key);
+                        if let Some(version) = &entry.version_id {
+                            xml.text("VersionId", version);
+                        }
+                        xml.text("Code", described.code.of(request.dialect));
+                        xml.text("Message", &described.message);
+                    });
+                }
+            }
+        }
+    });
+    Ok(reply::xml(xml.finish()))
+}
+
+async fn delete_entry(
+    gateway: &Gateway,
+    dialect: Dialect,
+    bucket: &Bucket,
+    entry: &DeleteEntry,
+) -> Outcome<()> {
+    if !matches!(entry.version_id.as_deref(), None | Some("" | "null")) {
+        return Err(Failure::NoSuchVersion);
+    }
+    let conditions = WriteConditions {
+        if_match: entry.etag.as_deref().map(EtagCondition::parse),
+        if_match_modified: entry.last_modified_ms.map(seconds),
+        if_match_size: entry.size,
+        ..WriteConditions::default()
+    };
+    let delete = DeleteRequest { key: object_key(dialect, &entry.key)?, conditions };
+    Ok(gateway.store.delete_object(bucket, &delete).await?)
+}

@@ -1,0 +1,165 @@
+//! Listing objects, in both versions of the request.
+
+use costrel_core::bucket::Bucket;
+use costrel_core::list::{ListObjects, ObjectEntry, ObjectPage};
+
+use super::service::{decode_token, encode_token};
+use crate::attributes::{checksum_type_text, shown_class};
+use crate::dialect::Dialect;
+use crate::error::Failure;
+use crate::gateway::Gateway;
+use crate::reply::{self, Reply, quoted, set};
+use crate::request::{Outcome, Request};
+use crate::xml::XmlWriter;
+
+/// What both versions show of a page.
+struct Shown<'a> {
+    request: &'a Request<'a>,
+    page: &'a ObjectPage,
+    encoded: bool,
+    owner: Option<String>,
+}
+
+pub async fn version_1(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+) -> Outcome<Reply> {
+    let max = request.page_size("max-keys")?;
+    let delimiter = request.delimiter()?;
+    let encoded = request.url_encoded()?;
+    let prefix = request.query.get("prefix").unwrap_or_default();
+    let marker = request.query.get("marker").unwrap_or_default();
+    let query = ListObjects {
+        prefix: prefix.to_owned(),
+        delimiter: delimiter.to_owned(),
+        after: marker.to_owned(),
+        max,
+    };
+    let page = gateway.store.list_objects(bucket, &query).await?;
+    let shown = Shown { request, page: &page, encoded, owner: Some(owner(request)) };
+    let mut xml = XmlWriter::new(512 + page.entries.len() * 384);
+    xml.root("ListBucketResult", request.dialect.xml_namespace(), |xml| {
+        xml.text("Name", bucket.name.as_str());
+        if encoded {
+            xml.text("EncodingType", "url");
+        }
+        xml.key("Prefix", prefix, encoded);
+        xml.key("Marker", marker, encoded);
+        xml.number("MaxKeys", max as u64);
+        if !delimiter.is_empty() {
+            xml.key("Delimiter", delimiter, encoded);
+        }
+        xml.boolean("IsTruncated", page.truncated);
+        // S3 leaves it to clients to take the last key where there are no
+        // prefixes; COS always names it.
+        let named = request.dialect == Dialect::Cos || !delimiter.is_empty();
+        if let Some(last) = page.last().filter(|_| page.truncated && named) {
+            xml.key("NextMarker", last, encoded);
+        }
+        shown.write(xml);
+    });
+    let mut reply = reply::xml(xml.finish());
+    set(&mut reply, request.dialect.headers().bucket_region.clone(), &bucket.region);
+    Ok(reply)
+}
+
+pub async fn version_2(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+) -> Outcome<Reply> {
+    let max = request.page_size("max-keys")?;
+    let delimiter = request.delimiter()?;
+    let encoded = request.url_encoded()?;
+    let prefix = request.query.get("prefix").unwrap_or_default();
+    let start_after = request.query.get("start-after").unwrap_or_default();
+    let token = match request.query.get("continuation-token") {
+        Some("") => {
+            return Err(Failure::InvalidArgument {
+                name: "continuation-token".into(),
+                value: String::new(),
+                why: "The continuation token provided is incorrect",
+            });
+        }
+        token => token,
+    };
+    let after = match token {
+        Some(token) => decode_token(token)?,
+        None => start_after.to_owned(),
+    };
+    let query =
+        ListObjects { prefix: prefix.to_owned(), delimiter: delimiter.to_owned(), after, max };
+    let page = gateway.store.list_objects(bucket, &query).await?;
+    let wants_owner = request.query.get("fetch-owner").is_some_and(|v| v == "true");
+    let owner = wants_owner.then(|| owner(request));
+    let shown = Shown { request, page: &page, encoded, owner };
+    let mut xml = XmlWriter::new(512 + page.entries.len() * 320);
+    xml.root("ListBucketResult", request.dialect.xml_namespace(), |xml| {
+        xml.text("Name", bucket.name.as_str());
+        if encoded {
+            xml.text("EncodingType", "url");
+        }
+        xml.key("Prefix", prefix, encoded);
+        if !start_after.is_empty() {
+            xml.key("StartAfter", start_after, encoded);
+        }
+        if let Some(token) = token {
+            xml.text("ContinuationToken", token);
+        }
+        xml.number("KeyCount", (page.entries.len() + page.common_prefixes.len()) as u64);
+        xml.number("MaxKeys", max as u64);
+        if !delimiter.is_empty() {
+            xml.key("Delimiter", delimiter, encoded);
+        }
+        xml.boolean("IsTruncated", page.truncated);
+        if let Some(last) = page.last().filter(|_| page.truncated) {
+            xml.text("NextContinuationToken", &encode_token(last));
+        }
+        shown.write(xml);
+    });
+    let mut reply = reply::xml(xml.finish());
+    set(&mut reply, request.dialect.headers().bucket_region.clone(), &bucket.region);
+    Ok(reply)
+}
+
+/// The owner as listings name it: COS by APPID, S3 by account.
+pub fn owner(request: &Request<'_>) -> String {
+    match request.dialect {
+        Dialect::Cos => request.appid().to_string(),
+        Dialect::S3 => request.owner_uin().to_string(),
+    }
+}
+
+impl Shown<'_> {
+    fn write(&self, xml: &mut XmlWriter) {
+        for (key, entry) in &self.page.entries {
+            self.entry(xml, key, entry);
+        }
+        for prefix in &self.page.common_prefixes {
+            xml.element("CommonPrefixes", |xml| xml.key("Prefix", prefix, self.encoded));
+        }
+    }
+
+    fn entry(&self, xml: &mut XmlWriter, key: &str, entry: &ObjectEntry) {
+        xml.element("Contents", |xml| {
+            xml.key("Key", key, self.encoded);
+            xml.time("LastModified", entry.modified_ms);
+            xml.text("ETag", &quoted(&entry.etag));
+            if self.request.dialect == Dialect::S3 {
+                for checksum in &entry.checksums {
+                    xml.text("ChecksumAlgorithm", checksum.algorithm.name());
+                    xml.text("ChecksumType", checksum_type_text(checksum.kind()));
+                }
+            }
+            xml.number("Size", entry.size);
+            if let Some(owner) = &self.owner {
+                xml.element("Owner", |xml| {
+                    xml.text("ID", owner);
+                    xml.text("DisplayName", owner);
+                });
+            }
+            xml.text("StorageClass", shown_class(&entry.storage_class));
+        });
+    }
+}

@@ -1,0 +1,11 @@
+//! What the operations do, each once for both dialects.
+
+pub mod bucket;
+pub mod copy;
+pub mod delete;
+pub mod list;
+pub mod multipart;
+pub mod object;
+pub mod post;
+pub mod service;
+mod upload;

@@ -1,0 +1,290 @@
+//! Putting, appending and reading objects.
+
+use std::ops::Range;
+
+use costrel_core::bucket::Bucket;
+use costrel_core::checksum::Algorithm;
+use costrel_core::limits;
+use costrel_core::object::{AppendRequest, GetRequest, ObjectInfo, PutRequest, Selection};
+use costrel_core::range::ByteRange;
+use http::{HeaderName, StatusCode, header};
+
+use super::upload;
+use crate::attributes::{
+    self, checksum_element, checksum_text, checksum_type_text, refuse_unsupported, set_checksums,
+    shown_class,
+};
+use crate::body::ResponseBody;
+use crate::date;
+use crate::dialect::{self, Dialect};
+use crate::error::Failure;
+use crate::gateway::{Gateway, RequestBody};
+use crate::reply::{self, Reply, set, set_etag, set_number};
+use crate::request::{Outcome, Request};
+use crate::xml::XmlWriter;
+
+pub async fn put(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+    body: &mut RequestBody<'_>,
+) -> Outcome<Reply> {
+    refuse_unsupported(request.dialect, request.headers)?;
+    let attributes = attributes::of_request(request)?;
+    let key = request.key()?;
+    let conditions = request.write_conditions()?;
+    let mut upload = upload::upload(request, body)?;
+    let mut checksums = std::mem::take(&mut upload.announced);
+    if request.dialect == Dialect::S3
+        && checksums.is_empty()
+        && upload.expected.checksums.is_empty()
+    {
+        // What AWS keeps of an object whose client asks for nothing.
+        checksums.push(Algorithm::Crc64Nvme);
+    }
+    let put = PutRequest {
+        key,
+        attributes,
+        conditions,
+        checksums,
+        expected: upload.expected,
+        size: upload.size,
+    };
+    let outcome = gateway.store.put_object(bucket, put, &mut upload.source).await?;
+    let mut reply = reply::empty(StatusCode::OK);
+    set_etag(&mut reply, &outcome.etag);
+    match request.dialect {
+        Dialect::Cos => set_number(&mut reply, dialect::cos::HASH_CRC64ECMA, outcome.crc64),
+        Dialect::S3 => set_checksums(&mut reply, &outcome.checksums),
+    }
+    Ok(reply)
+}
+
+pub async fn append(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+    body: &mut RequestBody<'_>,
+) -> Outcome<Reply> {
+    refuse_unsupported(request.dialect, request.headers)?;
+    let position = request.number("position")?.ok_or(Failure::InvalidArgument {
+        name: "position".into(),
+        value: String::new(),
+        why: "The append position is missing.",
+    })?;
+    let attributes = attributes::of_request(request)?;
+    let mut upload = upload::upload(request, body)?;
+    let append = AppendRequest {
+        key: request.key()?,
+        position,
+        attributes,
+        expected: upload.expected,
+        size: upload.size,
+    };
+    let outcome = gateway.store.append_object(bucket, append, &mut upload.source).await?;
+    let mut reply = reply::empty(StatusCode::OK);
+    set_etag(&mut reply, &outcome.etag);
+    set_number(&mut reply, dialect::cos::NEXT_APPEND_POSITION, outcome.next_position);
+    // The Go SDK compares this with the MD5 of what it sent.
+    set(&mut reply, dialect::cos::CONTENT_SHA1, &hex::encode(outcome.appended_md5));
+    set_number(&mut reply, dialect::cos::HASH_CRC64ECMA, outcome.crc64);
+    Ok(reply)
+}
+
+pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
+    let get = read_request(request)?;
+    let (info, range, reader) = gateway.store.get_object(bucket, &get).await?;
+    let mut reply = reply::with_body(StatusCode::OK, ResponseBody::object(reader));
+    describe(&mut reply, request, &get, &info, &range)?;
+    Ok(reply)
+}
+
+pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
+    let get = read_request(request)?;
+    let (info, range) = gateway.store.head_object(bucket, &get).await?;
+    let mut reply = reply::with_body(StatusCode::OK, ResponseBody::headers_only());
+    describe(&mut reply, request, &get, &info, &range)?;
+    Ok(reply)
+}
+
+fn read_request(request: &Request<'_>) -> Outcome<GetRequest> {
+    request.check_version()?;
+    refuse_unsupported(request.dialect, request.headers)?;
+    Ok(GetRequest {
+        key: request.key()?,
+        selection: selection(request)?,
+        conditions: request.read_conditions(),
+    })
+}
+
+fn selection(request: &Request<'_>) -> Outcome<Selection> {
+    let range = request.header(&header::RANGE).and_then(ByteRange::parse);
+    let part = request.number("partNumber")?;
+    match (range, part) {
+        (Some(_), Some(_)) => Err(Failure::InvalidRequest(
+            "Cannot specify both Range header and partNumber query parameter",
+        )),
+        (Some(range), None) => Ok(Selection::Range(range)),
+        (None, Some(part)) if (1..=u64::from(limits::PART_NUMBER_MAX)).contains(&part) => {
+            Ok(Selection::Part(part as u32))
+        }
+        (None, Some(_)) => Err(costrel_core::Error::PartNumberOutOfRange.into()),
+        (None, None) => Ok(Selection::Whole),
+    }
+}
+
+fn describe(
+    reply: &mut Reply,
+    request: &Request<'_>,
+    get: &GetRequest,
+    info: &ObjectInfo,
+    range: &Range<u64>,
+) -> Outcome<()> {
+    attributes::describe(reply, request.dialect, info);
+    set(reply, header::ACCEPT_RANGES, "bytes");
+    set_number(reply, header::CONTENT_LENGTH, range.end - range.start);
+    let size = info.record.size;
+    let partial = match get.selection {
+        Selection::Whole => false,
+        Selection::Range(_) => true,
+        Selection::Part(_) => info.parts_count().is_some(),
+    };
+    if partial && size > 0 && range.start < range.end {
+        *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let last = range.end - 1;
+        set(reply, header::CONTENT_RANGE, &format!("bytes {}-{last}/{size}", range.start));
+    }
+    if let (Selection::Part(_), Some(count)) = (get.selection, info.parts_count()) {
+        set_number(reply, request.dialect.headers().parts_count.clone(), u64::from(count));
+    }
+    let wants_checksums = request.dialect == Dialect::S3
+        && request
+            .header(&dialect::s3::CHECKSUM_MODE)
+            .is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"));
+    if wants_checksums && (range.start == 0 && range.end == size) {
+        set_checksums(reply, &info.checksums().collect::<Vec<_>>());
+    }
+    override_headers(reply, request)
+}
+
+const OVERRIDES: [(&str, HeaderName); 6] = [
+    ("response-content-type", header::CONTENT_TYPE),
+    ("response-content-language", header::CONTENT_LANGUAGE),
+    ("response-expires", header::EXPIRES),
+    ("response-cache-control", header::CACHE_CONTROL),
+    ("response-content-disposition", header::CONTENT_DISPOSITION),
+    ("response-content-encoding", header::CONTENT_ENCODING),
+];
+
+fn override_headers(reply: &mut Reply, request: &Request<'_>) -> Outcome<()> {
+    if request.query.is_empty() {
+        return Ok(());
+    }
+    for (parameter, name) in OVERRIDES {
+        if let Some(value) = request.query.get(parameter) {
+            if !request.overrides_signed {
+                return Err(Failure::UnsignedOverride);
+            }
+            set(reply, name, value);
+        }
+    }
+    Ok(())
+}
+
+/// S3's GetObjectAttributes.
+pub async fn attributes(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+) -> Outcome<Reply> {
+    request.check_version()?;
+    let asked = request.header(&dialect::s3::OBJECT_ATTRIBUTES).unwrap_or_default();
+    let asked: Vec<&str> =
+        asked.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let known = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
+    if asked.is_empty() || asked.iter().any(|name| !known.contains(name)) {
+        return Err(Failure::InvalidArgument {
+            name: "x-amz-object-attributes".into(),
+            value: asked.join(","),
+            why: "Invalid attribute name specified.",
+        });
+    }
+    let wants = |name: &str| asked.contains(&name);
+    let get = GetRequest {
+        key: request.key()?,
+        selection: Selection::Whole,
+        conditions: request.read_conditions(),
+    };
+    let (info, _) = gateway.store.head_object(bucket, &get).await?;
+    let parts = match wants("ObjectParts") && info.parts_count().is_some() {
+        true => {
+            let after = header_number(request, &dialect::s3::PART_NUMBER_MARKER)?.unwrap_or(0);
+            let max = header_number(request, &dialect::s3::MAX_PARTS)?
+                .map_or(limits::PAGE_ENTRIES_MAX, |max| max as usize)
+                .min(limits::PAGE_ENTRIES_MAX);
+            let page = gateway.store.object_parts(bucket, &get.key, &info, after, max).await?;
+            Some((after, max, page))
+        }
+        false => None,
+    };
+
+    let mut xml = XmlWriter::new(1024);
+    xml.root("GetObjectAttributesResponse", request.dialect.xml_namespace(), |xml| {
+        if wants("ETag") {
+            xml.text("ETag", &info.etag);
+        }
+        let checksums: Vec<_> = info.checksums().collect();
+        if wants("Checksum") && !checksums.is_empty() {
+            xml.element("Checksum", |xml| {
+                for checksum in &checksums {
+                    xml.text(checksum_element(checksum.algorithm), &checksum_text(checksum));
+                    xml.text("ChecksumType", checksum_type_text(checksum.kind()));
+                }
+            });
+        }
+        if let Some((after, max, (page, truncated))) = &parts {
+            xml.element("ObjectParts", |xml| {
+                xml.number("TotalPartsCount", u64::from(info.parts_count().unwrap_or_default()));
+                xml.number("PartNumberMarker", u64::from(*after));
+                if let Some(last) = page.last().filter(|_| *truncated) {
+                    xml.number("NextPartNumberMarker", u64::from(last.number));
+                }
+                xml.number("MaxParts", *max as u64);
+                xml.boolean("IsTruncated", *truncated);
+                for part in page {
+                    xml.element("Part", |xml| {
+                        xml.number("PartNumber", u64::from(part.number));
+                        xml.number("Size", part.size);
+                        for checksum in &part.checksums {
+                            xml.text(
+                                checksum_element(checksum.algorithm),
+                                &checksum_text(checksum),
+                            );
+                        }
+                    });
+                }
+            });
+        }
+        if wants("StorageClass") {
+            xml.text("StorageClass", shown_class(&info.record.storage_class));
+        }
+        if wants("ObjectSize") {
+            xml.number("ObjectSize", info.record.size);
+        }
+    });
+    let mut reply = reply::xml(xml.finish());
+    let modified = date::http_date(info.record.modified_ms);
+    reply.headers_mut().insert(header::LAST_MODIFIED, modified);
+    Ok(reply)
+}
+
+fn header_number(request: &Request<'_>, name: &HeaderName) -> Outcome<Option<u32>> {
+    match request.header(name) {
+        None => Ok(None),
+        Some(text) => text
+            .trim()
+            .parse()
+            .map(Some)
+            .map_err(|_| crate::request::bad_header(name, text, "Not a number.")),
+    }
+}
