@@ -1,6 +1,6 @@
 //! The data directory as a whole: its lock and its format file.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
@@ -102,7 +102,7 @@ fn write_format(disk: &dyn Disk) -> io::Result<()> {
         _ => {}
     }
     let file = disk.create(new)?;
-    file.write_at(&[IoSlice::new(format_text().as_bytes())], 0)?;
+    file.write_at(format_text().as_bytes(), 0)?;
     file.sync_data()?;
     disk.rename(new, named)?;
     disk.sync_dir(Path::new(""))

@@ -38,7 +38,12 @@ impl EmbeddedEngine {
         let dir = &options.data_dir;
         let made = std::fs::create_dir_all(dir).and_then(|()| sync_parent(dir));
         made.map_err(|source| OpenError::Io { dir: dir.clone(), action: "make it", source })?;
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(dir));
+        let disk = RealDisk::open(dir);
+        let disk: Arc<dyn Disk> = Arc::new(disk.map_err(|source| OpenError::Io {
+            dir: dir.clone(),
+            action: "read it",
+            source,
+        })?);
         let lock = data_dir::claim(&*disk, dir)?;
         if options.durability == Durability::None {
             tracing::warn!(

@@ -11,14 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// Length of the buffers that are kept for the next reader, in bytes. Fresh
+use crate::disk::ALIGNMENT;
+
+/// Length of the buffers that are kept for the next user, in bytes. Fresh
 /// memory of this size costs more to map than to fill.
 pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 
-/// How many unused buffers are kept.
-const KEPT_MAX: usize = 16;
+/// Length of a buffer when the budget is used up, in bytes.
+pub(crate) const PIECE_BYTES_SCARCE: usize = 32 * 1024;
 
-/// Bytes in use, of a fixed number.
+/// How many unused buffers are kept.
+const KEPT_MAX: usize = 32;
+
+/// Buffers of which no more are in use than a budget of bytes allows.
 pub(crate) struct Buffers {
     budget: u64,
     used: AtomicU64,
@@ -30,61 +35,56 @@ impl Buffers {
         Arc::new(Buffers { budget, used: AtomicU64::new(0), kept: Mutex::new(Vec::new()) })
     }
 
-    /// A share of the budget, or `None` when so much is not left.
-    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
-        let bytes = bytes as u64;
-        let mut used = self.used.load(Ordering::Relaxed);
-        loop {
-            let now = used.checked_add(bytes).filter(|now| *now <= self.budget)?;
-            let order = Ordering::Relaxed;
-            match self.used.compare_exchange_weak(used, now, order, order) {
-                Ok(_) => return Some(Reservation { buffers: self.clone(), bytes }),
-                Err(actual) => used = actual,
-            }
+    /// A buffer of `len` bytes, or of [`PIECE_BYTES_SCARCE`] if that is less and
+    /// so much is not left. Aligned, and filled with anything.
+    pub(crate) fn take(self: &Arc<Self>, len: usize) -> Buffer {
+        if self.reserve(len) {
+            self.buffer(len, len)
+        } else {
+            self.buffer(len.min(PIECE_BYTES_SCARCE), 0)
         }
     }
 
-    /// A buffer of `len` bytes at most [`PIECE_BYTES`], filled with anything.
-    pub(crate) fn take(self: &Arc<Self>, len: usize, reservation: Option<Reservation>) -> Buffer {
-        let large = len > PIECE_BYTES / 2;
-        let kept = if large { self.kept.lock().pop() } else { None };
-        let bytes = kept.unwrap_or_else(|| vec![0; if large { PIECE_BYTES } else { len }]);
-        Buffer { bytes, len, buffers: self.clone(), _reservation: reservation }
+    /// A buffer of `len` bytes whatever the budget says: for the end of a blob,
+    /// which cannot be cut into pieces. Aligned, and filled with anything.
+    pub(crate) fn take_whole(self: &Arc<Self>, len: usize) -> Buffer {
+        let reserved = if self.reserve(len) { len } else { 0 };
+        self.buffer(len, reserved)
     }
 
-    fn give_back(&self, bytes: Vec<u8>) {
-        if bytes.len() == PIECE_BYTES {
-            let mut kept = self.kept.lock();
-            if kept.len() < KEPT_MAX {
-                kept.push(bytes);
-            }
-        }
+    fn reserve(&self, bytes: usize) -> bool {
+        let order = Ordering::Relaxed;
+        let add = |used: u64| used.checked_add(bytes as u64).filter(|now| *now <= self.budget);
+        self.used.fetch_update(order, order, add).is_ok()
     }
-}
 
-/// Bytes of the budget, given back when dropped.
-pub(crate) struct Reservation {
-    buffers: Arc<Buffers>,
-    bytes: u64,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.buffers.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    fn buffer(self: &Arc<Self>, len: usize, reserved: usize) -> Buffer {
+        // Small buffers do not take a large one from those who need it.
+        let kept = (PIECE_BYTES / 2..=PIECE_BYTES).contains(&len);
+        let memory = if kept { self.kept.lock().pop() } else { None };
+        let memory =
+            memory.unwrap_or_else(|| vec![0; if kept { PIECE_BYTES } else { len } + ALIGNMENT]);
+        let start = memory.as_ptr().align_offset(ALIGNMENT);
+        Buffer { memory, start, len, reserved: reserved as u64, buffers: self.clone() }
     }
 }
 
 /// Memory that returns to where it came from.
 pub(crate) struct Buffer {
-    bytes: Vec<u8>,
+    memory: Vec<u8>,
+    start: usize,
     len: usize,
+    reserved: u64,
     buffers: Arc<Buffers>,
-    _reservation: Option<Reservation>,
 }
 
 impl Buffer {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(crate) fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[..self.len]
+        &mut self.memory[self.start..self.start + self.len]
     }
 
     /// The bytes for others to read; the memory returns when the last of them
@@ -96,13 +96,19 @@ impl Buffer {
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.memory[self.start..self.start + self.len]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.buffers.give_back(std::mem::take(&mut self.bytes));
+        self.buffers.used.fetch_sub(self.reserved, Ordering::Relaxed);
+        if self.memory.len() == PIECE_BYTES + ALIGNMENT {
+            let mut kept = self.buffers.kept.lock();
+            if kept.len() < KEPT_MAX {
+                kept.push(std::mem::take(&mut self.memory));
+            }
+        }
     }
 }
 
@@ -112,30 +118,42 @@ mod tests {
 
     #[test]
     fn the_budget_is_kept_and_given_back() {
-        let buffers = Buffers::new(100);
-        let first = buffers.reserve(60).unwrap();
-        assert!(buffers.reserve(41).is_none());
-        let second = buffers.reserve(40).unwrap();
-        assert!(buffers.reserve(1).is_none());
-        drop(first);
-        let bytes = buffers.take(60, buffers.reserve(60)).freeze();
-        assert!(buffers.reserve(1).is_none());
+        let buffers = Buffers::new(100_000);
+        let first = buffers.take(60_000);
+        assert_eq!(first.len(), 60_000);
+        let scarce = buffers.take(60_000);
+        assert_eq!(scarce.len(), PIECE_BYTES_SCARCE);
+        assert_eq!(buffers.take(50_000).len(), PIECE_BYTES_SCARCE);
+        assert_eq!(buffers.take(40_000).len(), 40_000);
+        assert_eq!(buffers.take_whole(60_000).len(), 60_000);
+        let bytes = first.freeze();
         drop(bytes.slice(3..4));
-        assert!(buffers.reserve(1).is_none(), "the buffer is still in use");
+        assert_eq!(buffers.take(60_000).len(), PIECE_BYTES_SCARCE, "still in use");
         drop(bytes);
-        drop(second);
-        assert!(buffers.reserve(100).is_some());
+        drop(scarce);
+        assert_eq!(buffers.take(100_000).len(), 100_000);
+        assert_eq!(buffers.used.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn large_buffers_are_used_again() {
         let buffers = Buffers::new(1 << 30);
-        let mut buffer = buffers.take(PIECE_BYTES, None);
+        let mut buffer = buffers.take(PIECE_BYTES);
         buffer.as_mut()[0] = 42;
         drop(buffer);
         assert_eq!(buffers.kept.lock().len(), 1);
-        assert_eq!(buffers.take(PIECE_BYTES - 1, None).as_ref()[0], 42);
-        drop(buffers.take(10, None));
+        assert_eq!(buffers.take(PIECE_BYTES - 1).as_ref()[0], 42);
+        drop(buffers.take(10));
         assert_eq!(buffers.kept.lock().len(), 1, "small ones are not kept");
+    }
+
+    #[test]
+    fn buffers_are_aligned() {
+        let buffers = Buffers::new(1 << 30);
+        for len in [1, 5000, PIECE_BYTES / 2, PIECE_BYTES, PIECE_BYTES + 1] {
+            let buffer = buffers.take(len);
+            assert_eq!(buffer.as_ref().as_ptr().align_offset(ALIGNMENT), 0);
+            assert_eq!(buffer.as_ref().len(), len);
+        }
     }
 }

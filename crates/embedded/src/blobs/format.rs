@@ -1,12 +1,15 @@
 //! The bytes of a blob file; `docs/formats/embedded.md` draws them.
 //!
 //! The data lies first and unbroken, so that a block's place follows from its
-//! number; then a table with one checksum per block; then a footer. The footer
-//! is written last and holds the length, so a file without a whole footer is one
-//! that was never finished.
+//! number; then a table with one checksum per block; then zeros as far as the
+//! file's length needs to be aligned; then a footer. The footer is written last
+//! and holds the length, so a file without a whole footer is one that was never
+//! finished.
 
 use costrel_core::engine::BlobId;
 use crc_fast::{CrcAlgorithm, Digest};
+
+use crate::disk::ALIGNMENT;
 
 /// Bytes of data under one checksum. Small enough that a short range reads
 /// little more than itself, large enough that the table is a 4096th of the data.
@@ -27,7 +30,8 @@ pub(crate) fn block_count(data_len: u64) -> u64 {
 
 /// Length of the whole file.
 pub(crate) fn file_len(data_len: u64) -> u64 {
-    data_len + block_count(data_len) * CHECKSUM_BYTES as u64 + FOOTER_BYTES as u64
+    let used = data_len + block_count(data_len) * CHECKSUM_BYTES as u64 + FOOTER_BYTES as u64;
+    used.next_multiple_of(ALIGNMENT as u64)
 }
 
 /// The checksum of one block: CRC-32C over the blob's id, the block's number
@@ -113,7 +117,7 @@ mod tests {
         let file_bytes = file_len(data_len);
         assert_eq!(decode_footer(&footer, ID, file_bytes), Ok(data_len));
         assert!(decode_footer(&footer, BlobId([8; 16]), file_bytes).is_err());
-        assert!(decode_footer(&footer, ID, file_bytes + 1).is_err());
+        assert!(decode_footer(&footer, ID, file_bytes + ALIGNMENT as u64).is_err());
         for byte in 0..FOOTER_BYTES {
             let mut changed = footer;
             changed[byte] ^= 0x10;
@@ -140,8 +144,10 @@ mod tests {
     fn the_bytes_are_as_documented() {
         assert_eq!(BLOCK_BYTES, 16384);
         assert_eq!(FOOTER_BYTES, 48);
-        assert_eq!(file_len(0), 48);
-        assert_eq!(file_len(16385), 16385 + 8 + 48);
+        assert_eq!(file_len(0), 4096);
+        assert_eq!(file_len(16385), 20480);
+        assert_eq!(file_len(20480 - 8 - 48), 20480);
+        assert_eq!(file_len(20480 - 8 - 48 + 1), 24576);
         let footer = encode_footer(BlobId(*b"0123456789abcdef"), 16385);
         let mut want =
             b"0123456789abcdef\x01\x40\0\0\0\0\0\0\0\x40\0\0\0\0\0\0\x01\0\0\0CSTRLBLB".to_vec();

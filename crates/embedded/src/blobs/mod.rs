@@ -50,6 +50,50 @@ impl Shared {
             _ => EngineError::io(format!("writing blob {id}"), error),
         }
     }
+
+    fn open_failed(&self, id: BlobId, error: io::Error) -> EngineError {
+        if error.kind() == io::ErrorKind::NotFound {
+            count(&self.status.counters.missing_blobs);
+            tracing::error!(blob = %id, "a blob is missing");
+            return EngineError::NotFound(id);
+        }
+        EngineError::io(format!("opening blob {id}"), error)
+    }
+
+    /// A reader of an open file whose footer is right; `None` if the footer was
+    /// not to be had without waiting.
+    fn reader(
+        &self,
+        id: BlobId,
+        file: Arc<dyn DiskFile>,
+        wait: Wait,
+    ) -> Result<Option<Arc<dyn BlobReader>>, EngineError> {
+        let failed = |e: io::Error| EngineError::io(format!("opening blob {id}"), e);
+        let corrupt = |problem| self.status.corrupt(format!("blob {id}: {problem}"));
+        let file_bytes = file.len().map_err(failed)?;
+        let Some(offset) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {
+            return Err(corrupt("the file is too short to be whole"));
+        };
+        let mut footer = [0; FOOTER_BYTES];
+        match wait {
+            Wait::ForDevice => file.read_at(&mut footer, offset).map_err(failed)?,
+            Wait::Never => {
+                if file.read_cached(&mut footer, offset).map_err(failed)? < FOOTER_BYTES {
+                    return Ok(None);
+                }
+            }
+        }
+        let data_len = format::decode_footer(&footer, id, file_bytes).map_err(corrupt)?;
+        let (buffers, status) = (self.buffers.clone(), self.status.clone());
+        Ok(Some(Arc::new(FileReader { id, file, data_len, buffers, status })))
+    }
+}
+
+/// Whether reading may wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Never,
+    ForDevice,
 }
 
 /// The embedded engine's blobs.
@@ -81,21 +125,27 @@ impl Blobs for EmbeddedBlobs {
         _expected_len: Option<u64>,
     ) -> Result<Box<dyn BlobWriter>, EngineError> {
         self.shared.status.check_writable()?;
-        let shared = self.shared.clone();
-        run_blocking(move || {
-            shared.admit(Growth::Grows)?;
-            let path = BlobPath(id);
-            shared.tree.ensure_leaf(path)?;
-            let file = shared.disk.create(&path.file()).map_err(|e| shared.write_failed(id, e))?;
-            Ok(Box::new(FileWriter::new(shared, path, file)) as Box<dyn BlobWriter>)
-        })
-        .await
+        Ok(Box::new(FileWriter::new(self.shared.clone(), BlobPath(id))))
     }
 
     async fn open(&self, id: BlobId) -> Result<Arc<dyn BlobReader>, EngineError> {
         self.shared.status.check_open()?;
+        let path = BlobPath(id).file();
+        let opened = match self.shared.disk.open_cached(&path) {
+            Ok(Some(file)) => self.shared.reader(id, file, Wait::Never)?,
+            Ok(None) => None,
+            Err(e) => return Err(self.shared.open_failed(id, e)),
+        };
+        if let Some(reader) = opened {
+            return Ok(reader);
+        }
         let shared = self.shared.clone();
-        run_blocking(move || open_blocking(&shared, id)).await
+        run_blocking(move || {
+            let file = shared.disk.open(&path).map_err(|e| shared.open_failed(id, e))?;
+            let reader = shared.reader(id, file, Wait::ForDevice)?;
+            Ok(reader.expect("the footer was waited for"))
+        })
+        .await
     }
 
     async fn delete(&self, id: BlobId) -> Result<(), EngineError> {
@@ -132,38 +182,4 @@ impl Blobs for EmbeddedBlobs {
         })
         .await
     }
-}
-
-fn open_blocking(shared: &Shared, id: BlobId) -> Result<Arc<dyn BlobReader>, EngineError> {
-    let failed = |e: io::Error| EngineError::io(format!("opening blob {id}"), e);
-    let file = match shared.disk.open(&BlobPath(id).file()) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            count(&shared.status.counters.missing_blobs);
-            tracing::error!(blob = %id, "a blob is missing");
-            return Err(EngineError::NotFound(id));
-        }
-        Err(e) => return Err(failed(e)),
-    };
-    let data_len = read_footer(&*file, id)
-        .map_err(failed)?
-        .map_err(|problem| shared.status.corrupt(format!("blob {id}: {problem}")))?;
-    Ok(Arc::new(FileReader {
-        id,
-        file,
-        data_len,
-        buffers: shared.buffers.clone(),
-        status: shared.status.clone(),
-    }))
-}
-
-/// The length of a blob's data, or what is wrong with its file.
-fn read_footer(file: &dyn DiskFile, id: BlobId) -> io::Result<Result<u64, &'static str>> {
-    let file_bytes = file.len()?;
-    let Some(offset) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {
-        return Ok(Err("the file is too short to be whole"));
-    };
-    let mut footer = [0; FOOTER_BYTES];
-    file.read_at(&mut footer, offset)?;
-    Ok(format::decode_footer(&footer, id, file_bytes))
 }

@@ -6,15 +6,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use costrel_core::engine::{BlobId, BlobReader, EngineError};
 
-use super::buffers::{Buffer, Buffers, PIECE_BYTES};
+use super::buffers::{Buffer, Buffers, PIECE_BYTES, PIECE_BYTES_SCARCE};
 use super::format::{BLOCK_BYTES, BlockChecksum, CHECKSUM_BYTES, block_count};
 use crate::blocking::run_blocking;
 use crate::disk::DiskFile;
 use crate::status::{Status, add};
 
-/// Blocks that one call reads at most, and when the memory budget is used up.
+/// Blocks that one call reads at most.
 const BLOCKS_MAX: u64 = (PIECE_BYTES / BLOCK_BYTES) as u64;
-const BLOCKS_MAX_SCARCE: u64 = 2;
+
+/// A buffer holds whole blocks, also when memory is scarce.
+const _: () = assert!(PIECE_BYTES_SCARCE.is_multiple_of(BLOCK_BYTES));
 
 pub(super) struct FileReader {
     pub(super) id: BlobId,
@@ -90,22 +92,17 @@ impl FileReader {
     fn run(&self, offset: u64, max: usize) -> Run {
         let first = offset / BLOCK_BYTES as u64;
         let wanted_end = block_count(offset.saturating_add(max as u64).min(self.data_len));
-        let bytes_of = |end: u64| {
-            let data_end = (end * BLOCK_BYTES as u64).min(self.data_len);
-            (data_end - first * BLOCK_BYTES as u64) as usize
-        };
-        let mut end = wanted_end.min(first + BLOCKS_MAX);
-        let reservation = self.buffers.reserve(bytes_of(end));
-        if reservation.is_none() {
-            end = end.min(first + BLOCKS_MAX_SCARCE);
-        }
+        let end = wanted_end.min(first + BLOCKS_MAX);
+        let bytes = (end * BLOCK_BYTES as u64).min(self.data_len) - first * BLOCK_BYTES as u64;
+        let data = self.buffers.take(bytes as usize);
+        let end = first + block_count(data.len() as u64);
         Run {
             id: self.id,
             file: self.file.clone(),
             data_len: self.data_len,
             first,
             end,
-            data: self.buffers.take(bytes_of(end), reservation),
+            data,
             filled: 0,
             checksums: [0; BLOCKS_MAX as usize * CHECKSUM_BYTES],
             checksums_filled: false,

@@ -1,120 +1,122 @@
 //! Writing a blob file.
 //!
-//! Pieces gather until there is enough for one write; then that is written on a
-//! thread that may block while the next pieces gather, so the caller's hashing
-//! and the writing overlap. Pieces are written from where they are; only very
-//! small ones are copied together first.
+//! Bytes gather in a buffer; a full buffer is written on a thread that may block
+//! while the next one fills, so the caller's hashing and the writing overlap.
+//! The file is made with the first write: a blob that fits one buffer goes to
+//! disk in a single piece of blocking work.
 
-use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use costrel_core::engine::{BlobId, BlobWriter, EngineError};
 use tokio::task::JoinHandle;
 
 use super::Shared;
-use super::buffers::Reservation;
-use super::format::{self, BLOCK_BYTES, BlockChecksum};
+use super::buffers::{Buffer, PIECE_BYTES};
+use super::format::{self, BLOCK_BYTES, BlockChecksum, CHECKSUM_BYTES, FOOTER_BYTES};
 use super::tree::BlobPath;
 use crate::blocking::run_blocking;
-use crate::disk::DiskFile;
+use crate::disk::{ALIGNMENT, DiskFile};
 use crate::options::Durability;
 use crate::space::Growth;
 use crate::status::{add, count};
 
-/// Bytes that make one write.
-const WRITE_BYTES: usize = 256 * 1024;
-
-/// Pieces below this length are copied together: a slice costs more than that.
-const SMALL_PIECE_BYTES: usize = 4096;
-
-/// What one write carries: pieces in order, and their memory.
-#[derive(Default)]
-struct Gathered {
-    pieces: Vec<Bytes>,
-    /// Small pieces that follow `pieces`.
-    tail: BytesMut,
-    bytes: usize,
-    reservation: Option<Reservation>,
-}
-
-impl Gathered {
-    fn push(&mut self, data: Bytes) {
-        self.bytes += data.len();
-        if data.len() < SMALL_PIECE_BYTES {
-            self.tail.extend_from_slice(&data);
-        } else {
-            self.seal_tail();
-            self.pieces.push(data);
-        }
-    }
-
-    fn seal_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.pieces.push(self.tail.split().freeze());
-        }
-    }
-}
+/// Buffers are whole blocks, so that a block is never in two of them, and
+/// aligned.
+const _: () =
+    assert!(PIECE_BYTES.is_multiple_of(BLOCK_BYTES) && BLOCK_BYTES.is_multiple_of(ALIGNMENT));
 
 /// The file as far as it is written.
 struct Written {
-    id: BlobId,
-    file: Arc<dyn DiskFile>,
+    shared: Arc<Shared>,
+    path: BlobPath,
+    file: Option<Arc<dyn DiskFile>>,
     len: u64,
-    /// Checksums of the full blocks.
+    /// Checksums of the blocks so far.
     table: Vec<u8>,
-    /// The block that is being filled, and how far.
-    block: BlockChecksum,
-    block_filled: usize,
 }
 
 impl Written {
-    fn append(&mut self, mut gathered: Gathered) -> io::Result<()> {
-        gathered.seal_tail();
-        let slices: Vec<_> = gathered.pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        self.file.write_at(&slices, self.len)?;
-        self.len += gathered.bytes as u64;
-        for piece in &gathered.pieces {
-            self.checksum(piece);
+    fn id(&self) -> BlobId {
+        self.path.0
+    }
+
+    /// Adds the checksums of data that begins at a block.
+    fn checksum(&mut self, data: &[u8]) {
+        for data in data.chunks(BLOCK_BYTES) {
+            let block = (self.table.len() / CHECKSUM_BYTES) as u64;
+            let mut checksum = BlockChecksum::new(self.id(), block);
+            checksum.update(data);
+            self.table.extend_from_slice(&checksum.finish().to_le_bytes());
         }
+    }
+
+    /// Writes an aligned piece of the file, making the file first if need be.
+    fn append(&mut self, piece: &[u8], offset: u64) -> Result<(), EngineError> {
+        let shared = &self.shared;
+        shared.status.check_not_poisoned()?;
+        shared.admit(Growth::Grows)?;
+        let failed = |e| shared.write_failed(self.path.0, e);
+        let file = match &self.file {
+            Some(file) => file,
+            None => {
+                shared.tree.ensure_leaf(self.path)?;
+                let file = shared.disk.create_direct(&self.path.file()).map_err(failed)?;
+                self.file.insert(file)
+            }
+        };
+        file.write_at(piece, offset).map_err(failed)?;
+        add(&shared.status.counters.blob_bytes_written, piece.len() as u64);
         Ok(())
     }
 
-    fn checksum(&mut self, mut data: &[u8]) {
-        while !data.is_empty() {
-            let (now, rest) = data.split_at(data.len().min(BLOCK_BYTES - self.block_filled));
-            self.block.update(now);
-            self.block_filled += now.len();
-            data = rest;
-            if self.block_filled == BLOCK_BYTES {
-                self.seal_block();
-            }
-        }
+    /// Writes a full buffer of data.
+    fn write(&mut self, buffer: Buffer) -> Result<(), EngineError> {
+        self.checksum(buffer.as_ref());
+        self.append(buffer.as_ref(), self.len)?;
+        self.len += buffer.len() as u64;
+        Ok(())
     }
 
-    fn seal_block(&mut self) {
-        let next = self.table.len() / format::CHECKSUM_BYTES + 1;
-        let block = BlockChecksum::new(self.id, next as u64);
-        let sealed = std::mem::replace(&mut self.block, block);
-        self.table.extend_from_slice(&sealed.finish().to_le_bytes());
-        self.block_filled = 0;
-    }
-
-    /// Writes what tells that the blob is whole.
-    fn close(&mut self) -> io::Result<()> {
-        if self.block_filled > 0 {
-            self.seal_block();
+    /// Writes the last data and what tells that the blob is whole, and makes it
+    /// last.
+    fn finish(&mut self, mut buffer: Buffer, filled: usize) -> Result<(), EngineError> {
+        self.checksum(&buffer.as_ref()[..filled]);
+        let data_len = self.len + filled as u64;
+        let end_len = (format::file_len(data_len) - self.len) as usize;
+        if end_len > buffer.len() {
+            let mut larger = self.shared.buffers.take_whole(end_len);
+            larger.as_mut()[..filled].copy_from_slice(&buffer.as_ref()[..filled]);
+            buffer = larger;
         }
-        let footer = format::encode_footer(self.id, self.len);
-        self.file.write_at(&[IoSlice::new(&self.table), IoSlice::new(&footer)], self.len)
+        let end = &mut buffer.as_mut()[..end_len];
+        let table_end = filled + self.table.len();
+        let footer_start = end_len - FOOTER_BYTES;
+        end[filled..table_end].copy_from_slice(&self.table);
+        end[table_end..footer_start].fill(0);
+        end[footer_start..].copy_from_slice(&format::encode_footer(self.id(), data_len));
+        self.append(&buffer.as_ref()[..end_len], self.len)?;
+        drop(buffer);
+        let (shared, path) = (&self.shared, self.path);
+        if shared.durability == Durability::Sync {
+            count(&shared.status.counters.syncs);
+            let file = self.file.as_ref().expect("the end was written to it");
+            file.sync_data()
+                .map_err(|e| shared.status.poison(format!("syncing blob {}: {e}", path.0)))?;
+            shared.tree.sync_leaf(path)?;
+        }
+        // Another writer's sync may have failed meanwhile.
+        shared.status.check_not_poisoned()
     }
 }
 
 pub(super) struct FileWriter {
     shared: Arc<Shared>,
-    path: BlobPath,
-    gathered: Gathered,
+    id: BlobId,
+    buffer: Option<Buffer>,
+    /// Bytes in the buffer.
+    filled: usize,
     state: State,
 }
 
@@ -127,12 +129,11 @@ enum State {
 }
 
 impl FileWriter {
-    pub(super) fn new(shared: Arc<Shared>, path: BlobPath, file: Arc<dyn DiskFile>) -> Self {
-        let id = path.0;
-        let block = BlockChecksum::new(id, 0);
-        let written = Written { id, file, len: 0, table: Vec::new(), block, block_filled: 0 };
+    pub(super) fn new(shared: Arc<Shared>, path: BlobPath) -> Self {
+        let written = Written { shared, path, file: None, len: 0, table: Vec::new() };
+        let (shared, id) = (written.shared.clone(), written.id());
         let state = State::Idle(Box::new(written));
-        FileWriter { shared, path, gathered: Gathered::default(), state }
+        FileWriter { shared, id, buffer: None, filled: 0, state }
     }
 
     /// Waits for the write that is under way.
@@ -145,48 +146,47 @@ impl FileWriter {
                 Err(_) => Err(EngineError::Unavailable("the process is shutting down".into())),
             },
             State::Failed => {
-                let id = self.path.0;
-                Err(EngineError::Unavailable(format!("writing blob {id} has failed before")))
+                let what = format!("writing blob {} has failed before", self.id);
+                Err(EngineError::Unavailable(what))
             }
         }
     }
 
-    /// Begins to write what has gathered.
-    async fn flush(&mut self) -> Result<(), EngineError> {
+    /// Begins to write a full buffer.
+    async fn flush(&mut self, buffer: Buffer) -> Result<(), EngineError> {
         let mut written = self.idle().await?;
-        let gathered = std::mem::take(&mut self.gathered);
-        let shared = self.shared.clone();
-        let id = self.path.0;
+        // Without a share of the memory there is no second buffer to fill.
+        let scarce = buffer.len() < PIECE_BYTES;
         self.state = State::Writing(tokio::task::spawn_blocking(move || {
-            shared.admit(Growth::Grows)?;
-            let bytes = gathered.bytes as u64;
-            written.append(gathered).map_err(|e| shared.write_failed(id, e))?;
-            add(&shared.status.counters.blob_bytes_written, bytes);
+            written.write(buffer)?;
             Ok(written)
         }));
+        if scarce {
+            self.state = State::Idle(self.idle().await?);
+        }
         Ok(())
     }
 }
 
 #[async_trait]
 impl BlobWriter for FileWriter {
-    async fn write(&mut self, data: Bytes) -> Result<(), EngineError> {
+    async fn write(&mut self, mut data: Bytes) -> Result<(), EngineError> {
         self.shared.status.check_writable()?;
-        if data.is_empty() {
-            return Ok(());
-        }
-        self.gathered.push(data);
-        if self.gathered.reservation.is_none() {
-            self.gathered.reservation = self.shared.buffers.reserve(WRITE_BYTES);
-        }
-        let scarce = self.gathered.reservation.is_none();
-        if scarce || self.gathered.bytes >= WRITE_BYTES {
-            self.flush().await?;
-        }
-        if scarce {
-            // Without a share of the memory there is no second buffer to fill.
-            let written = self.idle().await?;
-            self.state = State::Idle(written);
+        while !data.is_empty() {
+            let mut buffer = match self.buffer.take() {
+                Some(buffer) => buffer,
+                None => self.shared.buffers.take(PIECE_BYTES),
+            };
+            let room = &mut buffer.as_mut()[self.filled..];
+            let now = room.len().min(data.len());
+            data.copy_to_slice(&mut room[..now]);
+            self.filled += now;
+            if self.filled < buffer.len() {
+                self.buffer = Some(buffer);
+            } else {
+                self.filled = 0;
+                self.flush(buffer).await?;
+            }
         }
         Ok(())
     }
@@ -194,26 +194,11 @@ impl BlobWriter for FileWriter {
     async fn finish(mut self: Box<Self>) -> Result<(), EngineError> {
         self.shared.status.check_writable()?;
         let mut written = self.idle().await?;
-        let gathered = std::mem::take(&mut self.gathered);
-        let (shared, path) = (self.shared.clone(), self.path);
-        run_blocking(move || {
-            shared.admit(Growth::Grows)?;
-            let bytes = gathered.bytes as u64;
-            written
-                .append(gathered)
-                .and_then(|()| written.close())
-                .map_err(|e| shared.write_failed(path.0, e))?;
-            add(&shared.status.counters.blob_bytes_written, bytes);
-            shared.status.check_not_poisoned()?;
-            if shared.durability == Durability::Sync {
-                count(&shared.status.counters.syncs);
-                let synced = written.file.sync_data();
-                synced
-                    .map_err(|e| shared.status.poison(format!("syncing blob {}: {e}", path.0)))?;
-                shared.tree.sync_leaf(path)?;
-            }
-            Ok(())
-        })
-        .await
+        let filled = self.filled;
+        let buffer = match self.buffer.take() {
+            Some(buffer) => buffer,
+            None => self.shared.buffers.take_whole(ALIGNMENT),
+        };
+        run_blocking(move || written.finish(buffer, filled)).await
     }
 }

@@ -15,11 +15,14 @@
 mod real;
 
 use std::io;
-use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use real::RealDisk;
+
+/// Writes to a file from [`Disk::create_direct`] have a place, a length and an
+/// address in memory that are multiples of this.
+pub(crate) const ALIGNMENT: usize = 4096;
 
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +31,22 @@ pub struct DirEntry {
     pub is_dir: bool,
 }
 
-/// A directory tree. All calls may block.
+/// A directory tree. All calls but [`Disk::open_cached`] may block.
 pub trait Disk: Send + Sync {
     /// Creates a file for writing and reading; fails if the name exists.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// Creates a file whose writes go past the system's page cache where the file
+    /// system can do that. All of them must be aligned to [`ALIGNMENT`]. Filling
+    /// fresh cache pages costs several times what a direct write does.
+    fn create_direct(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
     /// Opens a file for reading.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens a file for reading if that needs no device; `None` if it might.
+    /// Never blocks.
+    fn open_cached(&self, path: &Path) -> io::Result<Option<Arc<dyn DiskFile>>>;
 
     /// Makes one directory; fails if the name exists.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
@@ -59,12 +71,13 @@ pub trait Disk: Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>>;
 }
 
-/// An open file. All calls but [`DiskFile::read_cached`] may block.
+/// An open file. All calls but [`DiskFile::read_cached`] and the length of a file
+/// from [`Disk::open_cached`] may block.
 pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
 
-    /// Writes all pieces, one after the other, from `offset` on.
-    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()>;
+    /// Writes all bytes.
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
 
     /// Fills the buffer; [`io::ErrorKind::UnexpectedEof`] when the file ends
     /// before.

@@ -1,26 +1,27 @@
 //! The file layer on the operating system's files.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::os::unix::fs::FileExt;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{DirEntry, Disk, DiskFile};
 
-/// How many pieces one system call takes (`IOV_MAX` of Linux).
-const PIECES_PER_CALL_MAX: usize = 1024;
-
 /// Files below one directory of the operating system.
 pub struct RealDisk {
     root: PathBuf,
+    root_fd: File,
 }
 
 impl RealDisk {
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        RealDisk { root: root.into() }
+    pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        let root_fd = File::open(&root)?;
+        Ok(RealDisk { root, root_fd })
     }
 
     fn at(&self, path: &Path) -> PathBuf {
@@ -31,12 +32,40 @@ impl RealDisk {
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.at(path);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        Ok(Arc::new(RealFile(options.open(path)?)))
+    }
+
+    fn create_direct(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let flags = OFlags::DIRECT.bits() as i32;
+        let direct =
+            OpenOptions::new().write(true).create_new(true).custom_flags(flags).open(self.at(path));
+        match direct {
+            Ok(file) => Ok(Arc::new(RealFile(file))),
+            // The file system has no direct writes. It may have made the file
+            // before it found out.
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => match self.remove_file(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => self.create(path),
+            },
+            Err(e) => Err(e),
+        }
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(RealFile(File::open(self.at(path))?)))
+    }
+
+    fn open_cached(&self, path: &Path) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::CACHED;
+        match rustix::fs::openat2(&self.root_fd, path, flags, Mode::empty(), resolve) {
+            Ok(file) => Ok(Some(Arc::new(RealFile(file.into())))),
+            Err(Errno::NOENT) => Err(Errno::NOENT.into()),
+            // Not in memory, or a system that cannot tell.
+            Err(_) => Ok(None),
+        }
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -90,23 +119,8 @@ impl DiskFile for RealFile {
         Ok(self.0.metadata()?.len())
     }
 
-    fn write_at(&self, pieces: &[IoSlice<'_>], mut offset: u64) -> io::Result<()> {
-        let mut pieces = pieces.to_vec();
-        let mut rest = &mut pieces[..];
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            let now = &rest[..rest.len().min(PIECES_PER_CALL_MAX)];
-            match rustix::io::pwritev(&self.0, now, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    offset += written as u64;
-                    IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
