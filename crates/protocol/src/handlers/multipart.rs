@@ -277,7 +277,7 @@ pub async fn complete(
         let number = u32::try_from(part.number).map_err(|_| Error::PartNumberOutOfRange)?;
         let mut checksums = Vec::new();
         for (name, text) in &part.checksums {
-            let algorithm = name.strip_prefix("Checksum").and_then(Algorithm::from_name);
+            let algorithm = Algorithm::from_name(name);
             let parsed = algorithm.and_then(|a| Some((a, parse_checksum(a, text)?)));
             checksums.push(parsed.ok_or(Error::InvalidPart { number })?);
         }
