@@ -208,12 +208,17 @@ impl Collector {
         let now = self.store.now_ms();
         for row in self.rows(partition, Table::Pending, usize::MAX).await? {
             let pending: PendingRecord = decode(&row.value, "pending record")?;
+            let blob = blob_id(&row.suffix)?;
             let abandoned = match self.store.engine.pending_age_max() {
-                None => pending.writer != self.store.writer.as_slice(),
+                // Its writer lives in this process, or has given up.
+                _ if pending.writer == self.store.writer.as_slice() => {
+                    !self.store.writing.lock().contains(&blob)
+                }
+                None => true,
                 Some(age) => now.saturating_sub(pending.started_ms) > age.as_millis() as u64,
             };
             if abandoned {
-                self.abandon(partition, &row.group, blob_id(&row.suffix)?).await?;
+                self.abandon(partition, &row.group, blob).await?;
             }
         }
         for row in self.rows(partition, Table::Garbage, usize::MAX).await? {

@@ -52,6 +52,7 @@ struct PendingBlob {
 
 impl Drop for PendingBlob {
     fn drop(&mut self) {
+        self.store.writing.lock().remove(&self.blob);
         if !self.referenced {
             self.store.offer(Collectable::Abandoned {
                 partition: self.partition,
@@ -232,6 +233,7 @@ impl Store {
             blob,
             referenced: false,
         };
+        self.writing.lock().insert(blob);
         let row = RowRef::new(Table::Pending, blob.0.to_vec());
         let expects = intake.guard.iter().cloned().collect();
         let writes = vec![Write::Put(row, encode(&record))];

@@ -1,13 +1,17 @@
 //! The store: one engine with the rules of buckets, objects and uploads on top.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::bucket::BucketDirectory;
 use crate::collector::{Collectable, Collector, Pins};
-use crate::engine::{Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
+use crate::engine::{
+    BlobId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write,
+};
 use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
 use crate::scrub::ScrubProgress;
@@ -38,6 +42,8 @@ pub struct Store {
     pub(crate) collect: mpsc::Sender<Collectable>,
     /// Names this run of this process in pending records.
     pub(crate) writer: [u8; 16],
+    /// Pending blobs of this run that somebody still writes or is committing.
+    pub(crate) writing: Mutex<HashSet<BlobId>>,
     /// Kibibytes of bodies in memory, for small bodies and for large ones. Two
     /// pools, so that a request waiting in the second never starves the first.
     pub(crate) small_bodies: Arc<Semaphore>,
@@ -58,6 +64,7 @@ impl Store {
         let pool_kib = (options.ingest_bytes_max / 2 / 1024).clamp(2048, u32::MAX as usize);
         let store = Arc::new(Store {
             writer: entropy.id(),
+            writing: Mutex::default(),
             engine,
             clock,
             entropy,
