@@ -258,9 +258,16 @@ impl Store {
     pub async fn list_parts(&self, bucket: &Bucket, request: &ListParts) -> Result<PartPage> {
         let upload = self.open_upload(bucket, &request.key, request.upload).await?;
         let mut parts = self
-            .scan_parts(bucket, &request.key, request.upload, request.after, request.max + 1)
+            .scan_parts(
+                bucket,
+                &request.key,
+                request.upload,
+                request.after,
+                request.max.saturating_add(1),
+            )
             .await?;
-        let truncated = parts.len() > request.max;
+        // A page of nothing could not say where the next one begins.
+        let truncated = request.max > 0 && parts.len() > request.max;
         parts.truncate(request.max);
         Ok(PartPage {
             parts: parts.into_iter().map(PartEntry::new).collect(),
