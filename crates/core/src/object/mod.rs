@@ -49,7 +49,8 @@ impl ObjectInfo {
     pub fn parts_count(&self) -> Option<u32> {
         match &self.record.content {
             Some(Content::Parts(parts)) if !self.record.appendable => Some(parts.count),
-            _ => (self.record.etag_parts > 0).then_some(self.record.etag_parts),
+            // The segments of an append are nobody's parts.
+            _ => None,
         }
     }
 }
