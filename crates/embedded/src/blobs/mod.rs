@@ -1,9 +1,12 @@
 //! Bodies in files: one per blob, with a checksum for every block.
 
 mod buffers;
+#[cfg(test)]
+mod crash_tests;
 mod format;
 mod reader;
 mod tree;
+mod under_way;
 mod writer;
 
 use std::io;
@@ -16,6 +19,7 @@ use buffers::Buffers;
 use format::FOOTER_BYTES;
 use reader::FileReader;
 use tree::{BlobPath, Tree};
+use under_way::UnderWay;
 use writer::FileWriter;
 
 use crate::blocking::run_blocking;
@@ -28,6 +32,7 @@ use crate::status::{Status, count};
 struct Shared {
     disk: Arc<dyn Disk>,
     tree: Tree,
+    under_way: UnderWay,
     buffers: Arc<Buffers>,
     space: Arc<SpaceGuard>,
     status: Arc<Status>,
@@ -112,7 +117,9 @@ impl EmbeddedBlobs {
     ) -> Result<Self, EngineError> {
         let tree = Tree::open(disk.clone(), status.clone(), durability == Durability::Sync)?;
         let buffers = Buffers::new(buffer_bytes);
-        let shared = Arc::new(Shared { disk, tree, buffers, space, status, durability });
+        let under_way = UnderWay::default();
+        let shared = Shared { disk, tree, under_way, buffers, space, status, durability };
+        let shared = Arc::new(shared);
         Ok(EmbeddedBlobs { shared })
     }
 }
@@ -125,6 +132,9 @@ impl Blobs for EmbeddedBlobs {
         _expected_len: Option<u64>,
     ) -> Result<Box<dyn BlobWriter>, EngineError> {
         self.shared.status.check_writable()?;
+        if !self.shared.under_way.begin(id) {
+            return Err(self.shared.write_failed(id, io::ErrorKind::AlreadyExists.into()));
+        }
         Ok(Box::new(FileWriter::new(self.shared.clone(), BlobPath(id))))
     }
 
@@ -151,11 +161,14 @@ impl Blobs for EmbeddedBlobs {
     async fn delete(&self, id: BlobId) -> Result<(), EngineError> {
         self.shared.status.check_writable()?;
         let shared = self.shared.clone();
-        run_blocking(move || match shared.disk.remove_file(&BlobPath(id).file()) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(EngineError::io(format!("deleting blob {id}"), e))
+        run_blocking(move || {
+            shared.under_way.delete(id);
+            match shared.disk.remove_file(&BlobPath(id).file()) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    Err(EngineError::io(format!("deleting blob {id}"), e))
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
         })
         .await
     }

@@ -37,6 +37,12 @@ struct Written {
     table: Vec<u8>,
 }
 
+impl Drop for Written {
+    fn drop(&mut self) {
+        self.shared.under_way.end(self.path.0);
+    }
+}
+
 impl Written {
     fn id(&self) -> BlobId {
         self.path.0
@@ -54,19 +60,22 @@ impl Written {
 
     /// Writes an aligned piece of the file, making the file first if need be.
     fn append(&mut self, piece: &[u8], offset: u64) -> Result<(), EngineError> {
-        let shared = &self.shared;
+        let (shared, id) = (self.shared.clone(), self.id());
         shared.status.check_not_poisoned()?;
         shared.admit(Growth::Grows)?;
-        let failed = |e| shared.write_failed(self.path.0, e);
-        let file = match &self.file {
-            Some(file) => file,
-            None => {
-                shared.tree.ensure_leaf(self.path)?;
-                let file = shared.disk.create_direct(&self.path.file()).map_err(failed)?;
-                self.file.insert(file)
-            }
-        };
-        file.write_at(piece, offset).map_err(failed)?;
+        let written = shared.under_way.write(id, || {
+            let failed = |e| shared.write_failed(id, e);
+            let file = match &self.file {
+                Some(file) => file,
+                None => {
+                    shared.tree.ensure_leaf(self.path)?;
+                    let file = shared.disk.create_direct(&self.path.file()).map_err(failed)?;
+                    self.file.insert(file)
+                }
+            };
+            file.write_at(piece, offset).map_err(failed)
+        });
+        written.unwrap_or(Err(EngineError::NotFound(id)))?;
         add(&shared.status.counters.blob_bytes_written, piece.len() as u64);
         Ok(())
     }
@@ -129,6 +138,7 @@ enum State {
 }
 
 impl FileWriter {
+    /// The blob must have been noted as under way.
     pub(super) fn new(shared: Arc<Shared>, path: BlobPath) -> Self {
         let written = Written { shared, path, file: None, len: 0, table: Vec::new() };
         let (shared, id) = (written.shared.clone(), written.id());

@@ -13,6 +13,8 @@
 //! * nothing else, in no order.
 
 mod real;
+#[cfg(test)]
+pub(crate) mod sim;
 
 use std::io;
 use std::path::Path;

@@ -15,6 +15,7 @@ pub(super) async fn check(lab: &Lab) {
     only_finished_blobs_open(lab).await;
     ids_are_used_once(lab).await;
     deleting_is_repeatable(lab).await;
+    deleting_ends_what_is_being_written(lab).await;
     an_open_blob_outlives_its_deletion(lab).await;
     listing_finds_every_blob(lab).await;
     many_blobs_are_written_at_once(lab).await;
@@ -135,6 +136,24 @@ async fn deleting_is_repeatable(lab: &Lab) {
         let result = lab.engine.blobs().open(id).await.map(|_| ());
         assert!(matches!(result, Err(EngineError::NotFound(_))), "{result:?}");
     }
+}
+
+/// A writer that is dropped may leave work on its way; a deletion after that is
+/// final all the same.
+async fn deleting_ends_what_is_being_written(lab: &Lab) {
+    let blobs = lab.engine.blobs();
+    let mut ids = Vec::new();
+    for round in 0..20 {
+        let id = id();
+        let mut writer = blobs.create(id, None).await.unwrap();
+        writer.write(data(300_000 * (round % 3 + 1), 8)).await.unwrap();
+        drop(writer);
+        blobs.delete(id).await.unwrap();
+        ids.push(id);
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let listed = blobs.list(None, usize::MAX).await.unwrap();
+    assert!(listed.iter().all(|info| !ids.contains(&info.id)), "a deleted blob came back");
 }
 
 async fn an_open_blob_outlives_its_deletion(lab: &Lab) {
