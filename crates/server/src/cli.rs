@@ -1,0 +1,53 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use costrel_bench::BenchArgs;
+
+use crate::config::Given;
+
+/// Object storage server that speaks Tencent Cloud COS and AWS S3.
+///
+/// Without a command it serves, as `costrel serve` does.
+#[derive(Debug, Parser)]
+#[command(name = "costrel", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the data directory
+    Serve(Box<ServeArgs>),
+    /// Read everything in a data directory and compare it with its checksums and
+    /// references; exits with 1 if anything is wrong
+    Fsck(FsckArgs),
+    /// Put load on a COS or S3 endpoint and measure
+    Bench(Box<BenchArgs>),
+    /// Print which operations of COS and S3 are implemented, as Markdown
+    Coverage,
+    /// Print every setting with its meaning and default, as Markdown
+    Settings,
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub given: Given,
+}
+
+#[derive(Debug, Args)]
+pub struct FsckArgs {
+    /// Data directory; no server may be using it
+    #[arg(long, default_value = "./costrel-data")]
+    pub data_dir: PathBuf,
+}

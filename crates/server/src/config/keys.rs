@@ -1,0 +1,183 @@
+//! Every setting, defined once: its name in the file, its flag, its type, its
+//! default and its page in the manual all come from here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use costrel_core::account::{AppId, Uin};
+
+use super::values::{
+    ByteSize, Dialect, Domains, Durability, LogFormat, LogLevel, Number, Region, Span,
+};
+
+/// A setting as the manual and the suggestions see it.
+#[derive(Debug)]
+pub struct Key {
+    pub section: &'static str,
+    pub name: &'static str,
+    /// Markdown; says the unit where there is one.
+    pub doc: &'static str,
+    pub default: Option<&'static str>,
+    pub env: Option<&'static str>,
+}
+
+/// Defines [`Given`], [`Config`] and [`KEYS`]. A setting with a default has it as
+/// the text one would write; one without is optional.
+macro_rules! settings {
+    ($( $section:literal { $(
+        $(#[doc = $doc:literal])+
+        $(#[env = $env:literal])?
+        $name:ident: $type:ty $(= $default:literal)?;
+    )+ } )+) => {
+        /// Settings as far as the command line or the file gives them.
+        #[derive(Clone, Debug, Default, clap::Args, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Given { $($(
+            #[arg(
+                long,
+                help = concat!($($doc),+ $(, " [default: ", $default, "]")?),
+                help_heading = $section
+                $(, env = $env)?
+            )]
+            #[serde(default, deserialize_with = "some_text")]
+            pub $name: Option<$type>,
+        )+)+ }
+
+        /// Settings in force.
+        #[derive(Clone, Debug)]
+        pub struct Config { $($(
+            $(#[doc = $doc])+
+            pub $name: settings!(@type $type $(, $default)?),
+        )+)+ }
+
+        impl Given {
+            /// What is given here, else what is given there, else the defaults.
+            pub fn or(self, fallback: Given) -> Config {
+                Config { $($(
+                    $name: settings!(@value self, fallback, $name $(, $default)?),
+                )+)+ }
+            }
+        }
+
+        pub const KEYS: &[Key] = &[$($(
+            Key {
+                section: $section,
+                name: stringify!($name),
+                doc: concat!($($doc),+),
+                default: settings!(@option $($default)?),
+                env: settings!(@option $($env)?),
+            },
+        )+)+];
+    };
+    (@type $type:ty) => { Option<$type> };
+    (@type $type:ty, $default:literal) => { $type };
+    (@value $given:ident, $fallback:ident, $name:ident) => { $given.$name.or($fallback.$name) };
+    (@value $given:ident, $fallback:ident, $name:ident, $default:literal) => {
+        $given.$name.or($fallback.$name).unwrap_or_else(|| {
+            $default.parse().expect("defaults are values of their settings")
+        })
+    };
+    (@option) => { None };
+    (@option $text:literal) => { Some($text) };
+}
+
+settings! {
+    "Data" {
+        /// Directory that holds everything the server keeps. Made if missing.
+        data_dir: PathBuf = "./costrel-data";
+        /// Memory for caches, buffers and bodies on their way, in bytes. The
+        /// process needs about 40 MiB besides.
+        memory: ByteSize = "224MiB";
+        /// `full`: a write is acknowledged when it is on stable storage. `none`:
+        /// nothing is synced, and a crash of the machine loses acknowledged
+        /// writes; for throw-away test servers.
+        durability: Durability = "full";
+        /// Free space, in bytes, below which the file system counts as full.
+        free_space_reserve: ByteSize = "256MiB";
+        /// Rate at which stored bodies are read again and compared with their
+        /// checksums in the background, in bytes per second; 0 for never.
+        scrub_rate: ByteSize = "8MiB";
+    }
+    "Endpoints" {
+        /// Address of the COS and S3 endpoint. Port 0 takes a free one.
+        listen: SocketAddr = "127.0.0.1:9000";
+        /// Address of `/healthz`, `/readyz` and `/metrics`.
+        console_listen: SocketAddr = "127.0.0.1:9001";
+        /// Address of a second COS and S3 endpoint with TLS. Without it, a
+        /// certificate makes `listen` speak TLS.
+        tls_listen: SocketAddr;
+        /// PEM file with the certificate chain, the server's first. Read again
+        /// when it changes and on SIGHUP.
+        tls_cert: PathBuf;
+        /// PEM file with the certificate's private key.
+        tls_key: PathBuf;
+        /// Region of this installation.
+        #[env = "COSTREL_REGION"]
+        region: Region = "ap-guangzhou";
+        /// Domains under which the server is reached, separated by commas. Buckets
+        /// are then names below them too. `cos:` or `s3:` before a domain sets its
+        /// dialect.
+        domains: Domains = "";
+        /// `cos` or `s3`: what is answered to requests that show neither by
+        /// signature, host or headers.
+        default_dialect: Dialect = "s3";
+    }
+    "Identity" {
+        /// APPID of the account, decimal. Made up at the first start if not given;
+        /// later starts keep it and refuse another.
+        #[env = "COSTREL_APPID"]
+        appid: AppId;
+        /// Uin of the account's owner, 12 digits. As with `appid`.
+        #[env = "COSTREL_OWNER_UIN"]
+        owner_uin: Uin;
+        /// File with the id of the root key; the environment variable
+        /// `COSTREL_ROOT_SECRET_ID` holds the id itself. A root key given so
+        /// replaces the stored one.
+        root_secret_id_file: PathBuf;
+        /// File with the secret of the root key; the environment variable
+        /// `COSTREL_ROOT_SECRET_KEY` holds the secret itself.
+        root_secret_key_file: PathBuf;
+        /// File with the master key that seals secrets at rest, 64 hexadecimal
+        /// digits; the environment variable `COSTREL_MASTER_KEY` holds the digits
+        /// themselves. Without both, `master.key` in the data directory, made at
+        /// the first start.
+        master_key_file: PathBuf;
+    }
+    "Limits" {
+        /// Connections served at once; more wait to be accepted.
+        max_connections: Number = "4096";
+        /// Bytes of a request's line and headers.
+        header_size: ByteSize = "32KiB";
+        /// Number of a request's header fields.
+        header_count: Number = "256";
+        /// Time for a request's headers to arrive, counted from the end of the
+        /// request before: how long an idle connection is kept, too.
+        header_timeout: Span = "60s";
+        /// Time without a byte of a request's body, or without the client taking a
+        /// byte of the answer, after which the connection is given up.
+        idle_timeout: Span = "60s";
+        /// Least mean rate of a request's body, in bytes per second, judged after
+        /// `idle_timeout`; 0 for any.
+        body_rate_min: ByteSize = "1KiB";
+        /// Time for running requests to finish at SIGTERM or SIGINT. A second
+        /// signal ends it.
+        drain_timeout: Span = "25s";
+    }
+    "Logs" {
+        /// `text` or `json`, to the standard error stream.
+        log_format: LogFormat = "text";
+        /// `error`, `warn`, `info`, `debug` or `trace`. Requests are logged at
+        /// `info`.
+        log_level: LogLevel = "info";
+    }
+}
+
+/// Reads any setting from TOML through its text form.
+fn some_text<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+    D: serde::Deserializer<'de>,
+{
+    let text = super::values::text_of(deserializer)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}

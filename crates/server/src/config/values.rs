@@ -1,0 +1,271 @@
+//! Types of settings. Each is written and read as one text, the same in the
+//! file, on the command line and in the manual.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// Why a text is not a value of its setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidValue(String);
+
+/// A setting's text from the file, where it is a string, an integer without unit
+/// or an array of strings.
+pub fn text_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a string, an integer or an array of strings")]
+    enum Raw {
+        Text(String),
+        Number(i64),
+        List(Vec<String>),
+    }
+    Ok(match Raw::deserialize(deserializer)? {
+        Raw::Text(text) => text,
+        Raw::Number(number) => number.to_string(),
+        Raw::List(texts) => texts.join(","),
+    })
+}
+
+/// A whole number split from its unit.
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim_start()))
+}
+
+/// Bytes, as `4096`, `64KiB`, `8MB`, `2GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+const BYTE_UNITS: [(&str, u64); 10] = [
+    ("", 1),
+    ("B", 1),
+    ("kB", 1000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+];
+
+impl FromStr for ByteSize {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let bytes = number_and_unit(text).and_then(|(number, unit)| {
+            let (_, factor) =
+                BYTE_UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name))?;
+            number.checked_mul(*factor)
+        });
+        bytes.map(ByteSize).ok_or_else(|| {
+            InvalidValue(format!("'{text}' is not a size such as 4096, 64KiB, 8MB or 2GiB"))
+        })
+    }
+}
+
+impl ByteSize {
+    /// For settings counted in memory.
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// A length of time, as `500ms`, `30s`, `5m`, `1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let millis = number_and_unit(text).and_then(|(number, unit)| {
+            let factor = match unit {
+                "ms" => 1,
+                "s" => 1000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                _ => return None,
+            };
+            number.checked_mul(factor)
+        });
+        millis.map(|millis| Span(Duration::from_millis(millis))).ok_or_else(|| {
+            InvalidValue(format!("'{text}' is not a time such as 500ms, 30s, 5m or 1h"))
+        })
+    }
+}
+
+/// A count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Number(pub u32);
+
+impl FromStr for Number {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let number = text.parse().map(Number);
+        number.map_err(|_| InvalidValue(format!("'{text}' is not a whole number")))
+    }
+}
+
+macro_rules! choice {
+    ($(#[$meta:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($variant),+ }
+
+        impl $name {
+            const TEXTS: &[&str] = &[$($text),+];
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidValue;
+
+            fn from_str(text: &str) -> Result<Self, InvalidValue> {
+                match text {
+                    $($text => Ok($name::$variant),)+
+                    _ => Err(InvalidValue(format!(
+                        "'{text}' is none of {}", $name::TEXTS.join(", ")
+                    ))),
+                }
+            }
+        }
+    };
+}
+
+choice! {
+    /// What is on stable storage when a write is acknowledged.
+    Durability { Full = "full", None = "none" }
+}
+
+choice! {
+    LogFormat { Text = "text", Json = "json" }
+}
+
+choice! {
+    /// From the fewest lines to the most.
+    LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
+}
+
+choice! {
+    Dialect { Cos = "cos", S3 = "s3" }
+}
+
+/// A domain under which the server is reached, and the dialect spoken there
+/// where a request does not show its own: `example.com`, `cos:example.com`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    pub name: String,
+    pub dialect: Option<Dialect>,
+}
+
+/// Separated by commas; in the file an array as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Domains(pub Vec<Domain>);
+
+impl FromStr for Domain {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let (dialect, name) = match text.split_once(':') {
+            Some((dialect, name)) => (Some(dialect.parse()?), name),
+            None => (None, text),
+        };
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
+        if name.is_empty() || !name.bytes().all(plain) {
+            return Err(InvalidValue(format!("'{text}' is not a domain")));
+        }
+        Ok(Domain { name: name.to_ascii_lowercase(), dialect })
+    }
+}
+
+impl FromStr for Domains {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.map(str::parse).collect::<Result<_, _>>().map(Domains)
+    }
+}
+
+/// Name of a region: 1 to 32 lower-case letters, digits and hyphens, since it
+/// stands in host names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region(pub String);
+
+impl FromStr for Region {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if !(1..=32).contains(&text.len()) || !text.bytes().all(plain) {
+            return Err(InvalidValue(format!("'{text}' is not a region such as ap-guangzhou")));
+        }
+        Ok(Region(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+
+    #[track_caller]
+    fn check<T: FromStr + PartialEq + fmt::Debug>(text: &str, expected: Option<T>) {
+        assert_eq!(text.parse::<T>().ok(), expected, "{text:?}");
+    }
+
+    #[test]
+    fn sizes() {
+        check("0", Some(ByteSize(0)));
+        check("4096", Some(ByteSize(4096)));
+        check("512MiB", Some(ByteSize(512 << 20)));
+        check("512 mib", Some(ByteSize(512 << 20)));
+        check("8MB", Some(ByteSize(8_000_000)));
+        check::<ByteSize>("", None);
+        check::<ByteSize>("MiB", None);
+        check::<ByteSize>("-1", None);
+        check::<ByteSize>("1.5GiB", None);
+        check::<ByteSize>("99999999999TiB", None);
+    }
+
+    #[test]
+    fn times() {
+        check("250ms", Some(Span(Duration::from_millis(250))));
+        check("30s", Some(Span(Duration::from_secs(30))));
+        check("5m", Some(Span(Duration::from_secs(300))));
+        check("2h", Some(Span(Duration::from_secs(7200))));
+        // A bare number could be any unit.
+        check::<Span>("30", None);
+        check::<Span>("s", None);
+    }
+
+    #[test]
+    fn choices_and_names() {
+        check("none", Some(Durability::None));
+        check::<Durability>("off", None);
+        check("ap-guangzhou", Some(Region("ap-guangzhou".into())));
+        check::<Region>("Ap", None);
+        let error = "yaml".parse::<LogFormat>().unwrap_err();
+        assert_eq!(error.to_string(), "'yaml' is none of text, json");
+    }
+
+    #[test]
+    fn domains() {
+        let domain = |name: &str, dialect| Domain { name: name.into(), dialect };
+        check(
+            "Example.com, s3:s3.example.com",
+            Some(Domains(vec![
+                domain("example.com", None),
+                domain("s3.example.com", Some(Dialect::S3)),
+            ])),
+        );
+        check("", Some(Domains::default()));
+        check::<Domains>("ftp:example.com", None);
+        check::<Domains>("exa mple", None);
+    }
+}

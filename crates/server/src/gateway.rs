@@ -1,0 +1,58 @@
+//! The protocol as a handler of connections, set up from the configuration.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use costrel_core::Store;
+use costrel_core::account::Accounts;
+use costrel_protocol::address::Domains;
+use costrel_protocol::{
+    BodyLimits, ConnectionInfo, Gateway, GatewayOptions, Observer, ResponseBody, dialect,
+};
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::config::{Config, Dialect};
+use crate::listen::Handler;
+
+pub fn build(
+    config: &Config,
+    store: Arc<Store>,
+    accounts: Arc<Accounts>,
+    observer: Arc<dyn Observer>,
+) -> Arc<Gateway> {
+    let domains = config.domains.0.iter().cloned();
+    let options = GatewayOptions {
+        domains: Domains::new(domains.map(|domain| (domain.name, domain.dialect.map(spoken)))),
+        default_dialect: spoken(config.default_dialect),
+        body_limits: BodyLimits {
+            idle: config.idle_timeout.0,
+            bytes_per_second_min: config.body_rate_min.0,
+        },
+    };
+    Gateway::new(store, accounts, options, observer)
+}
+
+fn spoken(dialect: Dialect) -> dialect::Dialect {
+    match dialect {
+        Dialect::Cos => dialect::Dialect::Cos,
+        Dialect::S3 => dialect::Dialect::S3,
+    }
+}
+
+impl Handler for Gateway {
+    type Body = ResponseBody;
+    type Connection = ConnectionInfo;
+
+    fn connection(peer: SocketAddr, secure: bool) -> ConnectionInfo {
+        ConnectionInfo { peer, secure }
+    }
+
+    async fn handle(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        connection: &ConnectionInfo,
+    ) -> Response<ResponseBody> {
+        Gateway::handle(self, request, connection).await
+    }
+}

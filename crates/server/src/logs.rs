@@ -1,0 +1,216 @@
+//! Logs: lines are formatted where they arise and written by one thread, so that
+//! a slow terminal or pipe never holds a request up.
+//!
+//! Lines gather in a bounded buffer; the writer takes all of them at once, then
+//! rests a moment, so that a busy server wakes it a hundred times a second and
+//! not once per request. What does not fit is dropped and counted.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{LogFormat, LogLevel};
+
+/// Bytes of lines that wait for the writer at most.
+const PENDING_MAX: usize = 4 << 20;
+const REST: Duration = Duration::from_millis(10);
+
+/// Takes lines for the log. Cheap to clone.
+#[derive(Clone)]
+pub struct LogSink(Arc<Shared>);
+
+struct Shared {
+    pending: Mutex<Pending>,
+    wake: Condvar,
+    dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+/// The writing thread. [`LogWriter::close`] writes what is left.
+pub struct LogWriter {
+    sink: LogSink,
+    thread: JoinHandle<()>,
+}
+
+/// Starts the writer of lines into `out`.
+pub fn start(out: impl Write + Send + 'static) -> io::Result<(LogSink, LogWriter)> {
+    let shared =
+        Shared { pending: Mutex::default(), wake: Condvar::new(), dropped: AtomicU64::new(0) };
+    let sink = LogSink(Arc::new(shared));
+    let thread = std::thread::Builder::new().name("log".into()).spawn({
+        let sink = sink.clone();
+        move || sink.write_out(out)
+    })?;
+    Ok((sink.clone(), LogWriter { sink, thread }))
+}
+
+/// Sends the process's events into the sink.
+pub fn install(sink: LogSink, format: LogFormat, level: LogLevel) {
+    let builder =
+        tracing_subscriber::fmt().with_max_level(filter(level)).with_ansi(false).with_writer(sink);
+    // Fails only when another subscriber was installed before: in tests.
+    let _ = match format {
+        LogFormat::Text => tracing::subscriber::set_global_default(builder.finish()),
+        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish()),
+    };
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+impl LogSink {
+    /// Adds what `format` appends: one or more whole lines. It runs under the
+    /// buffer's lock and must be quick.
+    pub fn append(&self, format: impl FnOnce(&mut Vec<u8>)) {
+        let mut pending = self.0.pending.lock();
+        if pending.bytes.len() >= PENDING_MAX || pending.closed {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let was_empty = pending.bytes.is_empty();
+        format(&mut pending.bytes);
+        drop(pending);
+        if was_empty {
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// Lines that were dropped because the writer did not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    fn write_out(&self, mut out: impl Write) {
+        let mut batch = Vec::new();
+        loop {
+            let closed = {
+                let mut pending = self.0.pending.lock();
+                while pending.bytes.is_empty() && !pending.closed {
+                    self.0.wake.wait(&mut pending);
+                }
+                std::mem::swap(&mut batch, &mut pending.bytes);
+                pending.closed
+            };
+            // There is nowhere to report a log that cannot be written.
+            let _ = out.write_all(&batch).and_then(|()| out.flush());
+            if closed {
+                return;
+            }
+            batch.clear();
+            batch.shrink_to(64 << 10);
+            std::thread::sleep(REST);
+        }
+    }
+}
+
+impl LogWriter {
+    /// Writes what is left and ends the thread. Later lines are dropped.
+    pub fn close(self) {
+        self.sink.0.pending.lock().closed = true;
+        self.sink.0.wake.notify_one();
+        // A writer that panicked has nothing left to write.
+        let _ = self.thread.join();
+    }
+}
+
+/// One event's line on its way into the sink.
+pub struct Line<'a>(&'a LogSink);
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.append(|pending| pending.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogSink {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Blocks until its lock is free, as a full pipe would.
+    #[derive(Clone, Default)]
+    struct Stuck(Arc<Mutex<()>>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            drop(self.0.lock());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn closing_writes_every_line_in_order() {
+        let paper = Paper::default();
+        let (sink, writer) = start(paper.clone()).unwrap();
+        for n in 0..1000 {
+            sink.append(|bytes| writeln!(bytes, "line {n}").unwrap());
+        }
+        writer.close();
+        let text = String::from_utf8(paper.0.lock().clone()).unwrap();
+        assert!(text.lines().eq((0..1000).map(|n| format!("line {n}"))));
+        assert_eq!(sink.dropped(), 0);
+    }
+
+    #[test]
+    fn a_stuck_log_drops_lines_and_blocks_nobody() {
+        let stuck = Stuck::default();
+        let held = stuck.0.lock();
+        let (sink, writer) = start(stuck.clone()).unwrap();
+        let line = [b'x'; 64 << 10];
+        for _ in 0..3 * PENDING_MAX / line.len() {
+            sink.append(|bytes| bytes.extend_from_slice(&line));
+        }
+        assert!(sink.dropped() > 0);
+        assert!(sink.0.pending.lock().bytes.len() <= PENDING_MAX + line.len());
+        drop(held);
+        writer.close();
+    }
+}

@@ -1,0 +1,281 @@
+//! `costrel serve`: opens the store, serves it, and closes it in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use costrel_core::account::{Accounts, FirstStart, OpenError};
+use costrel_core::collector::Collector;
+use costrel_core::engine::{Engine, EngineError};
+use costrel_core::scrub::{self, ScrubOptions};
+use costrel_core::{Store, StoreOptions};
+use costrel_embedded::{EmbeddedEngine, Options};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::access_log::AccessLog;
+use crate::banner;
+use crate::config::{Config, ConfigError, Durability, LogLevel};
+use crate::console::{Console, Running};
+use crate::gateway;
+use crate::identity::{self, IdentityError};
+use crate::listen::{Acceptor, Certificate, Limits, TlsError};
+use crate::logs::LogSink;
+use crate::metrics::Metrics;
+use crate::requests::Requests;
+use crate::signals::{Signals, Wish};
+use crate::world::{SystemClock, SystemEntropy};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Engine(#[from] costrel_embedded::OpenError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Account(#[from] OpenError),
+    #[error("recovering the store: {0}")]
+    Recover(#[source] costrel_core::Error),
+    #[error("closing the store: {0}")]
+    Close(#[source] EngineError),
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+/// Share of the memory budget that bodies on their way in may take, in sevenths;
+/// the rest is the engine's.
+const INGEST_SEVENTHS: u64 = 3;
+
+/// Rest between two passes of the scrub.
+const SCRUB_PAUSE: Duration = Duration::from_secs(3600);
+
+/// How often the certificate's files are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
+
+/// Connections of the console endpoint: a few probes and a browser.
+const CONSOLE_LIMITS: Limits = Limits {
+    connections: 64,
+    header_size: 16 << 10,
+    header_count: 100,
+    header_timeout: Duration::from_secs(60),
+    stall_timeout: Duration::from_secs(60),
+};
+
+/// Serves until a signal ends it.
+pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
+    let mut signals = Signals::new()?;
+    // Sockets and certificate first: their errors should not cost a recovery.
+    let sockets = Sockets::open(&config).await?;
+    let metrics: Arc<Metrics> = Arc::default();
+    let console = Console::new(metrics.clone(), log.clone());
+    let console_acceptor = Acceptor::new(console.clone(), CONSOLE_LIMITS, Arc::default());
+    tokio::spawn(console_acceptor.clone().accept(sockets.console, None));
+
+    let opened = tokio::select! {
+        opened = open(&config) => opened?,
+        () = signals.stop() => return Ok(()),
+    };
+    let (store, collector, accounts, first) = opened;
+    let collector_stats = collector.stats();
+    let upkeep = Upkeep::start(&config, &store, collector, &accounts);
+
+    let access_log =
+        (config.log_level >= LogLevel::Info).then(|| AccessLog::new(log, config.log_format));
+    let observer = Arc::new(Requests::new(metrics.clone(), access_log));
+    let account = accounts.account().clone();
+    let gateway = gateway::build(&config, store.clone(), Arc::new(accounts), observer);
+    let acceptor = Acceptor::new(gateway, client_limits(&config), metrics);
+    console.set_running(Running { store: store.clone(), collector: collector_stats });
+    let endpoints: Vec<String> = sockets.clients.iter().map(Socket::url).collect();
+    for Socket { listener, tls, .. } in sockets.clients {
+        tokio::spawn(acceptor.clone().accept(listener, tls));
+    }
+    // The one place that may show a secret, and only one just made up.
+    print!(
+        "{}",
+        banner::text(
+            &banner::Start {
+                endpoint: &endpoints[0],
+                tls_endpoint: endpoints.get(1).map(String::as_str),
+                console: &sockets.console_url,
+                data_dir: &config.data_dir,
+                region: &config.region.0,
+                account: &account,
+            },
+            first.as_ref(),
+        )
+    );
+    tracing::info!(endpoints = ?endpoints, console = %sockets.console_url, "serving");
+
+    watch(&mut signals, sockets.certificate.as_deref()).await;
+
+    console.set_draining();
+    tracing::info!(limit = ?config.drain_timeout.0, "stopping: running requests may finish");
+    tokio::select! {
+        finished = acceptor.drain(config.drain_timeout.0) => {
+            if !finished {
+                tracing::warn!("some requests did not finish in time and are given up");
+            }
+        }
+        () = signals.stop() => tracing::warn!("told again to stop: running requests are given up"),
+    }
+    upkeep.stop().await;
+    store.engine().close().await.map_err(ServeError::Close)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Returns when the process is to stop; reloads the certificate meanwhile.
+async fn watch(signals: &mut Signals, certificate: Option<&Certificate>) {
+    loop {
+        let wish = tokio::select! {
+            wish = signals.next() => Some(wish),
+            () = tokio::time::sleep(CERTIFICATE_CHECK), if certificate.is_some() => None,
+        };
+        if wish == Some(Wish::Stop) {
+            return;
+        }
+        let Some(certificate) = certificate else { continue };
+        match certificate.reload(wish == Some(Wish::Reload)) {
+            Ok(true) => tracing::info!("certificate loaded"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "certificate not loaded, the former one stays"),
+        }
+    }
+}
+
+type Opened = (Arc<Store>, Collector, Accounts, Option<FirstStart>);
+
+async fn open(config: &Config) -> Result<Opened, ServeError> {
+    let ingest = config.memory.0 / 7 * INGEST_SEVENTHS;
+    let options = Options {
+        memory_bytes: config.memory.0 - ingest,
+        durability: match config.durability {
+            Durability::Full => costrel_embedded::Durability::Sync,
+            Durability::None => costrel_embedded::Durability::None,
+        },
+        reserve_bytes: config.free_space_reserve.0,
+        ..Options::new(&config.data_dir)
+    };
+    let opening = tokio::task::spawn_blocking(|| EmbeddedEngine::open(options));
+    let engine: Arc<dyn Engine> = opening.await.map_err(io::Error::other)??;
+    let env = &identity::process_env;
+    let fixed = identity::fixed(config, env)?;
+    let master_key = identity::master_key(config, env, &SystemEntropy)?;
+    let clock = Arc::new(SystemClock);
+    let (accounts, first) =
+        Accounts::open(engine.clone(), master_key, &SystemEntropy, clock.clone(), fixed).await?;
+    let options = StoreOptions {
+        region: config.region.0.clone(),
+        ingest_bytes_max: usize::try_from(ingest).unwrap_or(usize::MAX),
+    };
+    let (store, collector) = Store::new(engine, clock, Arc::new(SystemEntropy), options);
+    collector.recover().await.map_err(ServeError::Recover)?;
+    Ok((store, collector, accounts, first))
+}
+
+fn client_limits(config: &Config) -> Limits {
+    Limits {
+        connections: config.max_connections.0 as usize,
+        header_size: config.header_size.as_usize(),
+        header_count: config.header_count.0 as usize,
+        header_timeout: config.header_timeout.0,
+        stall_timeout: config.idle_timeout.0,
+    }
+}
+
+/// Work in the background. Stopping it at any point is safe.
+struct Upkeep(Vec<JoinHandle<()>>);
+
+impl Upkeep {
+    fn start(
+        config: &Config,
+        store: &Arc<Store>,
+        collector: Collector,
+        accounts: &Accounts,
+    ) -> Self {
+        let options = ScrubOptions { bytes_per_second: config.scrub_rate.0, pause: SCRUB_PAUSE };
+        let uin = accounts.account().uin.get();
+        Upkeep(vec![
+            tokio::spawn(collector.run()),
+            tokio::spawn(scrub::run(store.clone(), uin, options)),
+        ])
+    }
+
+    async fn stop(self) {
+        for task in self.0 {
+            task.abort();
+            // Ended by the abort, as wanted, or by itself before.
+            let _ = task.await;
+        }
+    }
+}
+
+/// A bound endpoint of clients.
+struct Socket {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Socket {
+    fn url(&self) -> String {
+        url(if self.tls.is_some() { "https" } else { "http" }, self.address)
+    }
+}
+
+/// Every endpoint, bound but not yet accepting.
+struct Sockets {
+    /// `listen`, then `tls_listen` if there is one.
+    clients: Vec<Socket>,
+    console: TcpListener,
+    console_url: String,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Sockets {
+    async fn open(config: &Config) -> Result<Self, ServeError> {
+        let certificate = match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => Some(Certificate::load(cert, key)?),
+            _ => None,
+        };
+        let tls = certificate.as_ref().map(|certificate| certificate.acceptor()).transpose()?;
+        let mut clients = Vec::new();
+        let first_tls = if config.tls_listen.is_none() { tls.clone() } else { None };
+        let wanted = [(Some(config.listen), first_tls), (config.tls_listen, tls)];
+        for (address, tls) in wanted {
+            if let Some(address) = address {
+                let (listener, address) = bind(address).await?;
+                clients.push(Socket { listener, address, tls });
+            }
+        }
+        let (console, address) = bind(config.console_listen).await?;
+        Ok(Sockets { clients, console, console_url: url("http", address), certificate })
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// A URL that works on this machine.
+fn url(scheme: &str, mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("{scheme}://{address}")
+}
