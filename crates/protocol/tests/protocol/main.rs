@@ -1,0 +1,9 @@
+//! The gateway as clients meet it: real requests over HTTP, signed by the
+//! product's own signer, against a store in memory. Answers are read as bytes,
+//! so that the spelling of header names is part of what is tested.
+
+mod client;
+mod refusals;
+mod routing;
+mod wire;
+mod world;

@@ -1,0 +1,176 @@
+//! A gateway over a store in memory, and what a test wants to know of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use costrel_core::account::{Accounts, FixedIdentity, KeyPair};
+use costrel_core::engine::{Engine, Partition, ScanRange, Step, Table};
+use costrel_core::env::{Clock, Entropy};
+use costrel_core::secret::MasterKey;
+use costrel_core::{Store, StoreOptions};
+use costrel_protocol::address::Domains;
+use costrel_protocol::dialect::Dialect;
+use costrel_protocol::{
+    BodyLimits, ConnectionInfo, Gateway, GatewayOptions, Observer, RequestRecord,
+};
+use costrel_signature::sign::Identity;
+use costrel_testkit::MemoryEngine;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rand::RngCore;
+use tokio::io::DuplexStream;
+
+pub const APPID: &str = "1250000000";
+pub const UIN: &str = "100000000001";
+pub const KEY_ID: &str = "AKIDtest00000000000000000000000000000";
+pub const SECRET: &str = "0123456789abcdefghijklmnopqrstuv";
+pub const BUCKET: &str = "examplebucket-1250000000";
+pub const REGION: &str = "ap-guangzhou";
+
+/// 2026-01-02T03:04:05Z, in ms.
+const START_MS: u64 = 1_767_323_045_000;
+
+struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Random;
+
+impl Entropy for Random {
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+/// Keeps what the gateway reports of each request.
+#[derive(Default)]
+pub struct Records(std::sync::Mutex<Vec<RequestRecord>>);
+
+impl Observer for Records {
+    fn request_done(&self, record: &RequestRecord) {
+        self.0.lock().unwrap().push(record.clone());
+    }
+}
+
+impl Records {
+    pub fn all(&self) -> Vec<RequestRecord> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+pub struct World {
+    pub gateway: Arc<Gateway>,
+    pub engine: Arc<dyn Engine>,
+    pub identity: Identity,
+    pub records: Arc<Records>,
+    clock: Arc<TestClock>,
+}
+
+impl World {
+    pub async fn new() -> World {
+        World::with_limits(BodyLimits::default()).await
+    }
+
+    /// A world with one empty bucket, [`BUCKET`].
+    pub async fn with_bucket() -> World {
+        let world = World::new().await;
+        world.make_bucket(BUCKET).await;
+        world
+    }
+
+    pub async fn with_limits(body_limits: BodyLimits) -> World {
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::with_inline_max(4096));
+        let clock = Arc::new(TestClock(AtomicU64::new(START_MS)));
+        let fixed = FixedIdentity {
+            uin: Some(UIN.parse().unwrap()),
+            appid: Some(APPID.parse().unwrap()),
+            root_key: Some(KeyPair::new(KEY_ID, SECRET).unwrap()),
+        };
+        let master = MasterKey::new(&[7; 32]);
+        let (accounts, _) =
+            Accounts::open(engine.clone(), master, &Random, clock.clone(), fixed).await.unwrap();
+        let options = StoreOptions { region: REGION.into(), ..StoreOptions::default() };
+        let (store, collector) =
+            Store::new(engine.clone(), clock.clone(), Arc::new(Random), options);
+        tokio::spawn(collector.run());
+        let records = Arc::new(Records::default());
+        let options = GatewayOptions {
+            domains: Domains::new([("objects.example".to_owned(), None)]),
+            default_dialect: Dialect::S3,
+            body_limits,
+        };
+        World {
+            gateway: Gateway::new(store, Arc::new(accounts), options, records.clone()),
+            engine,
+            identity: Identity::new(KEY_ID, SECRET),
+            records,
+            clock,
+        }
+    }
+
+    pub async fn make_bucket(&self, name: &str) {
+        let call = crate::client::put(Dialect::S3, &format!("/{name}"));
+        assert_eq!(call.send(self).await.status, 200, "{name}");
+    }
+
+    /// Unix seconds.
+    pub fn now(&self) -> i64 {
+        (self.clock.now_ms() / 1000) as i64
+    }
+
+    pub fn pass(&self, time: Duration) {
+        self.clock.0.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// A connection to the gateway; the other end is served in the background.
+    pub fn connect(&self) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(64 << 10);
+        let gateway = self.gateway.clone();
+        let connection = ConnectionInfo { peer: "127.0.0.1:4711".parse().unwrap(), secure: false };
+        let service = service_fn(move |request| {
+            let gateway = gateway.clone();
+            async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, &connection).await) }
+        });
+        tokio::spawn(async move {
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            // An error of the connection is the client's to see.
+            let _ = builder
+                .max_buf_size(64 << 10)
+                .serve_connection(TokioIo::new(server), service)
+                .await;
+        });
+        client
+    }
+
+    /// Everything that is stored for good, as text: what a refused request must
+    /// not change.
+    pub async fn stored(&self) -> String {
+        let index = self.engine.index();
+        let mut partitions = vec![Partition::System];
+        let mut buckets = index.partitions().await.unwrap();
+        buckets.sort_unstable_by_key(|(id, _)| *id);
+        partitions.extend(buckets.iter().map(|(id, _)| Partition::Bucket(*id)));
+        let tables = [Table::Bucket, Table::Object, Table::Body, Table::Upload, Table::Part];
+        let all = Arc::new(std::sync::Mutex::new(format!("{buckets:?}\n")));
+        for partition in partitions {
+            for table in tables {
+                let all = all.clone();
+                let visitor = move |group: &[u8], suffix: &[u8], value: &[u8]| {
+                    use std::fmt::Write;
+                    let value = hex::encode(value);
+                    let mut all = all.lock().unwrap();
+                    writeln!(all, "{partition:?} {table:?} {group:?} {suffix:?} {value}").unwrap();
+                    Step::Next
+                };
+                index.scan(partition, table, ScanRange::all(), Box::new(visitor)).await.unwrap();
+            }
+        }
+        let all = all.lock().unwrap().clone();
+        all
+    }
+}
