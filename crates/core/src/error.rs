@@ -50,6 +50,9 @@ pub enum Error {
     AlreadyExists,
     #[error("range not satisfiable")]
     InvalidRange { size: u64 },
+    /// A copy's range must lie within its source.
+    #[error("range ends beyond the source of {size} bytes")]
+    CopyRange { size: u64 },
     #[error("no such part of the object")]
     InvalidPartNumber,
 
@@ -138,6 +141,8 @@ pub enum BodyError {
     Disconnected,
     #[error("the form around the file is malformed")]
     MalformedForm,
+    #[error("the form has several files")]
+    SecondFile,
     #[error("the body exceeds the limit of {max} bytes")]
     TooLarge { max: u64 },
     #[error("the body is smaller than the {min} bytes its policy demands")]

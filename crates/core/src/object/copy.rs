@@ -50,6 +50,12 @@ impl Store {
         };
         let (info, range, reader) = self.get_object(&source.bucket, &request).await?;
         source.conditions.judge_copy_source(&info.etag, info.record.modified_ms)?;
+        // Unlike a get's, a copy's range is not cut to what there is.
+        if let Some(ByteRange::FromTo(_, last)) = source.range
+            && last >= info.record.size
+        {
+            return Err(Error::CopyRange { size: info.record.size });
+        }
         Ok((info, range, reader))
     }
 

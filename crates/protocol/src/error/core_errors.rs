@@ -107,6 +107,12 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             "The requested range is not satisfiable",
         )
         .with("ActualObjectSize", size),
+        Error::CopyRange { size } => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidArgument"),
+            "The copy's range is not valid for the source object.",
+        )
+        .with("ActualObjectSize", size),
         Error::InvalidPartNumber => new(
             S::RANGE_NOT_SATISFIABLE,
             Code::each("InvalidRange", "InvalidPartNumber"),
@@ -275,6 +281,11 @@ fn body(error: BodyError, dialect: Dialect) -> Described {
             S::BAD_REQUEST,
             Code::both("MalformedPOSTRequest"),
             "The body of your POST request is not well-formed multipart/form-data.",
+        ),
+        BodyError::SecondFile => new(
+            S::BAD_REQUEST,
+            Code::both("IncorrectNumberOfFilesInPostRequest"),
+            "POST requires exactly one file upload per request.",
         ),
         BodyError::TooLarge { max } => too_large(max),
         BodyError::TooSmall { min } => new(

@@ -2,7 +2,8 @@
 //!
 //! The parser is a pure state machine over pieces of any size. What precedes
 //! the file is collected within limits; the file's content passes through
-//! without copying; whatever follows the file is ignored, as both services do.
+//! without copying; fields that follow the file are ignored, as both services
+//! do, but a second file is an error.
 //!
 //! RFC 2046 section 5.1, RFC 7578.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>
@@ -45,6 +46,9 @@ pub enum FormError {
     /// The form ended and had no field `file`.
     #[error("the form has no file")]
     NoFile,
+    /// The form has more than one field `file`.
+    #[error("the form has several files")]
+    SecondFile,
     /// The body ended before the form did.
     #[error("the form is incomplete")]
     Incomplete,
@@ -57,7 +61,7 @@ pub enum FormEvent {
     File(FormFields),
     /// A piece of the file's content.
     Data(Bytes),
-    /// The file is complete. What follows in the body means nothing.
+    /// The file is complete. Only a second file could still be wrong.
     End,
 }
 
@@ -85,7 +89,19 @@ enum State {
     File,
     /// Right after the boundary that ends the file.
     FileEnd,
+    /// In the headers, the content, or behind the boundary, of a part that
+    /// follows the file.
+    LaterHeaders,
+    LaterContent,
+    LaterEnd,
     Done,
+}
+
+impl State {
+    /// Whether the file's content has begun, so that nothing is collected.
+    fn is_bounded(self) -> bool {
+        !matches!(self, State::Preamble | State::Boundary | State::Headers | State::Field)
+    }
 }
 
 impl FormParser {
@@ -106,7 +122,7 @@ impl FormParser {
     /// `events`. After an error the parser must not be used again.
     pub fn feed(&mut self, mut input: Bytes, events: &mut Vec<FormEvent>) -> Result<(), FormError> {
         while !input.is_empty() {
-            if matches!(self.state, State::File | State::FileEnd | State::Done) {
+            if self.state.is_bounded() {
                 self.step(&mut input, events)?;
                 continue;
             }
@@ -124,14 +140,17 @@ impl FormParser {
         Ok(())
     }
 
-    /// Whether the file is complete.
+    /// Whether the rest of the body means nothing.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
     /// After the body's last piece.
     pub fn finish(self) -> Result<(), FormError> {
-        if self.is_done() { Ok(()) } else { Err(FormError::Incomplete) }
+        match self.state {
+            State::LaterHeaders | State::LaterContent | State::LaterEnd | State::Done => Ok(()),
+            _ => Err(FormError::Incomplete),
+        }
     }
 
     fn step(&mut self, input: &mut Bytes, events: &mut Vec<FormEvent>) -> Result<(), FormError> {
@@ -171,11 +190,22 @@ impl FormParser {
                 }
             }
             State::FileEnd => {
-                if self.after_boundary(input)?.is_some() {
+                if let Some(delimiter) = self.after_boundary(input)? {
                     events.push(FormEvent::End);
-                    self.state = State::Done;
+                    self.begin_later(delimiter);
                 }
             }
+            State::LaterHeaders => self.later_header(input)?,
+            State::LaterContent => {
+                if self.scanner.scan(input, &mut |_| {}) {
+                    self.state = State::LaterEnd;
+                }
+            }
+            State::LaterEnd => match self.after_boundary(input) {
+                Ok(Some(delimiter)) => self.begin_later(delimiter),
+                Ok(None) => {}
+                Err(_) => self.state = State::Done,
+            },
             State::Done => input.clear(),
         }
         Ok(())
@@ -256,6 +286,41 @@ impl FormParser {
         fields.set_file_name(self.disposition.take().and_then(|part| part.file_name));
         events.push(FormEvent::File(fields));
         self.state = State::File;
+        Ok(())
+    }
+
+    fn begin_later(&mut self, delimiter: Delimiter) {
+        self.header_bytes = 0;
+        self.state = match delimiter {
+            Delimiter::Next => State::LaterHeaders,
+            Delimiter::Last => State::Done,
+        };
+    }
+
+    /// A header line of a part behind the file. Whatever is wrong with it means
+    /// nothing, unless the part is a file.
+    fn later_header(&mut self, input: &mut Bytes) -> Result<(), FormError> {
+        let room = PART_HEADERS_BYTES_MAX - self.header_bytes;
+        match self.collect_line(input, room) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {}
+            Err(_) => {
+                self.state = State::Done;
+                return Ok(());
+            }
+        }
+        self.header_bytes += self.buffer.len();
+        let line = std::mem::take(&mut self.buffer);
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end_matches(['\r', '\n']);
+        if line.is_empty() {
+            self.state = State::LaterContent;
+        } else if let Some((name, value)) = line.split_once(':')
+            && name.trim().eq_ignore_ascii_case("content-disposition")
+            && Disposition::parse(value).is_ok_and(|part| part.name.eq_ignore_ascii_case("file"))
+        {
+            return Err(FormError::SecondFile);
+        }
         Ok(())
     }
 

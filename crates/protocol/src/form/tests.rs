@@ -202,3 +202,25 @@ fn what_is_wrong_is_named() {
     let got = parse([after_file.as_slice()]);
     assert_eq!(got, Err(FormError::Malformed("text after a boundary")));
 }
+
+#[test]
+fn fields_behind_the_file_mean_nothing_but_a_second_file_is_an_error() {
+    let form = |later: &str| {
+        let body = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\ndata\r\n--b\r\n{later}"
+        );
+        let mut parser = FormParser::new("b");
+        let mut events = Vec::new();
+        // Byte by byte, so that every state is left and entered again.
+        for byte in body.into_bytes() {
+            parser.feed(Bytes::from(vec![byte]), &mut events)?;
+        }
+        parser.finish()
+    };
+    let part = |name: &str| format!("Content-Disposition: form-data; name=\"{name}\"\r\n\r\nx\r\n");
+    assert_eq!(form(&format!("{}--b--\r\n", part("other"))), Ok(()));
+    assert_eq!(form("no header at all"), Ok(()));
+    assert_eq!(form(&format!("{}--b--\r\n", part("file"))), Err(FormError::SecondFile));
+    let third = format!("{}--b\r\n{}--b--\r\n", part("other"), part("File"));
+    assert_eq!(form(&third), Err(FormError::SecondFile));
+}

@@ -39,7 +39,7 @@ impl From<FormError> for Failure {
                 value: String::new(),
                 why: "The field is there more than once.",
             },
-            FormError::NoFile => Failure::FileCount,
+            FormError::NoFile | FormError::SecondFile => Failure::FileCount,
             FormError::Incomplete => Error::Body(BodyError::Truncated).into(),
         }
     }
@@ -269,6 +269,7 @@ impl BodySource for FileSource<'_> {
         loop {
             let event = self.event().await.map_err(|failure| match failure {
                 Failure::Core(error) => error,
+                Failure::FileCount => BodyError::SecondFile.into(),
                 _ => BodyError::MalformedForm.into(),
             })?;
             match event {
