@@ -108,6 +108,9 @@ impl Store {
             return Ok(page);
         }
         let range = start(&query);
+        if range.end_group.as_ref().is_some_and(|end| range.start_group >= *end) {
+            return Ok(page);
+        }
         let shared = Arc::new(Mutex::new((page, None::<Error>)));
         let visit = {
             let shared = shared.clone();
@@ -166,8 +169,8 @@ fn is_common_prefix(query: &KeyQuery) -> bool {
         && query
             .after_group
             .strip_prefix(query.prefix.as_str())
-            .and_then(|rest| rest.strip_suffix(query.delimiter.as_str()))
-            .is_some_and(|between| !between.contains(query.delimiter.as_str()))
+            .and_then(|rest| Some((rest, rest.find(query.delimiter.as_str())?)))
+            .is_some_and(|(rest, at)| at + query.delimiter.len() == rest.len())
 }
 
 fn visit_row<E>(
