@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 use crate::body::BodySource;
 use crate::checksum::{Algorithm, Digester, Digests, Expected};
 use crate::collector::Collectable;
-use crate::engine::{BlobId, Expect, Partition, RowRef, Table, Write};
+use crate::engine::{BlobId, BlobWriter, Expect, Partition, RowRef, Table, Write};
 use crate::error::{BodyError, Error, Result};
 use crate::limits::INGEST_CHUNK_BYTES;
 use crate::record::{Content, PendingRecord, encode};
-use crate::store::Store;
+use crate::store::{Store, detached};
 
 /// Where a body goes and what is wanted of it.
 pub(crate) struct Intake<'a> {
@@ -129,7 +129,7 @@ impl Store {
         let mut ended = false;
         if small {
             let kib = intake.size_hint.map_or(inline_max, |size| size as usize) / 1024 + 1;
-            let _permit = self.small_bodies.acquire_many(kib as u32).await;
+            let _permit = self.small_bodies.acquire_many(kib.min(self.pool_kib) as u32).await;
             while !ended && first_len <= inline_max {
                 match body.next().await? {
                     Some(piece) => {
@@ -140,6 +140,10 @@ impl Store {
                 }
             }
             if ended {
+                let size = first_len as u64;
+                if size > intake.size_max {
+                    return Err(Error::TooLarge { size, max: intake.size_max });
+                }
                 let mut digester = Digester::new(algorithms);
                 first.iter().for_each(|piece| digester.update(piece));
                 let digests = digester.finish();
@@ -174,8 +178,7 @@ impl Store {
         // Gathering, hashing and the engine's writer hold a piece each.
         let permit_kib = (3 * INGEST_CHUNK_BYTES / 1024) as u32;
         let _permit = self.large_bodies.acquire_many(permit_kib).await;
-        let pending = self.announce(&intake).await?;
-        let mut writer = self.engine.blobs().create(pending.blob, intake.size_hint).await?;
+        let (pending, mut writer) = self.begin_blob(&intake).await?;
 
         let mut hashing = Hashing::Idle(Box::new(Digester::new(algorithms)));
         let mut chunk = first;
@@ -212,32 +215,60 @@ impl Store {
         }
         let digests = hashing.finish().await?;
         check(&digests, intake.expected, body)?;
+        if total == 0 {
+            return Ok(self.inline(digests, &[], 0));
+        }
         writer.finish().await?;
         let content = Some(Content::Blob(Bytes::copy_from_slice(&pending.blob.0)));
         Ok(Ingested { digests, content, body_row: None, pending: Some(pending) })
     }
 
+    /// Records a fresh blob id as pending, and then begins the blob.
+    ///
+    /// In a task of its own: an engine may go on making a blob after the future
+    /// that asked for it is dropped, and a blob that comes to exist after the
+    /// collector freed its id would be nobody's.
+    async fn begin_blob(
+        self: &Arc<Self>,
+        intake: &Intake<'_>,
+    ) -> Result<(PendingBlob, Box<dyn BlobWriter>)> {
+        let (store, size_hint) = (self.clone(), intake.size_hint);
+        let (partition, group) = (intake.partition, intake.group.clone());
+        let guard = intake.guard.clone();
+        detached(async move {
+            let pending = store.announce(partition, group, guard).await?;
+            let writer = store.engine.blobs().create(pending.blob, size_hint).await?;
+            Ok((pending, writer))
+        })
+        .await
+    }
+
     /// Records a fresh blob id as pending; nothing of the blob exists before.
-    async fn announce(self: &Arc<Self>, intake: &Intake<'_>) -> Result<PendingBlob> {
+    async fn announce(
+        self: &Arc<Self>,
+        partition: Partition,
+        group: Bytes,
+        guard: Option<Expect>,
+    ) -> Result<PendingBlob> {
         let blob = BlobId(self.entropy.id());
         let record = PendingRecord {
             started_ms: self.now_ms(),
             writer: Bytes::copy_from_slice(&self.writer),
         };
-        // Made before the commit: if this future is dropped meanwhile, the row
-        // may come to exist and must be collected.
+        // Made before the commit: whatever its outcome, the row may exist and
+        // must be collected.
         let pending = PendingBlob {
             store: self.clone(),
-            partition: intake.partition,
-            group: intake.group.clone(),
+            partition,
+            group: group.clone(),
             blob,
             referenced: false,
         };
         self.writing.lock().insert(blob);
         let row = RowRef::new(Table::Pending, blob.0.to_vec());
-        let expects = intake.guard.iter().cloned().collect();
+        let expects = guard.into_iter().collect();
         let writes = vec![Write::Put(row, encode(&record))];
-        match self.try_commit(intake.partition, intake.group, expects, writes).await? {
+        match self.try_commit(partition, &group, expects, writes).await? {
             Ok(()) => Ok(pending),
             Err(_) => Err(Error::NoSuchUpload),
         }

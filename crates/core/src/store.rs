@@ -9,9 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::bucket::BucketDirectory;
 use crate::collector::{Collectable, Collector, Pins};
-use crate::engine::{
-    BlobId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write,
-};
+use crate::engine::{BlobId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
 use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
 use crate::scrub::ScrubProgress;
@@ -46,6 +44,7 @@ pub struct Store {
     pub(crate) writing: Mutex<HashSet<BlobId>>,
     /// Kibibytes of bodies in memory, for small bodies and for large ones. Two
     /// pools, so that a request waiting in the second never starves the first.
+    pub(crate) pool_kib: usize,
     pub(crate) small_bodies: Arc<Semaphore>,
     pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) scrub: ScrubProgress,
@@ -72,6 +71,7 @@ impl Store {
             buckets: BucketDirectory::default(),
             pins: Pins::default(),
             collect,
+            pool_kib,
             small_bodies: Arc::new(Semaphore::new(pool_kib)),
             large_bodies: Arc::new(Semaphore::new(pool_kib)),
             scrub: ScrubProgress::default(),
@@ -128,6 +128,17 @@ impl Store {
             }
             Err(CommitError::Engine(error)) => Err(error.into()),
         }
+    }
+}
+
+/// Runs work to its end even if the caller is dropped, as it is when a client
+/// goes away.
+pub(crate) async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::Internal(format!("a task failed: {error}"))),
     }
 }
 
