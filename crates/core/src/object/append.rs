@@ -74,7 +74,16 @@ impl Store {
         loop {
             let current = self.current_object(bucket, &request.key).await?;
             check(&current)?;
-            let (replacement, outcome) = self.grown(bucket, &request, &current, &ingested).await?;
+            let (replacement, outcome) =
+                match self.grown(bucket, &request, &current, &ingested).await {
+                    // Rows of an object that was replaced meanwhile are gone.
+                    Err(Error::Damaged(_))
+                        if self.current_object(bucket, &request.key).await?.row != current.row =>
+                    {
+                        continue;
+                    }
+                    grown => grown?,
+                };
             match self.replace_once(bucket, &request.key, &current, &replacement).await? {
                 Ok(()) => {
                     ingested.referenced();
@@ -112,6 +121,7 @@ impl Store {
         let (set, mut segments) = match &record.content {
             Some(Content::Parts(parts)) => {
                 let runs = self.layout(bucket.partition(), &group, parts).await?;
+                let runs = runs.ok_or_else(|| Error::Damaged("a layout is missing".into()))?;
                 (parts.set.clone(), spread(&runs))
             }
             _ => (self.fresh_id(), Vec::new()),
@@ -138,6 +148,7 @@ impl Store {
                     writes.extend(body_writes);
                     let part = PartRecord {
                         size: added.len,
+                        crc64: added.crc64,
                         content: ingested.content.clone(),
                         ..Default::default()
                     };
@@ -209,6 +220,7 @@ impl Store {
         row.extend_from_slice(&added);
         let part = PartRecord {
             size: total,
+            crc64: crc64_combine(part.crc64, ingested.digests.crc64, ingested.digests.len),
             content: Some(Content::Inline(Bytes::copy_from_slice(&id))),
             ..part
         };

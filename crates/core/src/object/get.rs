@@ -1,6 +1,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{ObjectInfo, ObjectReader};
 use crate::bucket::Bucket;
 use crate::engine::{RowRef, Table};
@@ -33,6 +35,32 @@ pub struct GetRequest {
 /// and its bytes. Each round means that another write was acknowledged.
 const ROUNDS_MAX: usize = 100;
 
+/// Tells bytes that are gone for good from bytes that a write has replaced.
+///
+/// Rows are read one by one, so a row can be older or newer than the one beside
+/// it. But an object seen in three rounds on end was the current one during the
+/// whole of the second, and what that round did not find is missing.
+#[derive(Default)]
+struct Rounds {
+    seen: Bytes,
+    on_end: usize,
+}
+
+impl Rounds {
+    /// Nothing was found where this record says.
+    fn missed(&mut self, bucket: &Bucket, key: &ObjectKey, record: &ObjectRecord) -> Result<()> {
+        if self.seen != record.write_id {
+            self.seen = record.write_id.clone();
+            self.on_end = 0;
+        }
+        self.on_end += 1;
+        match self.on_end {
+            0..3 => Ok(()),
+            _ => Err(Error::Damaged(format!("bytes of {key:?} in {} are missing", bucket.name))),
+        }
+    }
+}
+
 impl Store {
     /// The current object's record and the bytes that a selection means,
     /// without opening the body.
@@ -41,11 +69,18 @@ impl Store {
         bucket: &Bucket,
         request: &GetRequest,
     ) -> Result<(ObjectInfo, Range<u64>)> {
-        let current = self.current_object(bucket, &request.key).await?;
-        let record = current.record.ok_or(Error::NoSuchKey)?;
-        let info = judged(record, &request.conditions)?;
-        let range = self.select(bucket, &request.key, &info.record, request.selection).await?;
-        Ok((info, range))
+        let mut rounds = Rounds::default();
+        for _ in 0..ROUNDS_MAX {
+            let current = self.current_object(bucket, &request.key).await?;
+            let record = current.record.ok_or(Error::NoSuchKey)?;
+            let info = judged(record, &request.conditions)?;
+            let selected = self.select(bucket, &request.key, &info.record, request.selection);
+            match selected.await? {
+                Some(range) => return Ok((info, range)),
+                None => rounds.missed(bucket, &request.key, &info.record)?,
+            }
+        }
+        Err(Error::StorageUnavailable)
     }
 
     /// Opens the current object for reading.
@@ -56,55 +91,52 @@ impl Store {
     ) -> Result<(ObjectInfo, Range<u64>, ObjectReader)> {
         let group = request.key.group();
         let rows = [RowRef::only(Table::Object), RowRef::only(Table::Body)];
-        let mut missing = None;
+        let mut rounds = Rounds::default();
         for _ in 0..ROUNDS_MAX {
             let mut found = self.engine.index().read(bucket.partition(), &group, &rows).await?;
             let body = found.pop().flatten();
             let row = found.pop().flatten().ok_or(Error::NoSuchKey)?;
             let record: ObjectRecord = decode(&row, "object record")?;
-            if missing.as_ref() == Some(&record.write_id) {
-                return Err(Error::Damaged(format!(
-                    "the body of {:?} in {} is missing",
-                    request.key, bucket.name
-                )));
-            }
             let info = judged(record, &request.conditions)?;
-            let range = self.select(bucket, &request.key, &info.record, request.selection).await?;
-            let opened =
-                self.open_object(bucket, &request.key, &info.record, body, range.clone()).await?;
-            match opened {
-                Some(reader) => return Ok((info, range, reader)),
-                // Replaced in between; if the row is still the same next time,
-                // nobody replaced it and the body is really gone.
-                None => missing = Some(info.record.write_id),
+            let key = &request.key;
+            if let Some(range) = self.select(bucket, key, &info.record, request.selection).await?
+                && let Some(reader) =
+                    self.open_object(bucket, key, &info.record, body, range.clone()).await?
+            {
+                return Ok((info, range, reader));
             }
+            rounds.missed(bucket, key, &info.record)?;
         }
         Err(Error::StorageUnavailable)
     }
 
+    /// `Ok(None)` when the layout is gone because the object was replaced.
     async fn select(
         &self,
         bucket: &Bucket,
         key: &ObjectKey,
         record: &ObjectRecord,
         selection: Selection,
-    ) -> Result<Range<u64>> {
+    ) -> Result<Option<Range<u64>>> {
         let number = match selection {
-            Selection::Whole => return Ok(0..record.size),
-            Selection::Range(range) => return range.resolve(record.size),
+            Selection::Whole => return Ok(Some(0..record.size)),
+            Selection::Range(range) => return range.resolve(record.size).map(Some),
             Selection::Part(number) => number,
         };
         let parts = match &record.content {
             Some(Content::Parts(parts)) if !record.appendable => parts,
-            _ if number == 1 => return Ok(0..record.size),
+            _ if number == 1 => return Ok(Some(0..record.size)),
             _ => return Err(Error::InvalidPartNumber),
         };
         let mut before = number.checked_sub(1).ok_or(Error::InvalidPartNumber)?;
         let mut offset = 0;
-        for run in self.layout(bucket.partition(), &key.group(), parts).await? {
+        let Some(runs) = self.layout(bucket.partition(), &key.group(), parts).await? else {
+            return Ok(None);
+        };
+        for run in runs {
             if before < run.count {
                 let start = offset + u64::from(before) * run.size;
-                return Ok(start..start + run.size);
+                return Ok(Some(start..start + run.size));
             }
             before -= run.count;
             offset += u64::from(run.count) * run.size;

@@ -13,6 +13,7 @@ use crate::collector::PinGuard;
 use crate::engine::{BlobReader, EngineError, Partition, RowRef, Table};
 use crate::error::{Error, Result};
 use crate::ingest::inline_bytes;
+use crate::limits::{PART_NUMBER_MAX, PUT_BYTES_MAX};
 use crate::names::ObjectKey;
 use crate::record::{
     Content, LayoutRecord, ObjectRecord, PartRecord, Parts, Run, blob_id, decode, part_suffix,
@@ -184,7 +185,9 @@ impl Store {
                 if current.record.is_none_or(|current| current.content != record.content) {
                     return Ok(None);
                 }
-                let runs = self.layout(bucket.partition(), &key.group(), parts).await?;
+                let Some(runs) = self.layout(bucket.partition(), &key.group(), parts).await? else {
+                    return Ok(None);
+                };
                 let (numbers, skip) = locate(&runs, &range);
                 let source = Source::Parts(PartsReader {
                     store: self.clone(),
@@ -250,22 +253,39 @@ impl Store {
         }
     }
 
-    /// The runs of a body made of parts.
+    /// The runs of a body made of parts; `None` when their row is gone.
     pub(crate) async fn layout(
         &self,
         partition: Partition,
         group: &Bytes,
         parts: &Parts,
-    ) -> Result<Vec<Run>> {
+    ) -> Result<Option<Vec<Run>>> {
         if !parts.runs.is_empty() {
-            return Ok(parts.runs.clone());
+            return checked(parts.runs.clone()).map(Some);
         }
         let row = RowRef { table: Table::Part, suffix: part_suffix(&parts.set, 0) };
         match self.read_row(partition, group, row).await? {
-            Some(row) => Ok(decode::<LayoutRecord>(&row, "layout record")?.runs),
-            None => Err(Error::Damaged("an object's layout is missing".into())),
+            Some(row) => checked(decode::<LayoutRecord>(&row, "layout record")?.runs).map(Some),
+            None => Ok(None),
         }
     }
+}
+
+/// Runs as they were stored, if the sums over them make sense: parts in order,
+/// numbers and sizes within their limits.
+pub(crate) fn checked(runs: Vec<Run>) -> Result<Vec<Run>> {
+    let mut next = 1;
+    for run in &runs {
+        let end = run.first_part.checked_add(run.count);
+        let end = end.filter(|end| *end <= PART_NUMBER_MAX + 1);
+        next = match end {
+            Some(end) if run.first_part >= next && run.count > 0 && run.size <= PUT_BYTES_MAX => {
+                end
+            }
+            _ => return Err(Error::Damaged("a layout makes no sense".into())),
+        };
+    }
+    Ok(runs)
 }
 
 /// Which parts hold a range, and where in the first of them it begins.
@@ -303,6 +323,24 @@ pub(crate) fn runs(parts: impl IntoIterator<Item = (u32, u64)>) -> Vec<Run> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn senseless_layouts_are_refused() {
+        let run = |first_part, count, size| Run { first_part, count, size };
+        assert!(checked(runs((1..=10_000).map(|n| (n, u64::from(n))))).is_ok());
+        for bad in [
+            vec![run(0, 1, 1)],
+            vec![run(1, 0, 1)],
+            vec![run(1, 10_001, 1)],
+            vec![run(10_001, 1, 1)],
+            vec![run(1, u32::MAX, 1)],
+            vec![run(1, 1, u64::MAX)],
+            vec![run(1, 3, 1), run(3, 1, 2)],
+            vec![run(5, 1, 1), run(2, 1, 1)],
+        ] {
+            assert!(checked(bad.clone()).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn locating_equals_walking() {
