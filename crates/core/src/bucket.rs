@@ -3,9 +3,10 @@
 //!
 //! Creation makes the partition first and then the name; deletion retires the
 //! partition (atomically with every commit to it) and then removes the name. A
-//! crash in between leaves a partition that no name leads to, which the
-//! collector removes, or a name whose partition is retired, which counts as
-//! deleted and is removed by whoever meets it.
+//! crash in between leaves an empty partition that no name leads to, which the
+//! next start removes, or a name whose partition is retired, which the collector
+//! removes before the partition. Both run to their end when their client goes
+//! away.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::limits::BUCKETS_MAX;
 use crate::names::BucketName;
 use crate::record::{BucketRecord, decode, encode};
-use crate::store::Store;
+use crate::store::{Store, detached};
 
 /// A bucket that exists, as far as this process knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +49,38 @@ impl Bucket {
 /// Buckets that were looked up, by name.
 #[derive(Default)]
 pub(crate) struct BucketDirectory {
-    known: RwLock<HashMap<String, Arc<Bucket>>>,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    buckets: HashMap<String, Arc<Bucket>>,
+    /// How often a bucket was forgotten. What was read before the last time may
+    /// be a bucket that is gone, and must not be remembered.
+    forgotten: u64,
 }
 
 impl BucketDirectory {
+    fn get(&self, name: &str) -> Option<Arc<Bucket>> {
+        self.known.read().buckets.get(name).cloned()
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.known.read().forgotten
+    }
+
+    /// Remembers a bucket that was read, or made, when `forgotten` was this.
+    fn remember(&self, bucket: &Arc<Bucket>, forgotten: u64) {
+        let mut known = self.known.write();
+        if known.forgotten == forgotten {
+            known.buckets.insert(bucket.name.as_str().to_owned(), bucket.clone());
+        }
+    }
+
     pub(crate) fn forget(&self, partition: Partition) {
-        self.known.write().retain(|_, bucket| bucket.partition() != partition);
+        let mut known = self.known.write();
+        known.forgotten += 1;
+        known.buckets.retain(|_, bucket| bucket.partition() != partition);
     }
 }
 
@@ -77,24 +104,45 @@ pub struct BucketPage {
 impl Store {
     /// Finds a bucket. One map look-up when it is known already.
     pub async fn bucket(&self, name: &str) -> Result<Arc<Bucket>> {
-        if let Some(bucket) = self.buckets.known.read().get(name) {
-            return Ok(bucket.clone());
+        if let Some(bucket) = self.buckets.get(name) {
+            return Ok(bucket);
         }
         // A name that could not have been created is simply not there.
         let name = BucketName::new(name).map_err(|_| Error::NoSuchBucket)?;
+        let forgotten = self.buckets.forgotten();
         let row =
             self.read_row(Partition::System, name.as_str().as_bytes(), RowRef::only(Table::Bucket));
         let row = row.await?.ok_or(Error::NoSuchBucket)?;
         let bucket = Arc::new(Bucket::from_record(name, decode(&row, "bucket record")?));
-        self.buckets.known.write().insert(bucket.name.as_str().to_owned(), bucket.clone());
+        self.buckets.remember(&bucket, forgotten);
         Ok(bucket)
     }
 
     pub async fn create_bucket(
-        &self,
+        self: &Arc<Self>,
         name: BucketName,
         owner_uin: u64,
         region: Option<&str>,
+    ) -> Result<Arc<Bucket>> {
+        let store = self.clone();
+        let region = region.unwrap_or(&self.options.region).to_owned();
+        detached(async move {
+            loop {
+                match store.create_once(&name, owner_uin, &region).await {
+                    // Whoever made it first has deleted it again.
+                    Err(Error::NoSuchBucket) => continue,
+                    created => return created,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn create_once(
+        &self,
+        name: &BucketName,
+        owner_uin: u64,
+        region: &str,
     ) -> Result<Arc<Bucket>> {
         let group = name.as_str().to_owned().into();
         match self.bucket(name.as_str()).await {
@@ -114,10 +162,11 @@ impl Store {
         let record = BucketRecord {
             id: u64::from_le_bytes(id),
             created_ms: self.now_ms(),
-            region: region.unwrap_or(&self.options.region).to_owned(),
+            region: region.to_owned(),
             owner_uin,
         };
-        let bucket = Bucket::from_record(name, record.clone());
+        let bucket = Bucket::from_record(name.clone(), record.clone());
+        let forgotten = self.buckets.forgotten();
         self.engine.index().create_partition(bucket.partition()).await?;
         let row = RowRef::only(Table::Bucket);
         let committed = self
@@ -138,12 +187,17 @@ impl Store {
             });
         }
         let bucket = Arc::new(bucket);
-        self.buckets.known.write().insert(bucket.name.as_str().to_owned(), bucket.clone());
+        self.buckets.remember(&bucket, forgotten);
         Ok(bucket)
     }
 
     /// Deletes a bucket that holds no object and no open upload.
-    pub async fn delete_bucket(&self, bucket: &Bucket) -> Result<()> {
+    pub async fn delete_bucket(self: &Arc<Self>, bucket: &Bucket) -> Result<()> {
+        let (store, bucket) = (self.clone(), bucket.clone());
+        detached(async move { store.delete_to_the_end(&bucket).await }).await
+    }
+
+    async fn delete_to_the_end(&self, bucket: &Bucket) -> Result<()> {
         let retired = self
             .engine
             .index()
@@ -152,29 +206,30 @@ impl Store {
         if retired == Retired::NotEmpty {
             return Err(Error::BucketNotEmpty);
         }
-        let row = RowRef::only(Table::Bucket);
-        let group: bytes::Bytes = bucket.name.as_str().to_owned().into();
-        let current = self.read_row(Partition::System, &group, row.clone()).await?;
-        self.buckets.forget(bucket.partition());
-        let Some(current) = current else {
-            return Err(Error::NoSuchBucket);
-        };
-        if decode::<BucketRecord>(&current, "bucket record")?.id == bucket.id.0 {
-            // A conflict means that somebody else has removed the name by now.
-            let _ = self
-                .try_commit(
-                    Partition::System,
-                    &group,
-                    vec![Expect::Equals(row.clone(), current)],
-                    vec![Write::Delete(row)],
-                )
-                .await?;
-        }
+        // From here on the collector finishes what this does not.
         self.collect_partition(bucket.id);
+        self.remove_name(bucket.name.as_str(), bucket.id).await?;
         match retired {
             Retired::Missing => Err(Error::NoSuchBucket),
             _ => Ok(()),
         }
+    }
+
+    /// Removes a name if it still leads to this bucket.
+    pub(crate) async fn remove_name(&self, name: &str, id: BucketId) -> Result<()> {
+        let row = RowRef::only(Table::Bucket);
+        let group: bytes::Bytes = name.to_owned().into();
+        let current = self.read_row(Partition::System, &group, row.clone()).await?;
+        if let Some(current) = current
+            && decode::<BucketRecord>(&current, "bucket record")?.id == id.0
+        {
+            // A conflict means that somebody else has removed the name by now.
+            let expects = vec![Expect::Equals(row.clone(), current)];
+            let writes = vec![Write::Delete(row)];
+            let _ = self.try_commit(Partition::System, &group, expects, writes).await?;
+        }
+        self.buckets.forget(Partition::Bucket(id));
+        Ok(())
     }
 
     pub async fn list_buckets(&self, request: &ListBuckets) -> Result<BucketPage> {

@@ -15,9 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::engine::{
-    BlobId, BucketId, Expect, Partition, PartitionState, RowRef, ScanRange, Step, Table, Write,
+    BlobId, BucketId, Expect, Partition, PartitionState, Retired, RowRef, ScanRange, Step, Table,
+    Write,
 };
 use crate::error::{Error, Result};
 use crate::limits::COLLECT_ROWS_MAX;
@@ -25,6 +27,7 @@ use crate::record::{
     BucketRecord, Content, GarbageRecord, PartRecord, PendingRecord, blob_id, decode, encode,
     part_suffix, split_part_suffix,
 };
+use crate::scan::{OwnedRow, behind, rows};
 use crate::store::Store;
 
 /// Work for the collector.
@@ -65,6 +68,18 @@ impl Drop for PinGuard {
                 sets.remove(&self.set);
             }
         }
+    }
+}
+
+/// Keeps readers from a set while it is being freed.
+struct FreeingGuard {
+    store: Arc<Store>,
+    set: Bytes,
+}
+
+impl Drop for FreeingGuard {
+    fn drop(&mut self) {
+        self.store.pins.sets.lock().remove(&self.set);
     }
 }
 
@@ -111,9 +126,12 @@ pub struct Collector {
 const RESCAN_EVERY: Duration = Duration::from_secs(300);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// Rows held in memory at once.
+const PAGE_ROWS: usize = 512;
+
 impl Collector {
     pub(crate) fn new(store: Arc<Store>, work: mpsc::Receiver<Collectable>) -> Collector {
-        Collector { store, work, stats: Arc::default(), rescan: AtomicBool::new(true) }
+        Collector { store, work, stats: Arc::default(), rescan: AtomicBool::new(false) }
     }
 
     pub fn stats(&self) -> Arc<CollectorStats> {
@@ -122,24 +140,26 @@ impl Collector {
 
     /// Works until the future is dropped. Dropping it at any point is safe.
     pub async fn run(mut self) {
+        let mut next_sweep = Instant::now();
         loop {
-            if self.rescan.swap(false, Ordering::Relaxed)
-                && let Err(error) = self.sweep().await
-            {
-                self.failed("sweep", &error);
+            if Instant::now() >= next_sweep {
+                if let Err(error) = self.sweep().await {
+                    self.failed("sweep", &error);
+                }
+                next_sweep = Instant::now() + RESCAN_EVERY;
             }
-            let pause = match self.rescan.load(Ordering::Relaxed) {
-                true => RETRY_AFTER,
-                false => RESCAN_EVERY,
-            };
-            match tokio::time::timeout(pause, self.work.recv()).await {
+            // However much work comes meanwhile, sweeps keep their distance.
+            if self.rescan.swap(false, Ordering::Relaxed) {
+                next_sweep = next_sweep.min(Instant::now() + RETRY_AFTER);
+            }
+            match tokio::time::timeout_at(next_sweep, self.work.recv()).await {
                 Ok(Some(work)) => {
                     if let Err(error) = self.collect(work).await {
                         self.failed("collect", &error);
                     }
                 }
                 Ok(None) => return,
-                Err(_) => self.rescan.store(true, Ordering::Relaxed),
+                Err(_) => {}
             }
         }
     }
@@ -162,7 +182,13 @@ impl Collector {
             Collectable::Abandoned { partition, group, blob } => {
                 self.abandon(partition, &group, blob).await
             }
-            Collectable::Partition(bucket) => self.drain(bucket).await,
+            Collectable::Partition(bucket) => {
+                let partitions = self.store.engine.index().partitions().await?;
+                match partitions.contains(&(bucket, PartitionState::Retired)) {
+                    true => self.drain(bucket).await,
+                    false => Ok(()),
+                }
+            }
         }
     }
 
@@ -185,70 +211,108 @@ impl Collector {
         let partitions: HashMap<BucketId, PartitionState> =
             index.partitions().await?.into_iter().collect();
         let mut named = HashSet::new();
-        for row in self.rows(Partition::System, Table::Bucket, usize::MAX).await? {
-            let id = BucketId(decode::<BucketRecord>(&row.value, "bucket record")?.id);
-            if partitions.get(&id) == Some(&PartitionState::Live) {
-                named.insert(id);
-            } else {
-                let name = RowRef::only(Table::Bucket);
-                let deleted = vec![Write::Delete(name)];
-                let _ =
-                    self.store.try_commit(Partition::System, &row.group, vec![], deleted).await?;
+        let mut range = ScanRange::all();
+        loop {
+            let page = self.page(Partition::System, Table::Bucket, range).await?;
+            let Some(next) = behind(&page) else { break };
+            for row in page {
+                let id = BucketId(decode::<BucketRecord>(&row.value, "bucket record")?.id);
+                if partitions.get(&id) == Some(&PartitionState::Live) {
+                    named.insert(id);
+                } else {
+                    let name = vec![Write::Delete(RowRef::only(Table::Bucket))];
+                    let _ =
+                        self.store.try_commit(Partition::System, &row.group, vec![], name).await?;
+                }
             }
+            range = next;
         }
         for (bucket, state) in partitions {
             if state == PartitionState::Live && !named.contains(&bucket) {
-                index.retire_partition(Partition::Bucket(bucket), &[]).await?;
+                // A creation that crashed has left nothing in it. Anything else
+                // has lost its name, and that is no reason to free its objects.
+                let must_be_empty = [Table::Object, Table::Upload];
+                let partition = Partition::Bucket(bucket);
+                if index.retire_partition(partition, &must_be_empty).await? == Retired::NotEmpty {
+                    tracing::error!(?bucket, "a bucket that holds objects has no name");
+                }
             }
         }
         Ok(())
     }
 
     async fn sweep_partition(&self, partition: Partition) -> Result<()> {
-        let now = self.store.now_ms();
-        for row in self.rows(partition, Table::Pending, usize::MAX).await? {
-            let pending: PendingRecord = decode(&row.value, "pending record")?;
-            let blob = blob_id(&row.suffix)?;
-            let abandoned = match self.store.engine.pending_age_max() {
-                // Its writer lives in this process, or has given up.
-                _ if pending.writer == self.store.writer.as_slice() => {
-                    !self.store.writing.lock().contains(&blob)
-                }
-                None => true,
-                Some(age) => now.saturating_sub(pending.started_ms) > age.as_millis() as u64,
-            };
-            if abandoned {
-                self.abandon(partition, &row.group, blob).await?;
+        let mut range = ScanRange::all();
+        loop {
+            let page = self.page(partition, Table::Pending, range).await?;
+            let Some(next) = behind(&page) else { break };
+            for row in page {
+                self.sweep_pending(partition, row).await?;
             }
+            range = next;
         }
-        for row in self.rows(partition, Table::Garbage, usize::MAX).await? {
-            let name = RowRef { table: Table::Garbage, suffix: row.suffix };
-            self.free(partition, &row.group, name, row.value).await?;
+        let mut range = ScanRange::all();
+        loop {
+            let page = self.page(partition, Table::Garbage, range).await?;
+            let Some(next) = behind(&page) else { return Ok(()) };
+            for row in page {
+                let name = RowRef { table: Table::Garbage, suffix: row.suffix };
+                self.free(partition, &row.group, name, row.value).await?;
+            }
+            range = next;
         }
-        Ok(())
+    }
+
+    async fn sweep_pending(&self, partition: Partition, row: OwnedRow) -> Result<()> {
+        let pending: PendingRecord = decode(&row.value, "pending record")?;
+        let blob = blob_id(&row.suffix)?;
+        let abandoned = match self.store.engine.pending_age_max() {
+            // Its writer lives in this process, or has given up.
+            _ if pending.writer == self.store.writer.as_slice() => {
+                !self.store.writing.lock().contains(&blob)
+            }
+            None => true,
+            Some(age) => {
+                let age_ms = self.store.now_ms().saturating_sub(pending.started_ms);
+                age_ms > age.as_millis() as u64
+            }
+        };
+        match abandoned {
+            true => self.abandon(partition, &row.group, blob).await,
+            false => Ok(()),
+        }
     }
 
     /// Frees what a retired partition still names, then the partition.
     async fn drain(&self, bucket: BucketId) -> Result<()> {
         let partition = Partition::Bucket(bucket);
-        for row in self.rows(partition, Table::Pending, usize::MAX).await? {
-            let pending: PendingRecord = decode(&row.value, "pending record")?;
-            if pending.writer == self.store.writer.as_slice() {
-                // Its writer will meet the retired partition and give up; the
-                // partition goes when that has happened.
+        self.remove_names(bucket).await?;
+        self.sweep_partition(partition).await?;
+        // A writer that is still at work will meet the retired partition and
+        // give up; the partition goes when that has happened.
+        for table in [Table::Pending, Table::Garbage] {
+            if !self.page(partition, table, ScanRange::all()).await?.is_empty() {
                 self.rescan.store(true, Ordering::Relaxed);
                 return Ok(());
             }
         }
-        self.sweep_partition(partition).await?;
-        let left = self.rows(partition, Table::Garbage, 1).await?.len()
-            + self.rows(partition, Table::Pending, 1).await?.len();
-        if left == 0 {
-            self.store.engine.index().remove_partition(partition).await?;
-        } else {
-            self.rescan.store(true, Ordering::Relaxed);
+        Ok(self.store.engine.index().remove_partition(partition).await?)
+    }
+
+    /// Removes the name that an interrupted deletion has left.
+    async fn remove_names(&self, bucket: BucketId) -> Result<()> {
+        let mut range = ScanRange::all();
+        loop {
+            let page = self.page(Partition::System, Table::Bucket, range).await?;
+            let Some(next) = behind(&page) else { return Ok(()) };
+            for row in page {
+                if decode::<BucketRecord>(&row.value, "bucket record")?.id == bucket.0 {
+                    let name = String::from_utf8_lossy(&row.group);
+                    self.store.remove_name(&name, bucket).await?;
+                }
+            }
+            range = next;
         }
-        Ok(())
     }
 
     /// Turns a pending blob into garbage in one conditional commit, so that a
@@ -302,15 +366,12 @@ impl Collector {
         }
         if !garbage.part_set.is_empty() {
             let whole_set = garbage.part_numbers.is_empty();
-            if whole_set && !self.begin_freeing(&garbage.part_set) {
+            let freeing = whole_set.then(|| self.begin_freeing(&garbage.part_set));
+            if matches!(freeing, Some(None)) {
                 self.rescan.store(true, Ordering::Relaxed);
                 return Ok(());
             }
-            let freed = self.free_parts(partition, group, &garbage).await;
-            if whole_set {
-                self.store.pins.sets.lock().remove(&garbage.part_set);
-            }
-            freed?;
+            self.free_parts(partition, group, &garbage).await?;
         }
         let commit = self.store.try_commit(partition, group, vec![], vec![Write::Delete(row)]);
         match commit.await {
@@ -319,14 +380,14 @@ impl Collector {
         }
     }
 
-    /// Whether nobody reads the set; if so, nobody can begin to.
-    fn begin_freeing(&self, set: &Bytes) -> bool {
+    /// `None` when somebody reads the set; otherwise nobody can begin to.
+    fn begin_freeing(&self, set: &Bytes) -> Option<FreeingGuard> {
         let mut sets = self.store.pins.sets.lock();
         if sets.contains_key(set) {
-            return false;
+            return None;
         }
         sets.insert(set.clone(), Pin::Freeing);
-        true
+        Some(FreeingGuard { store: self.store.clone(), set: set.clone() })
     }
 
     async fn free_parts(
@@ -409,12 +470,12 @@ impl Collector {
         }
     }
 
-    async fn rows(
+    async fn page(
         &self,
         partition: Partition,
         table: Table,
-        limit: usize,
-    ) -> Result<Vec<crate::scan::OwnedRow>> {
-        crate::scan::rows(&*self.store.engine, partition, table, ScanRange::all(), limit).await
+        range: ScanRange,
+    ) -> Result<Vec<OwnedRow>> {
+        rows(&*self.store.engine, partition, table, range, PAGE_ROWS).await
     }
 }

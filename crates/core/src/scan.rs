@@ -14,6 +14,18 @@ pub(crate) struct OwnedRow {
     pub value: Bytes,
 }
 
+/// The range behind a page of rows; `None` when the page is empty.
+pub(crate) fn behind(page: &[OwnedRow]) -> Option<ScanRange> {
+    let last = page.last()?;
+    let mut suffix = last.suffix.to_vec();
+    suffix.push(0);
+    Some(ScanRange {
+        start_group: last.group.clone(),
+        start_suffix: suffix.into(),
+        end_group: None,
+    })
+}
+
 /// The first `limit` rows of a range.
 pub(crate) async fn rows(
     engine: &dyn Engine,
