@@ -15,7 +15,7 @@ use crate::names::{ObjectKey, UploadId};
 use crate::object::{PutOutcome, Replacement, runs};
 use crate::precondition::WriteConditions;
 use crate::record::{Content, GarbageRecord, ObjectRecord, PartRecord, StoredChecksum, encode};
-use crate::store::Store;
+use crate::store::{Store, detached};
 
 /// A part as the completion names it.
 #[derive(Clone, Debug)]
@@ -41,54 +41,74 @@ pub struct CompleteRequest {
 }
 
 impl Store {
-    /// Turns an upload into the current object of its key.
+    /// Turns an upload into the current object of its key. Goes on to its end
+    /// when the client goes away, so that no upload stays frozen.
     pub async fn complete_upload(
         self: &Arc<Self>,
         bucket: &Bucket,
         request: CompleteRequest,
     ) -> Result<PutOutcome> {
         check_order(&request.parts)?;
-        let upload = self.open_upload(bucket, &request.key, request.upload).await?;
-        self.current_object(bucket, &request.key).await?.judge(&request.conditions)?;
-        let frozen = self.freeze(bucket, &request, upload).await?;
-        let completed = self.complete_frozen(bucket, &request, &frozen).await;
-        if let Err(error) = &completed
-            && !matches!(error, Error::NoSuchUpload)
-        {
-            // The upload stays usable after a completion that was refused.
-            self.reopen_upload(bucket, &request.key, request.upload, &frozen).await?;
-        }
-        completed
+        let (store, bucket) = (self.clone(), bucket.clone());
+        detached(async move { store.complete_to_the_end(&bucket, &request).await }).await
     }
 
-    /// Marks the upload so that no part changes from here on.
-    async fn freeze(
-        &self,
+    async fn complete_to_the_end(
+        self: &Arc<Self>,
         bucket: &Bucket,
         request: &CompleteRequest,
-        mut upload: OpenUpload,
-    ) -> Result<OpenUpload> {
+    ) -> Result<PutOutcome> {
+        let (key, id) = (&request.key, request.upload);
         loop {
-            let mut record = upload.record.clone();
-            record.completing = true;
-            record.write_id = self.fresh_id();
-            let row = encode(&record);
-            let expects = vec![Expect::Equals(upload_row(request.upload), upload.row)];
-            let writes = vec![Write::Put(upload_row(request.upload), row.clone())];
-            let group = request.key.group();
-            match self.try_commit(bucket.partition(), &group, expects, writes).await? {
-                Ok(()) => return Ok(OpenUpload { row, record }),
-                Err(_) => upload = self.open_upload(bucket, &request.key, request.upload).await?,
+            let upload = self.settled_upload(bucket, key, id).await?;
+            self.current_object(bucket, key).await?.judge(&request.conditions)?;
+            let Some(frozen) = self.freeze(bucket, request, upload).await? else {
+                continue;
+            };
+            match self.complete_frozen(bucket, request, &frozen).await {
+                Ok(Some(outcome)) => return Ok(outcome),
+                // Somebody took this completion for dead, or aborted the upload.
+                Ok(None) => continue,
+                Err(error) => {
+                    // The upload stays usable after a completion that was
+                    // refused. If not even this works, the next to come waits
+                    // and then takes the completion for dead.
+                    let reopened = self.reopen_upload(bucket, key, id, &frozen).await;
+                    if let Err(error) = reopened {
+                        tracing::warn!(%error, "an upload stays frozen for a while");
+                    }
+                    return Err(error);
+                }
             }
         }
     }
 
+    /// Marks the upload so that no part changes from here on; `None` when it has
+    /// changed since it was read.
+    async fn freeze(
+        &self,
+        bucket: &Bucket,
+        request: &CompleteRequest,
+        upload: OpenUpload,
+    ) -> Result<Option<OpenUpload>> {
+        let mut record = upload.record;
+        record.completing = true;
+        record.write_id = self.fresh_id();
+        let row = encode(&record);
+        let expects = vec![Expect::Equals(upload_row(request.upload), upload.row)];
+        let writes = vec![Write::Put(upload_row(request.upload), row.clone())];
+        let group = request.key.group();
+        let frozen = self.try_commit(bucket.partition(), &group, expects, writes).await?;
+        Ok(frozen.ok().map(|()| OpenUpload { row, record }))
+    }
+
+    /// `None` when the upload is no longer frozen as it was.
     async fn complete_frozen(
         self: &Arc<Self>,
         bucket: &Bucket,
         request: &CompleteRequest,
         upload: &OpenUpload,
-    ) -> Result<PutOutcome> {
+    ) -> Result<Option<PutOutcome>> {
         let limit = PART_NUMBER_MAX as usize;
         let stored = self.scan_parts(bucket, &request.key, request.upload, 0, limit).await?;
         let (chosen, unused) = choose(request, stored)?;
@@ -156,10 +176,9 @@ impl Store {
                 if let Some(suffix) = garbage {
                     self.collect_garbage(bucket.partition(), &request.key.group(), suffix);
                 }
-                Ok(outcome)
+                Ok(Some(outcome))
             }
-            // Another completion or an abort took the upload over.
-            Err(_) => Err(Error::NoSuchUpload),
+            Err(_) => Ok(None),
         }
     }
 }

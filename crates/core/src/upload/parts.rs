@@ -80,8 +80,8 @@ impl PartEntry {
     }
 }
 
-/// How long a part waits for a completion under way to fail, before it takes the
-/// completion for dead and reopens the upload.
+/// How often a part or a second completion looks whether a completion under way
+/// has ended, before it takes that one for dead.
 const COMPLETION_PATIENCE: usize = 40;
 const COMPLETION_PAUSE: Duration = Duration::from_millis(50);
 
@@ -170,16 +170,10 @@ impl Store {
         let group = key.group();
         let suffix = part_suffix(&id.suffix(), number);
         let part_row = RowRef { table: Table::Part, suffix: suffix.clone() };
-        let mut patience = COMPLETION_PATIENCE;
         loop {
-            let upload = self.open_upload(bucket, key, id).await?;
+            let upload = self.settled_upload(bucket, key, id).await?;
             if upload.record.completing {
-                if patience > 0 {
-                    patience -= 1;
-                    tokio::time::sleep(COMPLETION_PAUSE).await;
-                } else {
-                    self.reopen_upload(bucket, key, id, &upload).await?;
-                }
+                self.reopen_upload(bucket, key, id, &upload).await?;
                 continue;
             }
             let old = self.read_row(bucket.partition(), &group, part_row.clone()).await?;
@@ -234,6 +228,29 @@ impl Store {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The upload when no completion of it is at work: either it is open, or it
+    /// was frozen by one that died.
+    pub(crate) async fn settled_upload(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        id: UploadId,
+    ) -> Result<OpenUpload> {
+        let mut upload = self.open_upload(bucket, key, id).await?;
+        let mut patience = COMPLETION_PATIENCE;
+        while upload.record.completing && patience > 0 {
+            tokio::time::sleep(COMPLETION_PAUSE).await;
+            let again = self.open_upload(bucket, key, id).await?;
+            // Another completion deserves the same patience.
+            patience = match again.row == upload.row {
+                true => patience - 1,
+                false => COMPLETION_PATIENCE,
+            };
+            upload = again;
+        }
+        Ok(upload)
     }
 
     /// Lifts the freeze of a completion that failed or died.
