@@ -229,6 +229,7 @@ impl Gateway {
             self.permit(request, row, None)?;
             return Err(Failure::NotImplemented(row.name.into()));
         };
+        request.refuse_foreign_copy()?;
         match operation {
             Operation::ListBuckets => {
                 self.permit(request, row, None)?;
@@ -344,6 +345,9 @@ fn is_signed(form: costrel_signature::Form) -> bool {
 /// `x-amz-expected-bucket-owner`: there is one owner, the caller's account.
 fn check_expected_owner(request: &Request<'_>) -> Outcome<()> {
     use crate::dialect::s3::{EXPECTED_BUCKET_OWNER, SOURCE_EXPECTED_BUCKET_OWNER};
+    if request.dialect != Dialect::S3 {
+        return Ok(());
+    }
     for name in [EXPECTED_BUCKET_OWNER, SOURCE_EXPECTED_BUCKET_OWNER] {
         if let Some(owner) = request.header(&name)
             && owner.parse() != Ok(request.owner_uin())

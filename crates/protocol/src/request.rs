@@ -78,6 +78,20 @@ impl Request<'_> {
         }
     }
 
+    /// The other dialect's headers mean nothing in this one, except where the
+    /// request would then be taken for something else: a copy whose source is
+    /// ignored replaces the object by an empty one.
+    pub fn refuse_foreign_copy(&self) -> Outcome<()> {
+        let foreign = Dialect::ALL.into_iter().filter(|dialect| *dialect != self.dialect);
+        for name in foreign.map(|dialect| &dialect.headers().copy_source) {
+            if let Some(value) = self.header(name) {
+                let why = "The copy source is not spelt in the dialect of the signature.";
+                return Err(bad_header(name, value, why));
+            }
+        }
+        Ok(())
+    }
+
     /// A decimal query parameter; `None` if it is absent or empty.
     pub fn number(&self, name: &'static str) -> Outcome<Option<u64>> {
         let Some(value) = self.query.get(name).filter(|value| !value.is_empty()) else {
@@ -163,7 +177,7 @@ impl Request<'_> {
         Ok(WriteConditions {
             if_match: tags(header::IF_MATCH),
             if_none_match: tags(header::IF_NONE_MATCH),
-            forbid_overwrite: self.forbid_overwrite()?,
+            forbid_overwrite: self.dialect == Dialect::Cos && self.forbid_overwrite()?,
             if_match_modified: None,
             if_match_size: None,
         })

@@ -3,6 +3,7 @@
 //! so that the spelling of header names is part of what is tested.
 
 mod client;
+mod dialects;
 mod refusals;
 mod routing;
 mod wire;
