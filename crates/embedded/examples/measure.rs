@@ -1,7 +1,8 @@
 //! Measures the engine by itself: CPU time of the process and operations per
 //! second, for rows, small bodies and blobs.
 //!
-//! `cargo run --release -p costrel-embedded --example measure -- DIR KEYS`
+//! `cargo run --release -p costrel-embedded --example measure -- DIR KEYS [NAME]`
+//! does what has NAME in its name.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -199,6 +200,9 @@ async fn blobs(engine: &Arc<EmbeddedEngine>, kib: usize, writers: usize, lap: Du
     })
     .await;
     let ids = Arc::new(std::mem::take(&mut *ids.lock()));
+    if ids.is_empty() {
+        return;
+    }
     let read = |range: Option<u64>| {
         let ids = ids.clone();
         move |engine: Arc<EmbeddedEngine>| {
@@ -230,6 +234,10 @@ where
     F: Fn(Arc<EmbeddedEngine>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = ()> + Send,
 {
+    let wanted = std::env::args().nth(3).unwrap_or_default();
+    if !name.contains(&wanted) {
+        return;
+    }
     let start = (Instant::now(), cpu());
     let tasks: Vec<_> = (0..tasks)
         .map(|_| {

@@ -29,12 +29,6 @@ pub(crate) fn collect(
         counter("costrel_engine_commit_groups_total", "Commit groups, one sync each", &c.groups),
         counter("costrel_engine_conflicts_total", "Commits refused by a condition", &c.conflicts),
         counter("costrel_engine_syncs_total", "Syncs of files and directories", &c.syncs),
-        counter("costrel_engine_row_cache_hits_total", "Rows read from memory", &c.row_cache_hits),
-        counter(
-            "costrel_engine_row_cache_misses_total",
-            "Rows read from the row store",
-            &c.row_cache_misses,
-        ),
         counter(
             "costrel_engine_corrupt_total",
             "Reads that met stored data not matching its checksum or format",

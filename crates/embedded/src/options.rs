@@ -52,19 +52,17 @@ impl Options {
 /// Shares of the memory budget, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
-    /// Blocks of the row store, read and unpacked.
+    /// Blocks of the row store.
     pub(crate) block_cache: u64,
-    /// Rows by key.
-    pub(crate) row_cache: u64,
     /// Pieces of blobs on their way in and out.
     pub(crate) blob_buffers: u64,
 }
 
 impl Memory {
-    /// A quarter is left to what the row store holds before it reaches its
-    /// tables; its size is fixed when the store is made.
+    /// The rest, three tenths, is left to rows that are not yet in tables; what
+    /// they take is fixed when the row store is made.
     fn split(total: u64) -> Self {
         let total = total.max(32 * MIB);
-        Memory { block_cache: total / 4, row_cache: total / 8, blob_buffers: total / 3 }
+        Memory { block_cache: total / 10 * 4, blob_buffers: total / 10 * 3 }
     }
 }

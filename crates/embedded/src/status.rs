@@ -25,8 +25,6 @@ pub(crate) struct Counters {
     pub(crate) groups: AtomicU64,
     /// Syncs of the journal, of blob files and of directories.
     pub(crate) syncs: AtomicU64,
-    pub(crate) row_cache_hits: AtomicU64,
-    pub(crate) row_cache_misses: AtomicU64,
     /// Stored data that did not match its checksum or its format.
     pub(crate) corrupt: AtomicU64,
     /// Blobs that were asked for and do not exist.

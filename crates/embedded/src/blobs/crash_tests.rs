@@ -24,7 +24,7 @@ use crate::space::SpaceGuard;
 use crate::status::Status;
 
 /// Seeds per test; `COSTREL_TEST_SEED` runs one instead.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 60;
 
 struct Store {
     blobs: EmbeddedBlobs,

@@ -2,6 +2,7 @@
 
 mod committer;
 mod group;
+mod journal;
 mod key;
 mod partitions;
 mod scan;
@@ -20,6 +21,7 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use committer::{Committer, Reply, Request};
+use journal::JournalError;
 use partitions::REMOVE_STEP_ROWS;
 use store::Store;
 
@@ -48,6 +50,10 @@ impl EmbeddedIndex {
         space: Arc<SpaceGuard>,
         status: Arc<Status>,
     ) -> Result<Self, EngineError> {
+        journal::check(path).map_err(|error| match error {
+            JournalError::Io(source) => EngineError::io("reading the journal of rows", source),
+            damaged => status.corrupt(damaged.to_string()),
+        })?;
         let store = Store::open(path, options.memory(), options.durability);
         let store = Arc::new(store.map_err(|error| match store::engine_error(error) {
             EngineError::Io { source, .. } => EngineError::io("opening the row store", source),

@@ -17,7 +17,7 @@ const MIB: u64 = 1024 * 1024;
 /// when the keyspace is made; up to five such pieces may wait for the disk.
 const MEMTABLE_BYTES: u64 = 8 * MIB;
 /// Bodies come in fast: larger pieces make fewer and larger files.
-const MEMTABLE_BYTES_BODY: u64 = 32 * MIB;
+const MEMTABLE_BYTES_BODY: u64 = 16 * MIB;
 /// Bodies from this length on lie apart from their keys.
 const SEPARATE_FROM_BYTES: u32 = 1024;
 /// Journal on disk before tables are written out to shorten it.

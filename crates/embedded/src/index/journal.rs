@@ -1,0 +1,272 @@
+//! Looks through the row store's journal before the row store does.
+//!
+//! Every commit group is synced before the next is written, so a loss of power
+//! can tear only the last group of the newest journal. Such a tail was never
+//! acknowledged and is cut off here: fjall refuses to open when the group's end
+//! is there but its middle is not. Damage anywhere else is lost data: fjall
+//! would drop what follows it without a word, so it is refused here.
+//!
+//! The journal's format is fjall's (version 3). A journal is a sequence of
+//! groups: `01`, number of entries (u32), sequence number (u64); the entries;
+//! `03`, XXH3-64 of the entries (u64), `46 4A 4C 03`. An entry is `02`, type of
+//! value (u8), compression (u8), keyspace (u64), length of the key (u16), of the
+//! value (u32) and of the stored value (u32), key, stored value; or `04` and a
+//! keyspace (u64) to be emptied. Numbers are little-endian. What follows the
+//! last group is zero.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
+const TAG_START: u8 = 1;
+const TAG_ITEM: u8 = 2;
+const TAG_END: u8 = 3;
+const TAG_CLEAR: u8 = 4;
+const MAGIC: &[u8] = b"FJL\x03";
+
+/// What is wrong with a journal.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JournalError {
+    #[error("the journal {0:?} is damaged at byte {1}, before its end")]
+    Damaged(PathBuf, u64),
+    #[error("reading the journal: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Checks all journals in the row store's directory and cuts off a torn tail.
+pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
+    let journals = journals(dir)?;
+    for (position, path) in journals.iter().enumerate() {
+        let bytes = read_data(path)?;
+        let whole = whole_groups(&bytes);
+        let rest = &bytes[whole..];
+        if rest.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        let is_newest = position + 1 == journals.len();
+        if !is_newest || holds_a_group(&rest[1..]) {
+            return Err(JournalError::Damaged(path.clone(), whole as u64));
+        }
+        tracing::warn!(
+            journal = %path.display(),
+            bytes = rest.len(),
+            "cutting off the end of a group of commits that was never acknowledged"
+        );
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(whole as u64)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// The journals, oldest first.
+fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let mut journals = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jnl") {
+            let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+            // fjall itself refuses other names.
+            if let Some(number) = number {
+                journals.push((number, path));
+            }
+        }
+    }
+    journals.sort();
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The file's bytes up to its last hole. Journals are made long and empty:
+/// reading their holes would cost more than reading their data.
+fn read_data(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    loop {
+        let start = match rustix::fs::seek(&file, SeekFrom::Data(bytes.len() as u64)) {
+            Ok(start) => start as usize,
+            Err(Errno::NXIO) => return Ok(bytes),
+            Err(error) => return Err(error.into()),
+        };
+        let end = rustix::fs::seek(&file, SeekFrom::Hole(start as u64))? as usize;
+        bytes.resize(end, 0);
+        file.read_exact_at(&mut bytes[start..], start as u64)?;
+    }
+}
+
+/// Length of the whole groups at the front.
+fn whole_groups(bytes: &[u8]) -> usize {
+    let (mut whole, mut last) = (0, None);
+    while let Some((len, number)) = group(&bytes[whole..]) {
+        // The checksum does not cover the sequence number, but it only rises.
+        if last.is_some_and(|last| number <= last) {
+            break;
+        }
+        last = Some(number);
+        whole += len;
+    }
+    whole
+}
+
+/// Whether a whole group begins anywhere.
+fn holds_a_group(bytes: &[u8]) -> bool {
+    let starts = (0..bytes.len()).filter(|start| bytes[*start] == TAG_START);
+    starts.into_iter().any(|start| group(&bytes[start..]).is_some())
+}
+
+/// Length and sequence number of the group at the front, if it is whole and
+/// matches its checksum.
+fn group(bytes: &[u8]) -> Option<(usize, u64)> {
+    let mut rest = Fields(bytes);
+    if rest.u8()? != TAG_START {
+        return None;
+    }
+    let entries = rest.u32()?;
+    let sequence_number = rest.u64()?;
+    let before_entries = rest.0;
+    for _ in 0..entries {
+        match rest.u8()? {
+            TAG_ITEM => {
+                let _type_and_compression = rest.skip(2)?;
+                let _keyspace = rest.u64()?;
+                let key_len = rest.u16()?;
+                let _value_len = rest.u32()?;
+                let stored_len = rest.u32()?;
+                rest.skip(usize::from(key_len))?;
+                rest.skip(stored_len as usize)?;
+            }
+            TAG_CLEAR => {
+                let _keyspace = rest.u64()?;
+            }
+            _ => return None,
+        }
+    }
+    let entries = &before_entries[..before_entries.len() - rest.0.len()];
+    if rest.u8()? != TAG_END
+        || rest.u64()? != xxhash_rust::xxh3::xxh3_64(entries)
+        || rest.skip(MAGIC.len())? != MAGIC
+    {
+        return None;
+    }
+    Some((bytes.len() - rest.0.len(), sequence_number))
+}
+
+/// Takes fields from the front.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn skip(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (field, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(field)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.skip(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fjall::{Database, KeyspaceCreateOptions, PersistMode};
+
+    use super::*;
+
+    /// A row store with three groups of several pages in its journal: its
+    /// directory, its journal, and where each group ends.
+    fn three_groups() -> (tempfile::TempDir, PathBuf, Vec<usize>) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ends = Vec::new();
+        {
+            let database = Database::builder(dir.path()).open().unwrap();
+            let rows = database.keyspace("rows", KeyspaceCreateOptions::default).unwrap();
+            for group in 0..3u8 {
+                let mut batch = database.batch().durability(Some(PersistMode::SyncData));
+                batch.insert(&rows, vec![group], vec![group + 1; 20_000]);
+                batch.remove(&rows, vec![group, 0]);
+                batch.commit().unwrap();
+                let journal = &journals(dir.path()).unwrap()[0];
+                ends.push(whole_groups(&read_data(journal).unwrap()));
+            }
+        }
+        let journal = journals(dir.path()).unwrap().remove(0);
+        (dir, journal, ends)
+    }
+
+    fn rows_in(dir: &Path) -> usize {
+        let database = Database::builder(dir).open().unwrap();
+        let rows = database.keyspace("rows", KeyspaceCreateOptions::default).unwrap();
+        (0..3u8).filter(|group| rows.get([*group]).unwrap().is_some()).count()
+    }
+
+    fn overwrite(journal: &Path, at: usize, bytes: &[u8]) {
+        let file = OpenOptions::new().write(true).open(journal).unwrap();
+        file.write_all_at(bytes, at as u64).unwrap();
+    }
+
+    #[test]
+    fn groups_are_recognised() {
+        let (dir, _, ends) = three_groups();
+        assert!(ends[0] > 20_000 && ends.is_sorted_by(|a, b| a + 20_000 < *b), "{ends:?}");
+        check(dir.path()).unwrap();
+        assert_eq!(rows_in(dir.path()), 3);
+    }
+
+    /// Whatever part of the last group was lost, the others are kept.
+    #[test]
+    fn a_torn_tail_is_cut_off() {
+        let (_, _, ends) = three_groups();
+        let lost = [
+            (ends[1], 512),
+            (ends[1] + 4096, 4096),
+            (ends[2] - 600, 512),
+            (ends[2] - 5, 5),
+            (ends[1] + 20, 20_000),
+        ];
+        for (at, len) in lost {
+            let (dir, journal, _) = three_groups();
+            overwrite(&journal, at, &vec![0; len]);
+            check(dir.path()).unwrap();
+            assert_eq!(rows_in(dir.path()), 2, "{len} bytes lost at {at}");
+            // And what is written after that is found again.
+            check(dir.path()).unwrap();
+        }
+    }
+
+    #[test]
+    fn damage_before_the_end_is_refused() {
+        let (_, _, ends) = three_groups();
+        for at in [0, 5, 100, ends[0] - 2, ends[0], ends[0] + 14, ends[1] - 8] {
+            let (dir, journal, _) = three_groups();
+            let mut byte = [0];
+            File::open(&journal).unwrap().read_exact_at(&mut byte, at as u64).unwrap();
+            overwrite(&journal, at, &[byte[0] ^ 0x40]);
+            let result = check(dir.path());
+            assert!(matches!(result, Err(JournalError::Damaged(..))), "byte {at}: {result:?}");
+        }
+    }
+}
