@@ -1,0 +1,228 @@
+//! What the engine does when the world is not as it should be.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use costrel_core::engine::{
+    BlobId, BucketId, Commit, CommitError, Engine, EngineError, Health, Partition, RowRef, Table,
+    Write,
+};
+use costrel_embedded::{Durability, EmbeddedEngine, OpenError, Options};
+use tempfile::TempDir;
+
+const BUCKET: Partition = Partition::Bucket(BucketId(1));
+
+fn options(dir: &Path) -> Options {
+    Options { reserve_bytes: 0, ..Options::new(dir) }
+}
+
+fn open(dir: &TempDir) -> Arc<EmbeddedEngine> {
+    EmbeddedEngine::open(options(dir.path())).unwrap()
+}
+
+fn open_error(dir: &TempDir) -> OpenError {
+    EmbeddedEngine::open(options(dir.path())).map(drop).unwrap_err()
+}
+
+async fn commit(engine: &dyn Engine, group: &str, writes: Vec<Write>) -> Result<(), CommitError> {
+    let group = Bytes::copy_from_slice(group.as_bytes());
+    engine.index().commit(Commit { partition: BUCKET, group, expects: vec![], writes }).await
+}
+
+fn put(table: Table, value: &'static [u8]) -> Write {
+    Write::Put(RowRef::only(table), Bytes::from_static(value))
+}
+
+async fn write_blob(engine: &dyn Engine, id: BlobId, data: &[u8]) {
+    let mut writer = engine.blobs().create(id, Some(data.len() as u64)).await.unwrap();
+    writer.write(Bytes::copy_from_slice(data)).await.unwrap();
+    writer.finish().await.unwrap();
+}
+
+fn metric(engine: &dyn Engine, name: &str) -> f64 {
+    engine.metrics().into_iter().find(|metric| metric.name == name).unwrap().value
+}
+
+#[tokio::test]
+async fn a_second_engine_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir);
+    let error = open_error(&dir);
+    assert!(matches!(error, OpenError::Locked(_)), "{error:?}");
+    assert!(error.to_string().contains("in use by another costrel process"), "{error}");
+    engine.close().await.unwrap();
+    // Closing gives the directory back, although the engine's value lives on.
+    open(&dir).close().await.unwrap();
+}
+
+#[tokio::test]
+async fn other_formats_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    open(&dir).close().await.unwrap();
+    let format = dir.path().join("format");
+    std::fs::write(&format, "costrel embedded 2\n").unwrap();
+    let error = open_error(&dir);
+    assert!(matches!(error, OpenError::Newer { found: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("newer version of costrel"), "{error}");
+    for text in ["", "costrel embedded x\n", "costrel embedded 0\n", "something else\n"] {
+        std::fs::write(&format, text).unwrap();
+        assert!(matches!(open_error(&dir), OpenError::Foreign { .. }), "{text:?}");
+    }
+    let foreign = tempfile::tempdir().unwrap();
+    std::fs::write(foreign.path().join("letter.txt"), "dear").unwrap();
+    let error = open_error(&foreign);
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
+    assert!(error.to_string().contains("letter.txt"), "{error}");
+}
+
+/// Growth is refused before deletions are, and both work again afterwards.
+#[tokio::test]
+async fn the_reserve_leaves_room_for_deletions() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir);
+    engine.index().create_partition(BUCKET).await.unwrap();
+    commit(&*engine, "k", vec![put(Table::Object, b"v")]).await.unwrap();
+    let free = metric(&*engine, "costrel_engine_free_bytes") as u64;
+    engine.close().await.unwrap();
+
+    let reserve_bytes = free.saturating_mul(2);
+    let engine = EmbeddedEngine::open(Options { reserve_bytes, ..options(dir.path()) }).unwrap();
+    let grow = || commit(&*engine, "k", vec![put(Table::Object, b"w")]);
+    let refused = grow().await;
+    assert!(matches!(refused, Err(CommitError::Engine(EngineError::Full(_)))), "{refused:?}");
+    let mut writer = engine.blobs().create(BlobId([1; 16]), None).await.unwrap();
+    writer.write(Bytes::from_static(b"body")).await.unwrap();
+    let refused = writer.finish().await;
+    assert!(matches!(refused, Err(EngineError::Full(_))), "{refused:?}");
+    assert_eq!(engine.health(), Health::Ready);
+    assert!(metric(&*engine, "costrel_engine_refused_full_total") >= 2.0);
+    let shrink = vec![Write::Delete(RowRef::only(Table::Object)), put(Table::Garbage, b"blob")];
+    commit(&*engine, "k", shrink).await.unwrap();
+    engine.close().await.unwrap();
+
+    let reserve_bytes = free.saturating_mul(8);
+    let engine = EmbeddedEngine::open(Options { reserve_bytes, ..options(dir.path()) }).unwrap();
+    let refused = commit(&*engine, "k", vec![Write::Delete(RowRef::only(Table::Garbage))]).await;
+    assert!(matches!(refused, Err(CommitError::Engine(EngineError::Full(_)))), "{refused:?}");
+    engine.close().await.unwrap();
+
+    let engine = open(&dir);
+    commit(&*engine, "k", vec![put(Table::Object, b"w")]).await.unwrap();
+    engine.close().await.unwrap();
+}
+
+fn blob_file(dir: &Path, id: BlobId) -> PathBuf {
+    let name = id.to_string();
+    dir.join("blobs").join(&name[..2]).join(&name[2..4]).join(name)
+}
+
+#[tokio::test]
+async fn damaged_and_missing_blobs_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir);
+    let (damaged, missing, other) = (BlobId([1; 16]), BlobId([2; 16]), BlobId([3; 16]));
+    for id in [damaged, missing, other] {
+        write_blob(&*engine, id, &[7; 100_000]).await;
+    }
+    // A block of one blob in the place of the same block of another.
+    std::fs::copy(blob_file(dir.path(), other), blob_file(dir.path(), damaged)).unwrap();
+    let result = engine.blobs().open(damaged).await.map(drop);
+    assert!(matches!(result, Err(EngineError::Corrupt(_))), "{result:?}");
+    assert_eq!(metric(&*engine, "costrel_engine_corrupt_total"), 1.0);
+    std::fs::remove_file(blob_file(dir.path(), missing)).unwrap();
+    let result = engine.blobs().open(missing).await.map(drop);
+    assert!(matches!(result, Err(EngineError::NotFound(id)) if id == missing), "{result:?}");
+    assert_eq!(metric(&*engine, "costrel_engine_missing_blobs_total"), 1.0);
+    assert_eq!(engine.blobs().open(other).await.unwrap().len(), 100_000);
+    assert_eq!(engine.health(), Health::Ready);
+}
+
+#[tokio::test]
+async fn rows_survive_without_syncs_when_only_the_process_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let unsynced = Options { durability: Durability::None, ..options(dir.path()) };
+    let engine = EmbeddedEngine::open(unsynced).unwrap();
+    engine.index().create_partition(BUCKET).await.unwrap();
+    commit(&*engine, "k", vec![put(Table::Object, b"v")]).await.unwrap();
+    drop(engine);
+    let engine = open(&dir);
+    let rows = engine.index().read(BUCKET, b"k", &[RowRef::only(Table::Object)]).await.unwrap();
+    assert_eq!(rows, [Some(Bytes::from_static(b"v"))]);
+}
+
+/// Names the directory that a child process of this test is to work in.
+const CHILD: &str = "COSTREL_TEST_CHILD_DIR";
+
+/// Not a test by itself: the child process of the next one. Says on its output
+/// what was acknowledged, until it is killed.
+#[tokio::test]
+async fn child_that_is_killed() {
+    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let engine = EmbeddedEngine::open(options(Path::new(&dir))).unwrap();
+    engine.index().create_partition(BUCKET).await.unwrap();
+    let start = std::process::id();
+    for n in 0u64.. {
+        let group = format!("{start}-{n}");
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&u64::from(start).to_le_bytes());
+        id[8..].copy_from_slice(&n.to_le_bytes());
+        if n % 4 == 0 {
+            write_blob(&*engine, BlobId(id), &id.repeat(10_000)).await;
+            println!("blob {}", BlobId(id));
+        }
+        commit(&*engine, &group, vec![put(Table::Object, b"v")]).await.unwrap();
+        println!("row {group}");
+    }
+}
+
+/// Kills a process in the middle of its work, again and again, and finds all
+/// that it had acknowledged.
+#[tokio::test]
+async fn acknowledged_work_survives_kills() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let dir = tempfile::tempdir().unwrap();
+    let (mut rows, mut blobs) = (Vec::new(), Vec::new());
+    for round in 0..5 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_is_killed", "--nocapture"])
+            .env(CHILD, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut left = 30 + 17 * round;
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        for line in lines.map_while(Result::ok) {
+            match line.split_once(' ') {
+                Some(("row", group)) => rows.push(group.to_owned()),
+                Some(("blob", id)) => blobs.push(id.to_owned()),
+                _ => continue,
+            }
+            if left == 0 {
+                child.kill().unwrap();
+            }
+            left -= 1;
+        }
+        child.wait().unwrap();
+    }
+    assert!(rows.len() > 100 && blobs.len() > 20, "{} rows, {} blobs", rows.len(), blobs.len());
+    let engine = open(&dir);
+    for group in rows {
+        let row = [RowRef::only(Table::Object)];
+        let read = engine.index().read(BUCKET, group.as_bytes(), &row).await.unwrap();
+        assert!(read[0].is_some(), "row {group} is lost");
+    }
+    for id in blobs {
+        let id = BlobId(u128::from_str_radix(&id, 16).unwrap().to_be_bytes());
+        let reader = engine.blobs().open(id).await.unwrap();
+        let mut offset = 0;
+        while offset < reader.len() {
+            let piece = reader.read_at(offset, 160_000).await.unwrap();
+            assert_eq!(piece[..16], id.0.repeat(2)[offset as usize % 16..][..16]);
+            offset += piece.len() as u64;
+        }
+        assert_eq!(offset, 160_000);
+    }
+}
