@@ -28,9 +28,10 @@ impl AccessLog {
     }
 }
 
-/// Whether an operator must look at it: the fault is the server's.
+/// Whether an operator must look at it: the fault is the server's. A client that
+/// asks for what is not implemented (501) is none of that.
 fn is_error(record: &RequestRecord) -> bool {
-    record.status >= 500 && record.failure.is_some()
+    record.failure.is_some() && record.status >= 500 && record.status != 501
 }
 
 fn text_line(line: &mut Vec<u8>, record: &RequestRecord, now_ms: u64) {

@@ -177,7 +177,8 @@ impl<H: Handler> Acceptor<H> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
-        let io = TokioIo::new(Guarded::new(stream, self.limits.stall_timeout));
+        let io =
+            TokioIo::new(Guarded::new(stream, self.limits.stall_timeout, self.drain.subscribe()));
         let info = &info;
         let service = service_fn(async |request| {
             Ok::<_, Infallible>(self.handler.handle(request, info).await)
