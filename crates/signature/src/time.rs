@@ -3,7 +3,7 @@
 //! The library has no clock: callers pass `now`.
 
 /// Last second of the year 9999, the end of what the formats can write.
-const MAX: i64 = 253_402_300_799;
+pub(crate) const MAX: i64 = 253_402_300_799;
 const DAY_S: i64 = 86_400;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
