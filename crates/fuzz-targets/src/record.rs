@@ -1,0 +1,86 @@
+//! Stored records.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use costrel_core::record::{
+    BucketRecord, Content, GarbageRecord, LayoutRecord, ListedRecord, Metadata, ObjectRecord,
+    PartRecord, Parts, PendingRecord, StoredChecksum, UploadRecord, blob_id, decode, encode,
+    part_suffix, split_part_suffix,
+};
+use prost::Message;
+
+/// The bytes of a row, read as each of the records there are.
+pub fn record(data: &[u8]) {
+    if let Some(object) = check::<ObjectRecord>(data) {
+        object_record(data, &object);
+    }
+    if let Some(part) = check::<PartRecord>(data) {
+        content(&part.content);
+        checksums(&part.checksums);
+    }
+    if let Some(garbage) = check::<GarbageRecord>(data) {
+        garbage.blobs.iter().for_each(|blob| identifier(blob));
+    }
+    check::<ListedRecord>(data);
+    check::<UploadRecord>(data);
+    check::<LayoutRecord>(data);
+    check::<Parts>(data);
+    check::<Metadata>(data);
+    check::<PendingRecord>(data);
+    check::<BucketRecord>(data);
+    suffix(data);
+}
+
+/// What can be read is written as bytes that are read as the same, and that are
+/// the only ones the record is written as.
+fn check<R: Message + Default + PartialEq + Debug>(data: &[u8]) -> Option<R> {
+    let read: R = decode(data, "record").ok()?;
+    let written = encode(&read);
+    let again: R = decode(&written, "record").expect("what was written can be read");
+    assert_eq!(again, read);
+    assert_eq!(encode(&again), written);
+    // A repeated number may have come without a length and is written with one.
+    assert!(written.len() <= 2 * data.len());
+    Some(read)
+}
+
+fn object_record(data: &[u8], object: &ObjectRecord) {
+    content(&object.content);
+    checksums(&object.checksums);
+    // A listing reads the same row.
+    let listed: ListedRecord = decode(data, "object record").expect("it has fewer fields");
+    assert_eq!(listed.size, object.size);
+    assert_eq!(listed.modified_ms, object.modified_ms);
+    assert_eq!(listed.etag_text(), object.etag_text());
+    assert_eq!(listed.storage_class, object.storage_class);
+    assert_eq!(listed.checksums, object.checksums);
+}
+
+fn content(content: &Option<Content>) {
+    if let Some(Content::Blob(id)) = content {
+        identifier(id);
+    }
+}
+
+fn identifier(id: &[u8]) {
+    if let Ok(blob) = blob_id(id) {
+        assert_eq!(blob.0, id);
+    }
+}
+
+fn checksums(stored: &[StoredChecksum]) {
+    for one in stored {
+        if let Some(checksum) = one.get() {
+            assert_eq!(StoredChecksum::new(&checksum), *one);
+        }
+    }
+}
+
+fn suffix(data: &[u8]) {
+    if let Some((set, number)) = split_part_suffix(data)
+        && data.len() == 20
+    {
+        assert_eq!(part_suffix(set, number), Bytes::copy_from_slice(data));
+    }
+}

@@ -1,0 +1,134 @@
+//! XML bodies of requests.
+
+use costrel_protocol::xml::{
+    CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_complete_upload,
+    parse_create_bucket, parse_delete_objects,
+};
+
+/// Checksum elements that can be written again, by what follows `Checksum`.
+const CHECKSUMS: [(&str, &str); 5] = [
+    ("CRC32", "ChecksumCRC32"),
+    ("CRC32C", "ChecksumCRC32C"),
+    ("CRC64NVME", "ChecksumCRC64NVME"),
+    ("SHA1", "ChecksumSHA1"),
+    ("SHA256", "ChecksumSHA256"),
+];
+
+/// A document, read as each of the bodies there are.
+pub fn xml(data: &[u8]) {
+    if let Ok(read) = parse_create_bucket(data) {
+        create_bucket(data, read);
+    }
+    if let Ok(read) = parse_delete_objects(data) {
+        delete_objects(data, &read);
+    }
+    if let Ok(read) = parse_complete_upload(data) {
+        complete_upload(data, read);
+    }
+}
+
+fn create_bucket(data: &[u8], read: CreateBucket) {
+    let fields = [
+        ("LocationConstraint", &read.location_constraint),
+        ("BucketAZConfig", &read.az_config),
+        ("BucketArchConfig", &read.arch_config),
+        ("BucketStorageClass", &read.storage_class),
+    ];
+    bounded(data, fields.iter().filter_map(|(_, text)| text.as_deref()));
+    if fields.iter().filter_map(|(_, text)| text.as_deref()).any(unwritable) {
+        return;
+    }
+    let again = written("CreateBucketConfiguration", |xml| {
+        for (name, text) in fields {
+            if let Some(text) = text {
+                xml.text(name, text);
+            }
+        }
+    });
+    assert_eq!(parse_create_bucket(&again), Ok(CreateBucket { unknown: None, ..read }));
+}
+
+fn delete_objects(data: &[u8], read: &DeleteObjects) {
+    assert!((1..=1000).contains(&read.objects.len()));
+    let texts = || {
+        read.objects.iter().flat_map(|object| {
+            [Some(object.key.as_str()), object.version_id.as_deref(), object.etag.as_deref()]
+        })
+    };
+    bounded(data, texts().flatten());
+    assert!(read.objects.iter().all(|object| !object.key.is_empty()));
+    if texts().flatten().any(unwritable) {
+        return;
+    }
+    let again = written("Delete", |xml| {
+        xml.boolean("Quiet", read.quiet);
+        for object in &read.objects {
+            xml.element("Object", |xml| {
+                xml.text("Key", &object.key);
+                if let Some(version) = &object.version_id {
+                    xml.text("VersionId", version);
+                }
+                if let Some(etag) = &object.etag {
+                    xml.text("ETag", etag);
+                }
+                if let Some(time) = object.last_modified_ms {
+                    xml.time("LastModifiedTime", time);
+                }
+                if let Some(size) = object.size {
+                    xml.number("Size", size);
+                }
+            });
+        }
+    });
+    assert_eq!(parse_delete_objects(&again).as_ref(), Ok(read));
+}
+
+fn complete_upload(data: &[u8], mut read: CompleteUpload) {
+    assert!((1..=10_000).contains(&read.parts.len()));
+    let texts = |read: &CompleteUpload| -> Vec<String> {
+        let parts = read.parts.iter();
+        parts
+            .flat_map(|part| {
+                let checksums = part.checksums.iter().flat_map(|(name, value)| [name, value]);
+                checksums.chain([&part.etag]).cloned()
+            })
+            .collect()
+    };
+    bounded(data, texts(&read).iter().map(String::as_str));
+    if texts(&read).iter().any(|text| unwritable(text)) {
+        return;
+    }
+    for part in &mut read.parts {
+        part.checksums.retain(|(name, _)| CHECKSUMS.iter().any(|(known, _)| known == name));
+    }
+    let again = written("CompleteMultipartUpload", |xml| {
+        for part in &read.parts {
+            xml.element("Part", |xml| {
+                xml.number("PartNumber", part.number);
+                xml.text("ETag", &format!("\"{}\"", part.etag));
+                for (name, value) in &part.checksums {
+                    if let Some((_, element)) = CHECKSUMS.iter().find(|(known, _)| known == name) {
+                        xml.text(element, value);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(parse_complete_upload(&again), Ok(read));
+}
+
+fn written(root: &'static str, content: impl FnOnce(&mut XmlWriter)) -> Vec<u8> {
+    let mut xml = XmlWriter::new(0);
+    xml.root(root, None, content);
+    xml.finish().to_vec()
+}
+
+/// There is nothing in a document that grows.
+fn bounded<'a>(data: &[u8], texts: impl Iterator<Item = &'a str>) {
+    assert!(texts.map(str::len).sum::<usize>() <= data.len());
+}
+
+/// XML has no way to say NUL.
+fn unwritable(text: &str) -> bool {
+    text.contains('\0')
+}
