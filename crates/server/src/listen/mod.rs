@@ -54,7 +54,7 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub connections: usize,
-    /// Bytes of a request's line and headers.
+    /// Bytes of a request's line and headers, at least 8192.
     pub header_size: usize,
     pub header_count: usize,
     /// For a request's headers, from the end of the request before.
@@ -83,7 +83,9 @@ impl<H: Handler> Acceptor<H> {
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_headers(limits.header_count)
-            .max_header_size(limits.header_size)
+            // The one bound that hyper has for a head; bodies pass through buffers of
+            // the same size.
+            .max_buf_size(limits.header_size)
             .pipeline_flush(true);
         Arc::new(Acceptor {
             handler,
