@@ -5,7 +5,7 @@
 //! What the collector has still to free (pending and garbage rows and what they
 //! name) is counted, not found fault with.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,11 +18,12 @@ use crate::engine::{
 use crate::error::{Error, Result};
 use crate::ingest::inline_bytes;
 use crate::names::ObjectKey;
+use crate::object::checked;
 use crate::record::{
     BucketRecord, Content, GarbageRecord, LayoutRecord, ObjectRecord, PartRecord, PendingRecord,
     Run, StoredChecksum, UploadRecord, blob_id, decode, part_suffix, split_part_suffix,
 };
-use crate::scan::{OwnedRow, rows};
+use crate::scan::{OwnedRow, behind, rows};
 
 /// What a check saw.
 #[derive(Clone, Debug, Default)]
@@ -47,22 +48,34 @@ const ROWS: usize = 512;
 pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Result<Report> {
     let mut check = Check { engine, report: Report::default(), blobs: HashSet::new() };
     let mut named = HashSet::new();
-    for row in rows(engine, Partition::System, Table::Bucket, ScanRange::all(), usize::MAX).await? {
-        let name = String::from_utf8_lossy(&row.group).into_owned();
-        match decode::<BucketRecord>(&row.value, "bucket record") {
-            Ok(record) => {
-                named.insert(BucketId(record.id));
+    let mut range = ScanRange::all();
+    loop {
+        let page = rows(engine, Partition::System, Table::Bucket, range, ROWS).await?;
+        let Some(next) = behind(&page) else { break };
+        for row in page {
+            match decode::<BucketRecord>(&row.value, "bucket record") {
+                Ok(record) if named.insert(BucketId(record.id)) => {}
+                Ok(_) => check.found(format!("bucket {}: shares its rows", show(&row.group))),
+                Err(error) => check.found(format!("bucket {}: {error}", show(&row.group))),
             }
-            Err(error) => check.found(format!("bucket {name}: {error}")),
         }
+        range = next;
     }
     for (bucket, state) in engine.index().partitions().await? {
-        check.report.buckets += u64::from(state == PartitionState::Live);
-        if state == PartitionState::Live && !named.remove(&bucket) {
+        let before = check.report.objects + check.report.uploads;
+        check.partition(Partition::Bucket(bucket), &mut progress).await?;
+        if state == PartitionState::Retired {
+            check.report.collectable += 1;
+            continue;
+        }
+        check.report.buckets += 1;
+        if !named.remove(&bucket) {
             // A creation that crashed; removed at the next start.
             check.report.collectable += 1;
+            if check.report.objects + check.report.uploads > before {
+                check.found(format!("bucket {:016x} holds objects and has no name", bucket.0));
+            }
         }
-        check.partition(Partition::Bucket(bucket), &mut progress).await?;
     }
     // Names without a live partition are deletions that crashed.
     check.report.collectable += named.len() as u64;
@@ -78,13 +91,39 @@ struct Check<'a> {
     blobs: HashSet<BlobId>,
 }
 
-/// Sets of parts that rows of one partition name.
+/// Sets of parts that rows of one partition name, by their group and id.
 #[derive(Default)]
 struct Sets {
-    referenced: HashSet<(Bytes, Bytes)>,
+    referenced: HashMap<(Bytes, Bytes), Owner>,
     /// Single parts, and whole sets, that wait for the collector.
     collectable: HashSet<(Bytes, Bytes)>,
     collectable_parts: HashSet<(Bytes, Bytes)>,
+}
+
+/// Whose parts a set holds.
+enum Owner {
+    /// Any number may be there.
+    Upload,
+    /// Exactly the parts of these runs, and the layout's row if it has one.
+    Object { runs: Vec<Run>, has_layout_row: bool, appendable: bool },
+}
+
+impl Owner {
+    /// Whether the part is one of its owner's.
+    fn has(&self, number: u32) -> bool {
+        match self {
+            Owner::Upload => number > 0,
+            // Shrinking runs leave the row of an appended object's layout.
+            Owner::Object { has_layout_row, appendable, .. } if number == 0 => {
+                *has_layout_row || *appendable
+            }
+            Owner::Object { runs, .. } => {
+                let behind = runs.partition_point(|run| run.first_part <= number);
+                let run = behind.checked_sub(1).map(|at| &runs[at]);
+                run.is_some_and(|run| number - run.first_part < run.count)
+            }
+        }
+    }
 }
 
 impl Check<'_> {
@@ -103,20 +142,20 @@ impl Check<'_> {
         let mut range = ScanRange::all();
         loop {
             let page = rows(self.engine, partition, Table::Upload, range, ROWS).await?;
-            let Some(next) = after(&page) else { break };
+            let Some(next) = behind(&page) else { break };
             for row in page {
                 self.report.uploads += 1;
                 if let Err(error) = decode::<UploadRecord>(&row.value, "upload record") {
                     self.found(format!("upload of {}: {error}", show(&row.group)));
                 }
-                sets.referenced.insert((row.group, row.suffix));
+                sets.referenced.insert((row.group, row.suffix), Owner::Upload);
             }
             range = next;
         }
         let mut range = ScanRange::all();
         loop {
             let page = rows(self.engine, partition, Table::Object, range, ROWS).await?;
-            let Some(next) = after(&page) else { break };
+            let Some(next) = behind(&page) else { break };
             for row in page {
                 self.report.objects += 1;
                 if let Err(error) = self.object(partition, &row, &mut sets).await {
@@ -131,38 +170,57 @@ impl Check<'_> {
     }
 
     async fn collectable(&mut self, partition: Partition, sets: &mut Sets) -> Result<()> {
-        let all = ScanRange::all;
-        for row in rows(self.engine, partition, Table::Pending, all(), usize::MAX).await? {
-            self.report.collectable += 1;
-            let checked = decode::<PendingRecord>(&row.value, "pending record")
-                .and_then(|_| blob_id(&row.suffix));
-            match checked {
-                Ok(blob) => {
-                    self.blobs.insert(blob);
+        let mut range = ScanRange::all();
+        loop {
+            let page = rows(self.engine, partition, Table::Pending, range, ROWS).await?;
+            let Some(next) = behind(&page) else { break };
+            for row in page {
+                self.report.collectable += 1;
+                let checked = decode::<PendingRecord>(&row.value, "pending record")
+                    .and_then(|_| self.claim(&row.suffix));
+                if let Err(error) = checked {
+                    self.found(format!("pending blob of {}: {error}", show(&row.group)));
                 }
-                Err(error) => self.found(format!("pending blob: {error}")),
             }
+            range = next;
         }
-        for row in rows(self.engine, partition, Table::Garbage, all(), usize::MAX).await? {
-            self.report.collectable += 1;
-            match decode::<GarbageRecord>(&row.value, "garbage record") {
-                Ok(garbage) => {
-                    self.blobs.extend(garbage.blobs.iter().filter_map(|b| blob_id(b).ok()));
-                    let numbers = garbage.part_numbers;
-                    if numbers.is_empty() && !garbage.part_set.is_empty() {
-                        sets.collectable.insert((row.group, garbage.part_set));
-                    } else {
-                        sets.collectable_parts.extend(
-                            numbers
-                                .iter()
-                                .map(|n| (row.group.clone(), part_suffix(&garbage.part_set, *n))),
-                        );
-                    }
+        let mut range = ScanRange::all();
+        loop {
+            let page = rows(self.engine, partition, Table::Garbage, range, ROWS).await?;
+            let Some(next) = behind(&page) else { return Ok(()) };
+            for row in page {
+                self.report.collectable += 1;
+                if let Err(error) = self.garbage(&row, sets) {
+                    self.found(format!("garbage of {}: {error}", show(&row.group)));
                 }
-                Err(error) => self.found(format!("garbage of {}: {error}", show(&row.group))),
             }
+            range = next;
         }
+    }
+
+    fn garbage(&mut self, row: &OwnedRow, sets: &mut Sets) -> Result<()> {
+        let garbage: GarbageRecord = decode(&row.value, "garbage record")?;
+        garbage.blobs.iter().try_for_each(|blob| self.claim(blob).map(|_| ()))?;
+        if garbage.part_set.is_empty() {
+            return Ok(());
+        }
+        if garbage.part_numbers.is_empty() {
+            sets.collectable.insert((row.group.clone(), garbage.part_set));
+            return Ok(());
+        }
+        let suffixes = garbage.part_numbers.iter().map(|n| part_suffix(&garbage.part_set, *n));
+        sets.collectable_parts.extend(suffixes.map(|suffix| (row.group.clone(), suffix)));
         Ok(())
+    }
+
+    /// Notes a blob that a row names. What two rows name would be freed with the
+    /// first and be missed by the second.
+    fn claim(&mut self, id: &[u8]) -> Result<BlobId> {
+        let blob = blob_id(id)?;
+        match self.blobs.insert(blob) {
+            true => Ok(blob),
+            false => Err(Error::Damaged(format!("blob {blob} belongs to another row as well"))),
+        }
     }
 
     async fn object(
@@ -175,11 +233,24 @@ impl Check<'_> {
         let record: ObjectRecord = decode(&row.value, "object record")?;
         let runs = match &record.content {
             Some(Content::Parts(parts)) => {
-                sets.referenced.insert((row.group.clone(), parts.set.clone()));
-                match parts.runs.is_empty() {
-                    false => parts.runs.clone(),
+                let has_layout_row = parts.runs.is_empty();
+                let runs = match has_layout_row {
+                    false => checked(parts.runs.clone())?,
                     true => self.layout(partition, &row.group, &parts.set).await?,
+                };
+                let named = (row.group.clone(), parts.set.clone());
+                let freed = sets.collectable.contains(&named);
+                let owner = Owner::Object {
+                    runs: runs.clone(),
+                    has_layout_row,
+                    appendable: record.appendable,
+                };
+                if sets.referenced.insert(named, owner).is_some() || freed {
+                    return Err(Error::Damaged(
+                        "its parts belong to something else as well".into(),
+                    ));
                 }
+                runs
             }
             content => {
                 let wanted: Vec<Checksum> =
@@ -199,6 +270,9 @@ impl Check<'_> {
         let (mut size, mut crc64) = (0, 0);
         for (number, expected_size) in numbers(&runs) {
             let suffix = part_suffix(&set, number);
+            if sets.collectable_parts.contains(&(row.group.clone(), suffix.clone())) {
+                return Err(Error::Damaged(format!("part {number} is to be freed")));
+            }
             let rows = [RowRef { table: Table::Part, suffix }];
             let row = self.engine.index().read(partition, &row.group, &rows).await?;
             let row = row.into_iter().next().flatten();
@@ -216,16 +290,16 @@ impl Check<'_> {
         }
         let whole = Digests { md5: md5.finalize().into(), crc64, len: size, others: Vec::new() };
         match record.appendable {
-            // Its segments carry no digests of their own and its ETag is a chain.
-            true if size == record.size => Ok(()),
-            _ => compare(&whole, record.size, Some(&record.etag), record.crc64, &[]),
+            // Its ETag is a chain over the appends.
+            true => compare(&whole, record.size, None, record.crc64, &[]),
+            false => compare(&whole, record.size, Some(&record.etag), record.crc64, &[]),
         }
     }
 
     async fn layout(&self, partition: Partition, group: &Bytes, set: &[u8]) -> Result<Vec<Run>> {
         let rows = [RowRef { table: Table::Part, suffix: part_suffix(set, 0) }];
         match self.engine.index().read(partition, group, &rows).await?.pop().flatten() {
-            Some(row) => Ok(decode::<LayoutRecord>(&row, "layout record")?.runs),
+            Some(row) => checked(decode::<LayoutRecord>(&row, "layout record")?.runs),
             None => Err(Error::Damaged("the layout is missing".into())),
         }
     }
@@ -235,7 +309,7 @@ impl Check<'_> {
         let mut range = ScanRange::all();
         loop {
             let page = rows(self.engine, partition, Table::Part, range, ROWS).await?;
-            let Some(next) = after(&page) else { return Ok(()) };
+            let Some(next) = behind(&page) else { return Ok(()) };
             for row in page {
                 self.report.parts += 1;
                 if let Err(error) = self.part(partition, &row, sets).await {
@@ -252,7 +326,8 @@ impl Check<'_> {
         let named = (row.group.clone(), Bytes::copy_from_slice(set));
         let collectable = sets.collectable.contains(&named)
             || sets.collectable_parts.contains(&(row.group.clone(), row.suffix.clone()));
-        if !collectable && !sets.referenced.contains(&named) {
+        let owned = sets.referenced.get(&named).is_some_and(|owner| owner.has(number));
+        if !collectable && !owned {
             return Err(Error::Damaged(format!("part {number} belongs to nothing")));
         }
         if number == 0 {
@@ -261,19 +336,16 @@ impl Check<'_> {
         let part: PartRecord = decode(&row.value, "part record")?;
         if collectable {
             if let Some(Content::Blob(blob)) = &part.content {
-                self.blobs.insert(blob_id(blob)?);
+                self.claim(blob)?;
             }
             return Ok(());
         }
         let wanted: Vec<Checksum> = part.checksums.iter().filter_map(StoredChecksum::get).collect();
         let digests =
             self.content(partition, &row.group, &row.suffix, &part.content, &wanted).await?;
-        let etag = (!part.md5.is_empty()).then_some(&part.md5);
-        let crc64 = match etag {
-            Some(_) => part.crc64,
-            None => digests.crc64,
-        };
-        compare(&digests, part.size, etag, crc64, &wanted)
+        // Segments of appended objects have no MD5: they are rewritten by merging.
+        let md5 = (!part.md5.is_empty()).then_some(&part.md5);
+        compare(&digests, part.size, md5, part.crc64, &wanted)
     }
 
     /// Reads a content and computes what can be compared.
@@ -298,8 +370,7 @@ impl Check<'_> {
                 digester.update(&bytes);
             }
             Some(Content::Blob(id)) => {
-                let id = blob_id(id)?;
-                self.blobs.insert(id);
+                let id = self.claim(id)?;
                 let reader = self.engine.blobs().open(id).await?;
                 digester = read_blob(reader, digester).await?;
             }
@@ -318,7 +389,7 @@ impl Check<'_> {
         loop {
             // Bodies are large; a page of them must still be small.
             let page = rows(self.engine, partition, Table::Body, range, 64).await?;
-            let Some(next) = after(&page) else { return Ok(()) };
+            let Some(next) = behind(&page) else { return Ok(()) };
             for row in page {
                 let owner = match row.suffix.is_empty() {
                     true => RowRef::only(Table::Object),
@@ -328,10 +399,11 @@ impl Check<'_> {
                 let value = self.engine.index().read(partition, &row.group, &[owner]).await?;
                 let content = match value.into_iter().next().flatten() {
                     None => None,
-                    Some(value) if is_object => {
-                        decode::<ObjectRecord>(&value, "object record")?.content
-                    }
-                    Some(value) => decode::<PartRecord>(&value, "part record")?.content,
+                    Some(value) => match content_of(&value, is_object) {
+                        Ok(content) => content,
+                        // Found when the owner itself was checked.
+                        Err(_) => continue,
+                    },
                 };
                 let named =
                     matches!(&content, Some(Content::Inline(id)) if row.value.starts_with(id));
@@ -357,6 +429,13 @@ impl Check<'_> {
             }
         }
     }
+}
+
+fn content_of(row: &[u8], is_object: bool) -> Result<Option<Content>> {
+    Ok(match is_object {
+        true => decode::<ObjectRecord>(row, "object record")?.content,
+        false => decode::<PartRecord>(row, "part record")?.content,
+    })
 }
 
 async fn read_blob(
@@ -402,18 +481,6 @@ fn compare(
 
 fn numbers(runs: &[Run]) -> impl Iterator<Item = (u32, u64)> + '_ {
     runs.iter().flat_map(|run| (0..run.count).map(|i| (run.first_part + i, run.size)))
-}
-
-/// The range behind a page of rows; `None` when the page is empty.
-fn after(page: &[OwnedRow]) -> Option<ScanRange> {
-    let last = page.last()?;
-    let mut suffix = last.suffix.to_vec();
-    suffix.push(0);
-    Some(ScanRange {
-        start_group: last.group.clone(),
-        start_suffix: suffix.into(),
-        end_group: None,
-    })
 }
 
 fn show(group: &[u8]) -> String {

@@ -16,7 +16,7 @@ pub use get::{GetRequest, Selection};
 pub(crate) use put::full_checksums;
 pub use put::{PutOutcome, PutRequest};
 pub use read::ObjectReader;
-pub(crate) use read::runs;
+pub(crate) use read::{checked, runs};
 
 use crate::bucket::Bucket;
 use crate::checksum::Checksum;
