@@ -1,0 +1,312 @@
+//! A process that ends, or an engine that fails, at every call that a workload
+//! makes. Whatever was acknowledged is there afterwards, what was not has
+//! happened whole or not at all, and nothing is left that nobody frees.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use costrel_core::bucket::Bucket;
+use costrel_core::list::ListObjects;
+use costrel_core::names::{BucketName, UploadId};
+use costrel_core::object::{CopyRequest, CopySource};
+use costrel_core::record::Metadata;
+use costrel_core::upload::{CompletePart, ListUploads};
+use costrel_core::{Error, Result};
+
+use crate::common::faulty::{Fault, Faulty, Plan};
+use crate::common::{LARGE, OWNER, SMALL, World, body, key};
+
+const KEYS: [&str; 6] = ["a", "b", "c", "grown", "copy", "multi"];
+
+/// What each key may hold: more than one thing after an operation whose outcome
+/// nobody was told.
+#[derive(Default)]
+struct Model {
+    /// `None` is an absent object.
+    possible: BTreeMap<&'static str, HashSet<Option<Bytes>>>,
+    failures: usize,
+}
+
+impl Model {
+    fn of(&mut self, key: &'static str) -> &mut HashSet<Option<Bytes>> {
+        self.possible.entry(key).or_insert_with(|| HashSet::from([None]))
+    }
+
+    /// A write that would make the key hold `after`.
+    fn wrote<T>(&mut self, key: &'static str, after: Option<Bytes>, result: &Result<T>) {
+        let possible = self.of(key);
+        match result {
+            Ok(_) => *possible = HashSet::from([after]),
+            Err(_) => {
+                possible.insert(after);
+                self.failures += 1;
+            }
+        }
+    }
+
+    /// What a read saw; from then on nothing else is possible.
+    fn saw(&mut self, key: &'static str, seen: Result<Bytes>) {
+        let seen = match seen {
+            Ok(data) => Some(data),
+            Err(Error::NoSuchKey) => None,
+            Err(_) => return self.failures += 1,
+        };
+        let possible = self.of(key);
+        assert!(possible.contains(&seen), "{key} holds {:?} bytes", seen.map(|data| data.len()));
+        *possible = HashSet::from([seen]);
+    }
+}
+
+struct Run<'a> {
+    world: &'a World,
+    bucket: Arc<Bucket>,
+    model: Model,
+}
+
+impl Run<'_> {
+    async fn put(&mut self, key: &'static str, seed: u64, len: usize) {
+        let data = body(seed, len);
+        let put = self.world.put(&self.bucket, key, data.clone()).await;
+        self.model.wrote(key, Some(data), &put);
+    }
+
+    async fn delete(&mut self, key: &'static str) {
+        let deleted = self.world.delete(&self.bucket, key).await;
+        self.model.wrote(key, None, &deleted);
+    }
+
+    async fn get(&mut self, key: &'static str) {
+        let seen = self.world.get(&self.bucket, key).await;
+        self.model.saw(key, seen);
+    }
+
+    async fn append(&mut self, seed: u64, len: usize) {
+        self.get("grown").await;
+        let possible = self.model.of("grown").clone();
+        let Some(before) = possible.iter().next().filter(|_| possible.len() == 1).cloned() else {
+            return;
+        };
+        let before = before.unwrap_or_default();
+        let data = body(seed, len);
+        let appended =
+            self.world.append(&self.bucket, "grown", before.len() as u64, data.clone()).await;
+        let after = [&before[..], &data[..]].concat().into();
+        self.model.wrote("grown", Some(after), &appended);
+    }
+
+    async fn copy(&mut self, from: &'static str, to: &'static str) {
+        self.get(from).await;
+        let possible = self.model.of(from).clone();
+        let request = CopyRequest {
+            source: CopySource {
+                bucket: self.bucket.clone(),
+                key: key(from),
+                range: None,
+                conditions: Default::default(),
+            },
+            key: key(to),
+            metadata: Some(Metadata::default()),
+            storage_class: None,
+            checksum: None,
+            conditions: Default::default(),
+        };
+        let copied = self.world.store.copy_object(&self.bucket, request).await;
+        for source in possible {
+            if from != to && (source.is_some() || copied.is_ok()) {
+                self.model.wrote(to, source, &copied);
+            }
+        }
+    }
+
+    async fn parts(&mut self, upload: UploadId, parts: &[(u32, usize)]) -> Result<Uploaded> {
+        let mut uploaded = (Vec::new(), Vec::new());
+        for (number, len) in parts {
+            let data = body(u64::from(*number) + *len as u64, *len);
+            let part = self.world.part(&self.bucket, "multi", upload, *number, data.clone());
+            uploaded.0.push(part.await?);
+            uploaded.1.extend_from_slice(&data);
+        }
+        Ok(uploaded)
+    }
+
+    /// Uploads, overwrites and completes with some parts, or aborts.
+    async fn multipart(&mut self, complete: bool) {
+        let Ok(upload) = self.world.initiate(&self.bucket, "multi").await else {
+            return self.model.failures += 1;
+        };
+        let _ = self.parts(upload, &[(1, SMALL), (2, LARGE), (4, LARGE), (5, SMALL)]).await;
+        let Ok((parts, data)) = self.parts(upload, &[(1, LARGE), (2, SMALL), (3, LARGE)]).await
+        else {
+            return self.model.failures += 1;
+        };
+        if !complete {
+            self.model.failures +=
+                usize::from(self.world.abort(&self.bucket, "multi", upload).await.is_err());
+            return;
+        }
+        let completed = self.world.complete(&self.bucket, "multi", upload, parts).await;
+        self.model.wrote("multi", Some(data.into()), &completed);
+    }
+}
+
+type Uploaded = (Vec<CompletePart>, Vec<u8>);
+
+/// Every kind of write over every kind of content.
+async fn workload(run: &mut Run<'_>) {
+    run.put("a", 1, SMALL).await;
+    run.put("b", 2, LARGE).await;
+    run.put("a", 3, LARGE).await;
+    run.put("b", 4, SMALL).await;
+    run.put("b", 5, LARGE).await;
+    run.put("b", 6, LARGE).await;
+    run.copy("b", "copy").await;
+    run.copy("a", "a").await;
+    run.append(7, SMALL).await;
+    run.append(8, SMALL).await;
+    run.append(9, LARGE).await;
+    run.multipart(true).await;
+    run.get("multi").await;
+    run.multipart(true).await;
+    run.multipart(false).await;
+    run.put("grown", 10, SMALL).await;
+    run.delete("b").await;
+    run.put("multi", 11, LARGE).await;
+    run.put("c", 12, 0).await;
+    run.delete("c").await;
+}
+
+/// One run with one fault. Answers whether the fault was met.
+async fn run_with(plan: Plan) -> bool {
+    let inner = World::memory().engine;
+    let engine = Faulty::new(inner.clone());
+    let mut world = World::over(engine.clone());
+    let bucket = world.bucket("crashes").await;
+    engine.plan(Some(plan));
+    let mut run = Run { world: &world, bucket: bucket.clone(), model: Model::default() };
+    workload(&mut run).await;
+    let mut model = run.model;
+    let met = engine.calls() > plan.at;
+    assert!(met || model.failures == 0);
+    engine.plan(None);
+    if plan.forever {
+        // Tasks of the old process must not go on in the new one.
+        world.restart();
+        world.collector.recover().await.unwrap();
+    }
+
+    for key in KEYS {
+        let seen = world.get(&bucket, key).await;
+        assert!(seen.is_ok() || matches!(seen, Err(Error::NoSuchKey)), "{seen:?}");
+        model.saw(key, seen);
+    }
+    let list = ListObjects { max: 100, ..Default::default() };
+    let listed = world.store.list_objects(&bucket, &list).await.unwrap();
+    let listed: Vec<&str> = listed.entries.iter().map(|(key, _)| key.as_str()).collect();
+    let held: Vec<&str> = KEYS.into_iter().filter(|key| !model.of(key).contains(&None)).collect();
+    let mut sorted = held.clone();
+    sorted.sort_unstable();
+    assert_eq!(listed, sorted);
+    world.settle().await;
+
+    // Everything can still be used and emptied.
+    let uploads = ListUploads { max: 100, ..Default::default() };
+    for (key, upload) in world.store.list_uploads(&bucket, &uploads).await.unwrap().entries {
+        world.abort(&bucket, &key, upload.id).await.unwrap();
+    }
+    for key in KEYS {
+        world.put(&bucket, key, body(99, LARGE)).await.unwrap();
+        world.delete(&bucket, key).await.unwrap();
+    }
+    world.store.delete_bucket(&bucket).await.unwrap();
+    let report = world.settle().await;
+    assert_eq!((report.buckets, report.parts, report.blobs), (0, 0, 0));
+    assert!(inner.index().partitions().await.unwrap().is_empty());
+    met
+}
+
+async fn at_every_call(fault: Fault, forever: bool) {
+    for at in 0.. {
+        if !run_with(Plan { at, fault, forever }).await {
+            assert!(at > 150, "only {at} calls");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_process_ends_before_a_call() {
+    at_every_call(Fault::Before, true).await;
+}
+
+#[tokio::test]
+async fn the_process_ends_after_a_call() {
+    at_every_call(Fault::After, true).await;
+}
+
+#[tokio::test]
+async fn one_call_fails() {
+    at_every_call(Fault::Before, false).await;
+}
+
+#[tokio::test]
+async fn one_answer_is_lost() {
+    at_every_call(Fault::After, false).await;
+}
+
+/// Creations and deletions of buckets, and the collector itself, meet a fault.
+async fn buckets_with(plan: Plan) -> bool {
+    let inner = World::memory().engine;
+    let engine = Faulty::new(inner.clone());
+    let mut world = World::over(engine.clone());
+    let name = || BucketName::new("crashes").unwrap();
+    engine.plan(Some(plan));
+    let mut acknowledged = None;
+    if let Ok(bucket) = world.store.create_bucket(name(), OWNER, None).await {
+        acknowledged = Some(true);
+        let stored = world.put(&bucket, "k", body(1, LARGE)).await.is_ok()
+            && world.delete(&bucket, "k").await.is_ok();
+        if stored {
+            acknowledged = match world.store.delete_bucket(&bucket).await {
+                Ok(()) => Some(false),
+                Err(_) => None,
+            };
+        }
+        let _ = world.collector.sweep().await;
+    }
+    let met = engine.calls() > plan.at;
+    engine.plan(None);
+    world.restart();
+    world.collector.recover().await.unwrap();
+    match (acknowledged, world.store.bucket("crashes").await) {
+        (Some(false), Ok(_)) => panic!("a deleted bucket is back"),
+        (Some(true), Err(error)) => panic!("{error}"),
+        (_, Ok(bucket)) => {
+            let _ = world.delete(&bucket, "k").await;
+            world.put(&bucket, "k", body(1, LARGE)).await.unwrap();
+            world.delete(&bucket, "k").await.unwrap();
+            world.store.delete_bucket(&bucket).await.unwrap();
+        }
+        (_, Err(Error::NoSuchBucket)) => {}
+        (_, Err(error)) => panic!("{error}"),
+    }
+    world.store.create_bucket(name(), OWNER, None).await.unwrap();
+    let report = world.settle().await;
+    assert_eq!((report.buckets, report.blobs), (1, 0));
+    assert_eq!(inner.index().partitions().await.unwrap().len(), 1);
+    met
+}
+
+#[tokio::test]
+async fn buckets_at_every_call() {
+    for (fault, forever) in
+        [(Fault::Before, true), (Fault::After, true), (Fault::Before, false), (Fault::After, false)]
+    {
+        for at in 0.. {
+            if !buckets_with(Plan { at, fault, forever }).await {
+                assert!(at > 15, "only {at} calls");
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The store over the engines: every operation, what happens when requests are
+//! dropped and processes end at any point, and what concurrent clients see.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod appends;
+mod buckets;
+mod crashes;
+mod damage;
+mod dropped;
+mod listings;
+mod objects;
+mod races;
+mod readers;
+mod uploads;
