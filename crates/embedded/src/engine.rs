@@ -1,5 +1,6 @@
 //! The engine as a whole: opening, closing, health and metrics.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,9 @@ impl EmbeddedEngine {
     /// the last run. Blocks.
     pub fn open(options: Options) -> Result<Arc<Self>, OpenError> {
         let dir = &options.data_dir;
-        let made = std::fs::create_dir_all(dir).and_then(|()| sync_parent(dir));
+        // For nobody else on the machine: it holds everybody's objects.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        let made = made.and_then(|()| sync_parent(dir));
         made.map_err(|source| OpenError::Io { dir: dir.clone(), action: "make it", source })?;
         let disk = RealDisk::open(dir);
         let disk: Arc<dyn Disk> = Arc::new(disk.map_err(|source| OpenError::Io {

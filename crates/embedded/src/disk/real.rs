@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSliceMut};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,7 +69,9 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        std::fs::create_dir(self.at(path))
+        // What is below belongs to everybody whose objects are stored, and so to
+        // nobody else on the machine.
+        std::fs::DirBuilder::new().mode(0o700).create(self.at(path))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
