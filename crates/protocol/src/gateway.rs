@@ -331,6 +331,9 @@ impl Gateway {
         let mut reply = reply::xml(document);
         *reply.status_mut() = described.status;
         reply::set(&mut reply, dialect.headers().second_id.clone(), &second_id);
+        if let Failure::Core(costrel_core::Error::InvalidRange { size }) = failure {
+            reply::set(&mut reply, header::CONTENT_RANGE, &format!("bytes */{size}"));
+        }
         if described.status == StatusCode::SERVICE_UNAVAILABLE {
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

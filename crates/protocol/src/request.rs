@@ -132,11 +132,7 @@ impl Request<'_> {
     pub fn delimiter(&self) -> Outcome<&str> {
         let delimiter = self.query.get("delimiter").unwrap_or_default();
         if self.dialect == Dialect::Cos && delimiter.chars().count() > 1 {
-            return Err(Failure::InvalidArgument {
-                name: "delimiter".into(),
-                value: delimiter.into(),
-                why: "The delimiter must be a single character.",
-            });
+            return Err(Failure::InvalidDelimiter);
         }
         Ok(delimiter)
     }
@@ -202,6 +198,11 @@ pub fn object_key(dialect: Dialect, key: &str) -> Outcome<ObjectKey> {
     let max = dialect.key_bytes_max();
     if key.len() > max {
         return Err(Error::KeyTooLong { max }.into());
+    }
+    // COS takes no key that its XML could not show; S3 does.
+    let unshowable = |c: char| c < ' ' && !matches!(c, '\t' | '\n' | '\r');
+    if dialect == Dialect::Cos && key.contains(unshowable) {
+        return Err(Error::InvalidKey("The key holds characters that XML cannot carry.").into());
     }
     Ok(ObjectKey::new(key)?)
 }

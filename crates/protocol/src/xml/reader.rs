@@ -53,6 +53,13 @@ impl<'a> Source<'a> {
         if is_blank(text) {
             return Err(XmlError::Empty);
         }
+        if has_forbidden_character(text) {
+            return Err(XmlError::Malformed("a character that XML does not have"));
+        }
+        // The parser lets them pass, but no answer could repeat them.
+        if text.bytes().any(|b| b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r')) {
+            return Err(XmlError::Malformed("a control character"));
+        }
         let mut reader = Reader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
         let mut source = Source { reader, depth: 0 };
@@ -169,6 +176,17 @@ fn resolve(reference: &BytesRef<'_>) -> Result<char, XmlError> {
 
 fn is_utf8(encoding: &str) -> bool {
     ["utf-8", "utf8", "us-ascii"].iter().any(|name| encoding.eq_ignore_ascii_case(name))
+}
+
+/// Whether there is a character outside XML 1.0's production `Char`: most control
+/// characters and two noncharacters. As references they are read all the same,
+/// since a key may have them and S3's clients have no other way to name it.
+fn has_forbidden_character(text: &str) -> bool {
+    let control = |b: u8| b < b' ' && !matches!(b, b'\t' | b'\r' | b'\n');
+    text.bytes().any(control)
+        || ["\u{fffe}", "\u{ffff}"]
+            .iter()
+            .any(|c| memchr::memmem::find(text.as_bytes(), c.as_bytes()).is_some())
 }
 
 /// Whether there is nothing but XML white space.
