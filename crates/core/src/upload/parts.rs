@@ -14,6 +14,7 @@ use crate::ingest::{Ingested, Intake};
 use crate::limits::{PART_NUMBER_MAX, PUT_BYTES_MAX};
 use crate::names::{ObjectKey, UploadId};
 use crate::object::{CopySource, ObjectInfo, PutOutcome};
+use crate::range::ByteRange;
 use crate::record::{
     Content, GarbageRecord, Metadata, PartRecord, StoredChecksum, decode, encode, part_suffix,
     split_part_suffix,
@@ -125,7 +126,13 @@ impl Store {
     ) -> Result<PutOutcome> {
         check_number(request.number)?;
         let upload = self.open_upload(bucket, &request.key, request.upload).await?;
-        let (_, range, mut reader) = self.open_copy_source(&request.source).await?;
+        let (info, range, mut reader) = self.open_copy_source(&request.source).await?;
+        // A get's range ends where its object does; a copy's must lie within.
+        if let Some(ByteRange::FromTo(_, last)) = request.source.range
+            && last >= info.record.size
+        {
+            return Err(Error::InvalidRange { size: info.record.size });
+        }
         let kept: Vec<Algorithm> = upload.checksum().iter().map(|c| c.algorithm).collect();
         let intake = Intake {
             partition: bucket.partition(),
@@ -309,8 +316,26 @@ impl Store {
         };
         let set = parts.set.as_ref().try_into().map(UploadId);
         let set = set.map_err(|_| Error::Damaged("a set of parts has a wrong name".into()))?;
-        let mut found = self.scan_parts(bucket, key, set, after, max + 1).await?;
-        let truncated = found.len() > max;
+        let layout = self.layout(bucket.partition(), &key.group(), parts).await?;
+        let layout = layout.unwrap_or_default();
+        // The rows of parts that the completion left out are there until they
+        // are collected.
+        let belongs = |number: u32| {
+            layout.iter().any(|run| (run.first_part..run.first_part + run.count).contains(&number))
+        };
+        let page = max.saturating_add(1);
+        let (mut found, mut after) = (Vec::new(), after);
+        loop {
+            let rows = self.scan_parts(bucket, key, set, after, page).await?;
+            let last = rows.last().map(|(number, _)| *number);
+            let more = rows.len() == page;
+            found.extend(rows.into_iter().filter(|(number, _)| belongs(*number)));
+            match last {
+                Some(last) if more && found.len() < page => after = last,
+                _ => break,
+            }
+        }
+        let truncated = max > 0 && found.len() > max;
         found.truncate(max);
         Ok((found.into_iter().map(PartEntry::new).collect(), truncated))
     }

@@ -244,7 +244,7 @@ pub async fn attributes(
         }
         if let Some((after, max, (page, truncated))) = &parts {
             xml.element("ObjectParts", |xml| {
-                xml.number("TotalPartsCount", u64::from(info.parts_count().unwrap_or_default()));
+                xml.number("PartsCount", u64::from(info.parts_count().unwrap_or_default()));
                 xml.number("PartNumberMarker", u64::from(*after));
                 if let Some(last) = page.last().filter(|_| *truncated) {
                     xml.number("NextPartNumberMarker", u64::from(last.number));

@@ -150,6 +150,11 @@ impl Call {
         exchange(world, &self.bytes(world), self.method == "HEAD").await
     }
 
+    /// For calls that are built where they are sent.
+    pub async fn send_owned(self, world: &World) -> Answer {
+        self.send(world).await
+    }
+
     /// The request on the wire, with its `Content-Length`.
     pub fn bytes(&self, world: &World) -> Vec<u8> {
         let mut bytes = self.head_bytes(world, &[("Content-Length", self.body.len().to_string())]);

@@ -4,6 +4,7 @@
 
 mod client;
 mod dialects;
+mod multipart;
 mod refusals;
 mod routing;
 mod wire;

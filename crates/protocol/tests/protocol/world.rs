@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use costrel_core::account::{Accounts, FixedIdentity, KeyPair};
+use costrel_core::collector::Collector;
 use costrel_core::engine::{Engine, Partition, ScanRange, Step, Table};
 use costrel_core::env::{Clock, Entropy};
 use costrel_core::secret::MasterKey;
@@ -84,6 +85,19 @@ impl World {
     }
 
     pub async fn with_limits(body_limits: BodyLimits) -> World {
+        let (world, collector) = World::build(body_limits).await;
+        tokio::spawn(collector.run());
+        world
+    }
+
+    /// A world with one empty bucket in which nothing is ever collected.
+    pub async fn uncollected() -> World {
+        let (world, _) = World::build(BodyLimits::default()).await;
+        world.make_bucket(BUCKET).await;
+        world
+    }
+
+    async fn build(body_limits: BodyLimits) -> (World, Collector) {
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::with_inline_max(4096));
         let clock = Arc::new(TestClock(AtomicU64::new(START_MS)));
         let fixed = FixedIdentity {
@@ -97,20 +111,20 @@ impl World {
         let options = StoreOptions { region: REGION.into(), ..StoreOptions::default() };
         let (store, collector) =
             Store::new(engine.clone(), clock.clone(), Arc::new(Random), options);
-        tokio::spawn(collector.run());
         let records = Arc::new(Records::default());
         let options = GatewayOptions {
             domains: Domains::new([("objects.example".to_owned(), None)]),
             default_dialect: Dialect::S3,
             body_limits,
         };
-        World {
+        let world = World {
             gateway: Gateway::new(store, Arc::new(accounts), options, records.clone()),
             engine,
             identity: Identity::new(KEY_ID, SECRET),
             records,
             clock,
-        }
+        };
+        (world, collector)
     }
 
     pub async fn make_bucket(&self, name: &str) {
