@@ -14,7 +14,7 @@ use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::reply::{Reply, set, set_etag, set_number};
-use crate::request::{Outcome, Request, bad_header};
+use crate::request::{Outcome, Request};
 
 /// Storage classes by the names of either dialect. Each is accepted in both, as
 /// an object's class must survive being copied by a client of the other.
@@ -89,7 +89,12 @@ pub fn supported(name: &str, value: &str) -> bool {
         | "mime-limit"
         | "symlink-target"
         | "rename-source" => value.is_empty(),
+        "checksum-algorithm" | "checksum-mode" | "checksum-type" => true,
         _ => {
+            // A checksum that cannot be verified must not look as if it had been.
+            if let Some(algorithm) = name.strip_prefix("checksum-") {
+                return Algorithm::from_name(algorithm).is_some();
+            }
             !(name.starts_with("grant-")
                 || name.starts_with("server-side-encryption")
                 || name.starts_with("copy-source-server-side-encryption")
@@ -177,14 +182,15 @@ pub fn put(metadata: &mut Metadata, dialect: Dialect, name: &str, value: &str) -
     Ok(())
 }
 
-/// `aws-chunked` is how the body travels, not what it is.
+/// `aws-chunked` is how the body travels, not what it is. What else there is
+/// stays as it was written.
 fn without_framing(encoding: &str) -> String {
-    let kept: Vec<&str> = encoding
-        .split(',')
-        .map(str::trim)
-        .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case("aws-chunked"))
-        .collect();
-    kept.join(",")
+    let is_framing = |token: &str| token.trim().eq_ignore_ascii_case("aws-chunked");
+    if !encoding.split(',').any(is_framing) {
+        return encoding.to_owned();
+    }
+    let kept: Vec<&str> = encoding.split(',').filter(|token| !is_framing(token)).collect();
+    kept.join(",").trim().to_owned()
 }
 
 /// Sets what every answer about an object carries.
@@ -294,11 +300,9 @@ pub fn declared_checksums(request: &Request<'_>) -> Outcome<Vec<(Algorithm, Byte
         return Ok(declared);
     }
     for algorithm in Algorithm::ALL {
-        let name = checksum_header(algorithm);
-        if let Some(text) = request.header(&name) {
-            let value = parse_checksum(algorithm, text).ok_or_else(|| {
-                bad_header(&name, text, "Value for x-amz-checksum header is invalid.")
-            })?;
+        if let Some(text) = request.header(&checksum_header(algorithm)) {
+            let value = parse_checksum(algorithm, text)
+                .ok_or(Failure::InvalidRequest("Value for x-amz-checksum header is invalid."))?;
             declared.push((algorithm, value));
         }
     }
@@ -316,9 +320,7 @@ pub fn named_algorithm(request: &Request<'_>, name: &HeaderName) -> Outcome<Opti
         None => Ok(None),
         Some(text) => match Algorithm::from_name(text) {
             Some(algorithm) => Ok(Some(algorithm)),
-            None => Err(bad_header(
-                name,
-                text,
+            None => Err(Failure::InvalidRequest(
                 "Checksum algorithm provided is unsupported. Please try again with any of the \
                  valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
             )),

@@ -69,6 +69,11 @@ pub enum Failure {
     /// `response-…` parameters on a request whose signature does not cover them.
     #[error("response overrides need a signature")]
     UnsignedOverride,
+    /// COS knows only delimiters of one character.
+    #[error("the delimiter has several characters")]
+    InvalidDelimiter,
+    #[error("the upload id is empty")]
+    EmptyUploadId,
     #[error("malformed copy source")]
     InvalidCopySource(&'static str),
     #[error("malformed form")]
@@ -220,6 +225,17 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
             Code::both("InvalidRequest"),
             "Request specific response headers cannot be used for anonymous GET requests.",
         ),
+        Failure::InvalidDelimiter => new(
+            S::BAD_REQUEST,
+            Code::each("InvalidDelimiter", "InvalidArgument"),
+            "The delimiter must be a single character.",
+        ),
+        Failure::EmptyUploadId => new(
+            S::BAD_REQUEST,
+            Code::each("ListPartUploadIdIsEmpty", "NoSuchUpload"),
+            "The upload id must not be empty.",
+        )
+        .with("ArgumentName", "uploadId"),
         Failure::InvalidCopySource(why) => {
             new(S::BAD_REQUEST, Code::each("InvalidCopySource", "InvalidArgument"), why)
         }

@@ -52,11 +52,26 @@ pub(super) fn describe_form(error: &ParseError, dialect: Dialect) -> Described {
             "X-Amz-Expires must be a number of seconds between 1 and 604800",
         ),
         // A date is needed to judge anything else, so AWS calls this a refusal.
-        ParseError::Missing("x-amz-date" | "date" | "Date" | "X-Amz-Date") => Described::new(
+        ParseError::Missing("x-amz-date" | "date" | "Date") => Described::new(
             S::FORBIDDEN,
             Code::both("AccessDenied"),
             "AWS authentication requires a valid Date or x-amz-date header",
         ),
+        ParseError::Missing("x-amz-content-sha256") => Described::new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRequest"),
+            "Missing required header for this request: x-amz-content-sha256",
+        ),
+        // What a presigned URL says wrongly is named by its parameter.
+        ParseError::Missing(item) | ParseError::BadTime { item, .. }
+            if item.starts_with("X-Amz-") =>
+        {
+            Described::new(
+                S::BAD_REQUEST,
+                Code::both("AuthorizationQueryParametersError"),
+                error.to_string(),
+            )
+        }
         ParseError::BadTime { .. } if dialect == Dialect::S3 => Described::new(
             S::FORBIDDEN,
             Code::both("AccessDenied"),

@@ -129,7 +129,7 @@ fn result(request: &Request<'_>, root: &'static str, outcome: &PutOutcome) -> by
 /// The object that a copy reads, which the caller must be allowed to read too.
 async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> Outcome<CopySource> {
     let text = request.header(&request.dialect.headers().copy_source).unwrap_or_default();
-    let (bucket, key) = parse_source(gateway, text)?;
+    let (bucket, key) = parse_source(gateway, request.dialect, text)?;
     let bucket = gateway.permitted_bucket(request, row, &bucket).await?;
     Ok(CopySource {
         bucket,
@@ -141,7 +141,7 @@ async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> O
 
 /// Reads `<bucket host>/<key>` (COS) or `[/]<bucket>/<key>` (S3), the key
 /// percent-encoded, with a version behind it or without.
-fn parse_source(gateway: &Gateway, text: &str) -> Outcome<(String, String)> {
+fn parse_source(gateway: &Gateway, dialect: Dialect, text: &str) -> Outcome<(String, String)> {
     let malformed = || {
         Failure::InvalidCopySource(
             "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
@@ -166,7 +166,9 @@ fn parse_source(gateway: &Gateway, text: &str) -> Outcome<(String, String)> {
             (first.to_owned(), encoded_key.to_owned())
         }
     };
-    let bucket = bucket_of_host(gateway, &first).unwrap_or(first);
+    // S3 has no such form, but buckets whose names are host names.
+    let host = (dialect == Dialect::Cos).then(|| bucket_of_host(gateway, &first)).flatten();
+    let bucket = host.unwrap_or(first);
     let key = percent::decode(&key).map_err(|_| malformed())?;
     if bucket.is_empty() || key.is_empty() {
         return Err(malformed());

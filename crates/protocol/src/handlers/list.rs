@@ -6,7 +6,6 @@ use costrel_core::list::{ListObjects, ObjectEntry, ObjectPage};
 use super::service::{decode_token, encode_token};
 use crate::attributes::{checksum_type_text, shown_class};
 use crate::dialect::Dialect;
-use crate::error::Failure;
 use crate::gateway::Gateway;
 use crate::reply::{self, Reply, quoted, set};
 use crate::request::{Outcome, Request};
@@ -74,19 +73,11 @@ pub async fn version_2(
     let encoded = request.url_encoded()?;
     let prefix = request.query.get("prefix").unwrap_or_default();
     let start_after = request.query.get("start-after").unwrap_or_default();
-    let token = match request.query.get("continuation-token") {
-        Some("") => {
-            return Err(Failure::InvalidArgument {
-                name: "continuation-token".into(),
-                value: String::new(),
-                why: "The continuation token provided is incorrect",
-            });
-        }
-        token => token,
-    };
+    // An empty token is that of the first page.
+    let token = request.query.get("continuation-token");
     let after = match token {
+        None | Some("") => start_after.to_owned(),
         Some(token) => decode_token(token)?,
-        None => start_after.to_owned(),
     };
     let query =
         ListObjects { prefix: prefix.to_owned(), delimiter: delimiter.to_owned(), after, max };

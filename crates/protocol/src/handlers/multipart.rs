@@ -21,7 +21,7 @@ use crate::gateway::{Gateway, RequestBody};
 use crate::percent;
 use crate::reply::{self, Reply, quoted, set, set_etag, set_number};
 use crate::request::{Outcome, Request, bad_header};
-use crate::xml::{COMPLETE_UPLOAD_BYTES_MAX, XmlWriter, parse_complete_upload};
+use crate::xml::{COMPLETE_UPLOAD_BYTES_MAX, XmlError, XmlWriter, parse_complete_upload};
 
 pub async fn initiate(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
     refuse_unsupported(request.dialect, request.headers)?;
@@ -69,9 +69,7 @@ fn checksum_type(request: &Request<'_>) -> Outcome<Option<ChecksumType>> {
         None => Ok(None),
         Some("FULL_OBJECT") => Ok(Some(ChecksumType::FullObject)),
         Some("COMPOSITE") => Ok(Some(ChecksumType::Composite)),
-        Some(text) => {
-            Err(bad_header(&name, text, "Value for x-amz-checksum-type header is invalid."))
-        }
+        Some(_) => Err(Failure::InvalidRequest("Value for x-amz-checksum-type header is invalid.")),
     }
 }
 
@@ -118,6 +116,9 @@ pub async fn list_parts(
     request: &Request<'_>,
     bucket: &Bucket,
 ) -> Outcome<Reply> {
+    if request.dialect == Dialect::Cos && request.query.get("uploadId") == Some("") {
+        return Err(Failure::EmptyUploadId);
+    }
     let after = request.number("part-number-marker")?.unwrap_or(0);
     let list = ListParts {
         key: request.key()?,
@@ -271,7 +272,10 @@ pub async fn complete(
     let upload = upload_id(request)?;
     // Checksum headers of this request are the object's, not its document's.
     let document = upload::undeclared_document(request, body, COMPLETE_UPLOAD_BYTES_MAX).await?;
-    let asked = parse_complete_upload(&document)?;
+    let asked = parse_complete_upload(&document).map_err(|error| match error {
+        XmlError::Empty => Error::NoParts.into(),
+        error => Failure::Xml(error),
+    })?;
     let mut parts = Vec::with_capacity(asked.parts.len());
     for part in asked.parts {
         let number = u32::try_from(part.number).map_err(|_| Error::PartNumberOutOfRange)?;

@@ -33,13 +33,9 @@ pub fn upload<'a>(request: &Request<'_>, body: &'a mut RequestBody<'_>) -> Outco
     let mut announced: Vec<Algorithm> = Vec::new();
     for name in trailers.iter().flatten() {
         let algorithm = name.strip_prefix("x-amz-checksum-").and_then(Algorithm::from_name);
-        announced.push(algorithm.ok_or_else(|| {
-            bad_header(
-                &dialect::s3::TRAILER,
-                name,
-                "The value specified in x-amz-trailer is invalid",
-            )
-        })?);
+        announced.push(algorithm.ok_or(Failure::InvalidRequest(
+            "The value specified in the x-amz-trailer header is not supported",
+        ))?);
     }
     if request.dialect == Dialect::S3 {
         announced.extend(named_algorithm(request, &dialect::s3::SDK_CHECKSUM_ALGORITHM)?);

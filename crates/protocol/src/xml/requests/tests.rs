@@ -204,6 +204,9 @@ fn hostile_documents() {
     for bad in ["&b;", "&nbsp;", "&#0;", "&#xD800;", "&#x110000;", "&#;", "&#-1;", "a & b", "&"] {
         assert!(matches!(one_key(bad), Err(XmlError::Malformed(_))), "{bad}");
     }
+    for bad in ["\0", "a\u{1}", "\u{1f}", "\u{fffe}", "\u{ffff}"] {
+        assert!(matches!(one_key(bad), Err(XmlError::Malformed(_))), "{bad}");
+    }
 }
 
 /// Cuts and changes of a good document: any answer, no panic.
