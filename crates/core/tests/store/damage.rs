@@ -6,9 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use costrel_core::Error;
 use costrel_core::bucket::Bucket;
-use costrel_core::engine::{
-    BlobId, Commit, Engine, Partition, RowRef, ScanRange, Step, Table, Write,
-};
+use costrel_core::engine::{BlobId, Commit, Partition, RowRef, ScanRange, Step, Table, Write};
 use costrel_core::fsck;
 use costrel_core::record::{
     Content, GarbageRecord, ObjectRecord, PartRecord, PendingRecord, decode, encode, part_suffix,

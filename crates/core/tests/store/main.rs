@@ -13,4 +13,5 @@ mod listings;
 mod objects;
 mod races;
 mod readers;
+mod records;
 mod uploads;
