@@ -35,9 +35,6 @@ fn create_bucket(data: &[u8], read: CreateBucket) {
         ("BucketStorageClass", &read.storage_class),
     ];
     bounded(data, fields.iter().filter_map(|(_, text)| text.as_deref()));
-    if fields.iter().filter_map(|(_, text)| text.as_deref()).any(unwritable) {
-        return;
-    }
     let again = written("CreateBucketConfiguration", |xml| {
         for (name, text) in fields {
             if let Some(text) = text {
@@ -57,9 +54,6 @@ fn delete_objects(data: &[u8], read: &DeleteObjects) {
     };
     bounded(data, texts().flatten());
     assert!(read.objects.iter().all(|object| !object.key.is_empty()));
-    if texts().flatten().any(unwritable) {
-        return;
-    }
     let again = written("Delete", |xml| {
         xml.boolean("Quiet", read.quiet);
         for object in &read.objects {
@@ -95,9 +89,6 @@ fn complete_upload(data: &[u8], mut read: CompleteUpload) {
             .collect()
     };
     bounded(data, texts(&read).iter().map(String::as_str));
-    if texts(&read).iter().any(|text| unwritable(text)) {
-        return;
-    }
     for part in &mut read.parts {
         part.checksums.retain(|(name, _)| CHECKSUMS.iter().any(|(known, _)| known == name));
     }
@@ -126,9 +117,4 @@ fn written(root: &'static str, content: impl FnOnce(&mut XmlWriter)) -> Vec<u8> 
 /// There is nothing in a document that grows.
 fn bounded<'a>(data: &[u8], texts: impl Iterator<Item = &'a str>) {
     assert!(texts.map(str::len).sum::<usize>() <= data.len());
-}
-
-/// XML has no way to say NUL.
-fn unwritable(text: &str) -> bool {
-    text.contains('\0')
 }
