@@ -116,7 +116,8 @@ impl Workload {
 
     async fn expect(&mut self, partition: Partition, group: &[u8]) -> Expect {
         let row = self.row();
-        let value = self.oracle.index().read(partition, group, &[row.clone()]).await.unwrap();
+        let value =
+            self.oracle.index().read(partition, group, std::slice::from_ref(&row)).await.unwrap();
         // Mostly what holds, so that commits go through.
         match (value.into_iter().next().flatten(), self.rng.random_range(0..8)) {
             (_, 0) => Expect::Absent(row),
