@@ -41,15 +41,16 @@ pub(super) enum JournalError {
 pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
     let journals = journals(dir)?;
     for (position, path) in journals.iter().enumerate() {
-        let bytes = read_data(path)?;
-        let whole = whole_groups(&bytes);
-        let rest = &bytes[whole..];
+        let mut window = Window::open(path)?;
+        window.pass_groups()?;
+        let whole = window.offset;
+        let rest = window.read_rest()?;
         if rest.iter().all(|byte| *byte == 0) {
             continue;
         }
         let is_newest = position + 1 == journals.len();
         if !is_newest || holds_a_group(&rest[1..]) {
-            return Err(JournalError::Damaged(path.clone(), whole as u64));
+            return Err(JournalError::Damaged(path.clone(), whole));
         }
         tracing::warn!(
             journal = %path.display(),
@@ -57,7 +58,7 @@ pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
             "cutting off the end of a group of commits that was never acknowledged"
         );
         let file = OpenOptions::new().write(true).open(path)?;
-        file.set_len(whole as u64)?;
+        file.set_len(whole)?;
         file.sync_all()?;
     }
     Ok(())
@@ -85,84 +86,138 @@ fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-/// The file's bytes up to its last hole. Journals are made long and empty:
-/// reading their holes would cost more than reading their data.
-fn read_data(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let mut bytes = Vec::new();
-    loop {
-        let start = match rustix::fs::seek(&file, SeekFrom::Data(bytes.len() as u64)) {
-            Ok(start) => start as usize,
-            Err(Errno::NXIO) => return Ok(bytes),
-            Err(error) => return Err(error.into()),
-        };
-        let end = rustix::fs::seek(&file, SeekFrom::Hole(start as u64))? as usize;
-        bytes.resize(end, 0);
-        file.read_exact_at(&mut bytes[start..], start as u64)?;
-    }
+/// How far a window moves on at once, in bytes.
+const WINDOW_STEP_BYTES: u64 = 1024 * 1024;
+
+/// A part of a journal that moves from front to back.
+struct Window {
+    file: File,
+    /// Where the window begins; what lies before has been passed.
+    offset: u64,
+    /// From `offset` on; its first `passed` bytes have been passed as well.
+    bytes: Vec<u8>,
+    passed: usize,
 }
 
-/// Length of the whole groups at the front.
-fn whole_groups(bytes: &[u8]) -> usize {
-    let (mut whole, mut last) = (0, None);
-    while let Some((len, number)) = group(&bytes[whole..]) {
-        // The checksum does not cover the sequence number, but it only rises.
-        if last.is_some_and(|last| number <= last) {
-            break;
-        }
-        last = Some(number);
-        whole += len;
+impl Window {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Window { file: File::open(path)?, offset: 0, bytes: Vec::new(), passed: 0 })
     }
-    whole
+
+    /// Moves past the whole groups at the front.
+    fn pass_groups(&mut self) -> io::Result<()> {
+        let mut last = None;
+        loop {
+            match group(&self.bytes[self.passed..]) {
+                // The checksum does not cover the sequence number, but it only
+                // rises.
+                Group::Whole { len, number } if last.is_none_or(|last| number > last) => {
+                    last = Some(number);
+                    self.passed += len;
+                }
+                Group::Cut if self.read_on()? => {}
+                Group::Whole { .. } | Group::Cut | Group::Broken => break,
+            }
+        }
+        self.drop_passed();
+        Ok(())
+    }
+
+    /// Everything that has not been passed, up to the file's last hole.
+    fn read_rest(&mut self) -> io::Result<&[u8]> {
+        while self.read_on()? {}
+        Ok(&self.bytes)
+    }
+
+    fn drop_passed(&mut self) {
+        self.bytes.drain(..self.passed);
+        self.offset += self.passed as u64;
+        self.passed = 0;
+    }
+
+    /// Reads some more; `false` when nothing follows but a hole. Journals are
+    /// made long and empty: reading their holes would cost more than their data.
+    fn read_on(&mut self) -> io::Result<bool> {
+        self.drop_passed();
+        let end = self.offset + self.bytes.len() as u64;
+        let data = match rustix::fs::seek(&self.file, SeekFrom::Data(end)) {
+            Ok(data) => data,
+            Err(Errno::NXIO) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let hole = rustix::fs::seek(&self.file, SeekFrom::Hole(data))?;
+        let start = (data - self.offset) as usize;
+        let new_end = start + hole.min(data + WINDOW_STEP_BYTES).saturating_sub(data) as usize;
+        self.bytes.resize(new_end, 0);
+        self.file.read_exact_at(&mut self.bytes[start..], data)?;
+        Ok(true)
+    }
 }
 
 /// Whether a whole group begins anywhere.
 fn holds_a_group(bytes: &[u8]) -> bool {
-    let starts = (0..bytes.len()).filter(|start| bytes[*start] == TAG_START);
-    starts.into_iter().any(|start| group(&bytes[start..]).is_some())
+    let mut starts = (0..bytes.len()).filter(|start| bytes[*start] == TAG_START);
+    starts.any(|start| matches!(group(&bytes[start..]), Group::Whole { .. }))
 }
 
-/// Length and sequence number of the group at the front, if it is whole and
-/// matches its checksum.
-fn group(bytes: &[u8]) -> Option<(usize, u64)> {
+/// What lies at the front of some bytes.
+enum Group {
+    /// A group that matches its checksum: its length and sequence number.
+    Whole { len: usize, number: u64 },
+    /// Perhaps the beginning of one.
+    Cut,
+    /// No group.
+    Broken,
+}
+
+fn group(bytes: &[u8]) -> Group {
     let mut rest = Fields(bytes);
-    if rest.u8()? != TAG_START {
-        return None;
+    match rest.group() {
+        Some(Some(number)) => Group::Whole { len: bytes.len() - rest.0.len(), number },
+        Some(None) => Group::Broken,
+        None => Group::Cut,
     }
-    let entries = rest.u32()?;
-    let sequence_number = rest.u64()?;
-    let before_entries = rest.0;
-    for _ in 0..entries {
-        match rest.u8()? {
-            TAG_ITEM => {
-                let _type_and_compression = rest.skip(2)?;
-                let _keyspace = rest.u64()?;
-                let key_len = rest.u16()?;
-                let _value_len = rest.u32()?;
-                let stored_len = rest.u32()?;
-                rest.skip(usize::from(key_len))?;
-                rest.skip(stored_len as usize)?;
-            }
-            TAG_CLEAR => {
-                let _keyspace = rest.u64()?;
-            }
-            _ => return None,
-        }
-    }
-    let entries = &before_entries[..before_entries.len() - rest.0.len()];
-    if rest.u8()? != TAG_END
-        || rest.u64()? != xxhash_rust::xxh3::xxh3_64(entries)
-        || rest.skip(MAGIC.len())? != MAGIC
-    {
-        return None;
-    }
-    Some((bytes.len() - rest.0.len(), sequence_number))
 }
 
 /// Takes fields from the front.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
+    /// The sequence number of a whole group; `Some(None)` when it is none, and
+    /// `None` when the bytes end before that is known.
+    fn group(&mut self) -> Option<Option<u64>> {
+        if self.u8()? != TAG_START {
+            return Some(None);
+        }
+        let entries = self.u32()?;
+        let number = self.u64()?;
+        let before_entries = self.0;
+        for _ in 0..entries {
+            match self.u8()? {
+                TAG_ITEM => {
+                    let _type_and_compression = self.skip(2)?;
+                    let _keyspace = self.u64()?;
+                    let key_len = self.u16()?;
+                    let _value_len = self.u32()?;
+                    let stored_len = self.u32()?;
+                    self.skip(usize::from(key_len))?;
+                    self.skip(stored_len as usize)?;
+                }
+                TAG_CLEAR => {
+                    let _keyspace = self.u64()?;
+                }
+                _ => return Some(None),
+            }
+        }
+        let entries = &before_entries[..before_entries.len() - self.0.len()];
+        let end = self.u8()?;
+        let checksum = self.u64()?;
+        let magic = self.skip(MAGIC.len())?;
+        let whole =
+            end == TAG_END && magic == MAGIC && checksum == xxhash_rust::xxh3::xxh3_64(entries);
+        Some(whole.then_some(number))
+    }
+
     fn skip(&mut self, len: usize) -> Option<&'a [u8]> {
         let (field, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
@@ -196,6 +251,9 @@ mod tests {
 
     use super::*;
 
+    /// Longer than a window's step.
+    const VALUE_BYTES: usize = 1_200_000;
+
     /// A row store with three groups of several pages in its journal: its
     /// directory, its journal, and where each group ends.
     fn three_groups() -> (tempfile::TempDir, PathBuf, Vec<usize>) {
@@ -206,11 +264,13 @@ mod tests {
             let rows = database.keyspace("rows", KeyspaceCreateOptions::default).unwrap();
             for group in 0..3u8 {
                 let mut batch = database.batch().durability(Some(PersistMode::SyncData));
-                batch.insert(&rows, vec![group], vec![group + 1; 20_000]);
+                batch.insert(&rows, vec![group], vec![group + 1; VALUE_BYTES]);
                 batch.remove(&rows, vec![group, 0]);
                 batch.commit().unwrap();
                 let journal = &journals(dir.path()).unwrap()[0];
-                ends.push(whole_groups(&read_data(journal).unwrap()));
+                let mut window = Window::open(journal).unwrap();
+                window.pass_groups().unwrap();
+                ends.push(window.offset as usize);
             }
         }
         let journal = journals(dir.path()).unwrap().remove(0);
@@ -231,7 +291,10 @@ mod tests {
     #[test]
     fn groups_are_recognised() {
         let (dir, _, ends) = three_groups();
-        assert!(ends[0] > 20_000 && ends.is_sorted_by(|a, b| a + 20_000 < *b), "{ends:?}");
+        assert!(
+            ends[0] > VALUE_BYTES && ends.is_sorted_by(|a, b| a + VALUE_BYTES < *b),
+            "{ends:?}"
+        );
         check(dir.path()).unwrap();
         assert_eq!(rows_in(dir.path()), 3);
     }
@@ -245,7 +308,7 @@ mod tests {
             (ends[1] + 4096, 4096),
             (ends[2] - 600, 512),
             (ends[2] - 5, 5),
-            (ends[1] + 20, 20_000),
+            (ends[1] + 20, VALUE_BYTES),
         ];
         for (at, len) in lost {
             let (dir, journal, _) = three_groups();

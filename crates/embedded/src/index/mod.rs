@@ -4,12 +4,14 @@ mod committer;
 mod group;
 mod journal;
 mod key;
+mod pace;
 mod partitions;
 mod scan;
 mod store;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use tokio::sync::oneshot;
 
 use committer::{Committer, Reply, Request};
 use journal::JournalError;
+use pace::Pace;
 use partitions::REMOVE_STEP_ROWS;
 use store::Store;
 
@@ -39,6 +42,7 @@ pub(crate) struct EmbeddedIndex {
     /// Taken away when the engine closes.
     store: RwLock<Option<Arc<Store>>>,
     committer: Committer,
+    pace: Arc<Pace>,
     status: Arc<Status>,
 }
 
@@ -60,7 +64,8 @@ impl EmbeddedIndex {
             other => other,
         })?);
         let committer = Committer::start(store.clone(), space, status.clone())?;
-        Ok(EmbeddedIndex { store: RwLock::new(Some(store)), committer, status })
+        let (store, pace) = (RwLock::new(Some(store)), Arc::default());
+        Ok(EmbeddedIndex { store, committer, pace, status })
     }
 
     fn store(&self) -> Result<Arc<Store>, EngineError> {
@@ -116,6 +121,26 @@ pub(crate) struct IndexSizes {
     pub(crate) block_cache_bytes: u64,
 }
 
+/// Reads rows of the group whose keys begin with `key`. May block.
+fn read_rows(
+    store: &Store,
+    mut key: Vec<u8>,
+    rows: &[RowRef],
+    pace: &Pace,
+) -> Result<Vec<Option<Bytes>>, EngineError> {
+    let start = Instant::now();
+    let snapshot = store.snapshot();
+    let prefix_len = key.len();
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        key.truncate(prefix_len);
+        key.extend_from_slice(&row.suffix);
+        values.push(store.get(&snapshot, row.table, &key)?);
+    }
+    pace.note(start.elapsed());
+    Ok(values)
+}
+
 /// The committer dropped the request because the engine is closing.
 fn unanswered() -> EngineError {
     EngineError::Unavailable("the engine closed before the request was served".into())
@@ -130,16 +155,12 @@ impl Index for EmbeddedIndex {
         rows: &[RowRef],
     ) -> Result<Vec<Option<Bytes>>, EngineError> {
         let store = self.store()?;
-        let snapshot = store.snapshot();
-        let mut key = key::group_prefix(partition, group);
-        let prefix_len = key.len();
-        let mut values = Vec::with_capacity(rows.len());
-        for row in rows {
-            key.truncate(prefix_len);
-            key.extend_from_slice(&row.suffix);
-            values.push(store.get(&snapshot, row.table, &key)?);
+        let prefix = key::group_prefix(partition, group);
+        if !self.pace.is_slow() {
+            return read_rows(&store, prefix, rows, &self.pace);
         }
-        Ok(values)
+        let (rows, pace) = (rows.to_vec(), self.pace.clone());
+        run_blocking(move || read_rows(&store, prefix, &rows, &pace)).await
     }
 
     async fn scan(
@@ -248,5 +269,52 @@ impl EmbeddedIndex {
         let must_be_empty = must_be_empty.to_vec();
         let request = |reply| Request::Retire { partition, must_be_empty, seen_empty_at, reply };
         self.ask(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use costrel_core::engine::{Health, Write};
+
+    use super::*;
+    use crate::disk::RealDisk;
+
+    fn open(dir: &Path, status: &Arc<Status>) -> EmbeddedIndex {
+        let disk = Arc::new(RealDisk::open(dir).unwrap());
+        let space = Arc::new(SpaceGuard::new(disk, status.clone(), 0));
+        let options = Options::new(dir);
+        EmbeddedIndex::open(&dir.join("index"), &options, space, status.clone()).unwrap()
+    }
+
+    /// After a failed sync anywhere in the engine, rows are read but not
+    /// written, until the store is opened anew.
+    #[tokio::test]
+    async fn a_poisoned_engine_reads_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let status = Arc::new(Status::default());
+        let index = open(dir.path(), &status);
+        let row = RowRef::only(Table::Installation);
+        let commit = |value: &'static str| Commit {
+            partition: Partition::System,
+            group: Bytes::from_static(b"k"),
+            expects: vec![],
+            writes: vec![Write::Put(row.clone(), value.into())],
+        };
+        index.commit(commit("before")).await.unwrap();
+        let _ = status.poison("the test says so".into());
+        let refused = index.commit(commit("after")).await;
+        let poisoned = matches!(refused, Err(CommitError::Engine(EngineError::Poisoned(_))));
+        assert!(poisoned, "{refused:?}");
+        let refused = index.create_partition(Partition::Bucket(BucketId(1))).await;
+        assert!(matches!(refused, Err(EngineError::Poisoned(_))), "{refused:?}");
+        assert!(matches!(status.health(), Health::ReadOnly(_)));
+        let rows = std::slice::from_ref(&row);
+        let before = [Some(Bytes::from_static(b"before"))];
+        assert_eq!(index.read(Partition::System, b"k", rows).await.unwrap(), before);
+        assert!(matches!(index.close(), Err(EngineError::Poisoned(_))));
+
+        let index = open(dir.path(), &Arc::new(Status::default()));
+        assert_eq!(index.read(Partition::System, b"k", rows).await.unwrap(), before);
+        index.commit(commit("after")).await.unwrap();
     }
 }

@@ -20,8 +20,9 @@ const MEMTABLE_BYTES: u64 = 8 * MIB;
 const MEMTABLE_BYTES_BODY: u64 = 16 * MIB;
 /// Bodies from this length on lie apart from their keys.
 const SEPARATE_FROM_BYTES: u32 = 1024;
-/// Journal on disk before tables are written out to shorten it.
-const JOURNAL_BYTES_MAX: u64 = 192 * MIB;
+/// Journal on disk before tables are written out to shorten it: what a start
+/// has to read again.
+const JOURNAL_BYTES_MAX: u64 = 96 * MIB;
 
 const KEYSPACE_PARTITIONS: &str = "partitions";
 
@@ -200,6 +201,8 @@ fn bodies_options() -> KeyspaceCreateOptions {
     let separation = KvSeparationOptions::default().separation_threshold(SEPARATE_FROM_BYTES);
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES_BODY)
+        // Nobody asks for a body without having seen its record.
+        .expect_point_read_hits(true)
         .with_kv_separation(Some(separation))
 }
 
