@@ -14,7 +14,6 @@ use crate::ingest::{Ingested, Intake};
 use crate::limits::{PART_NUMBER_MAX, PUT_BYTES_MAX};
 use crate::names::{ObjectKey, UploadId};
 use crate::object::{CopySource, ObjectInfo, PutOutcome};
-use crate::range::ByteRange;
 use crate::record::{
     Content, GarbageRecord, Metadata, PartRecord, StoredChecksum, decode, encode, part_suffix,
     split_part_suffix,
@@ -126,13 +125,7 @@ impl Store {
     ) -> Result<PutOutcome> {
         check_number(request.number)?;
         let upload = self.open_upload(bucket, &request.key, request.upload).await?;
-        let (info, range, mut reader) = self.open_copy_source(&request.source).await?;
-        // A get's range ends where its object does; a copy's must lie within.
-        if let Some(ByteRange::FromTo(_, last)) = request.source.range
-            && last >= info.record.size
-        {
-            return Err(Error::InvalidRange { size: info.record.size });
-        }
+        let (_, range, mut reader) = self.open_copy_source(&request.source).await?;
         let kept: Vec<Algorithm> = upload.checksum().iter().map(|c| c.algorithm).collect();
         let intake = Intake {
             partition: bucket.partition(),

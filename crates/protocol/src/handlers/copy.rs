@@ -154,26 +154,27 @@ fn parse_source(gateway: &Gateway, dialect: Dialect, text: &str) -> Outcome<(Str
     if !matches!(version, None | Some("" | "null")) {
         return Err(Failure::NoSuchVersion);
     }
-    let path = path.strip_prefix('/').unwrap_or(path);
-    // Some SDKs encode the slash between bucket and key as well.
-    let (first, key) = match path.split_once('/') {
-        Some((first, key)) => (first.to_owned(), key.to_owned()),
-        None => {
-            let decoded = percent::decode(path).map_err(|_| malformed())?;
-            let (first, _) = decoded.split_once('/').ok_or_else(malformed)?;
-            let encoded_key =
-                &path[path.to_ascii_uppercase().find("%2F").ok_or_else(malformed)? + 3..];
-            (first.to_owned(), encoded_key.to_owned())
-        }
-    };
+    let path =
+        split_slash(path).filter(|(front, _)| front.is_empty()).map_or(path, |(_, rest)| rest);
+    let (first, key) = split_slash(path).ok_or_else(malformed)?;
+    let first = percent::decode(first).map_err(|_| malformed())?;
     // S3 has no such form, but buckets whose names are host names.
     let host = (dialect == Dialect::Cos).then(|| bucket_of_host(gateway, &first)).flatten();
-    let bucket = host.unwrap_or(first);
-    let key = percent::decode(&key).map_err(|_| malformed())?;
+    let bucket = host.unwrap_or_else(|| first.into_owned());
+    let key = percent::decode(key).map_err(|_| malformed())?;
     if bucket.is_empty() || key.is_empty() {
         return Err(malformed());
     }
     Ok((bucket, key.into_owned()))
+}
+
+/// What stands before and behind the first slash. Some SDKs encode the slash
+/// between bucket and key as well.
+fn split_slash(text: &str) -> Option<(&str, &str)> {
+    let slashes = ["/", "%2F", "%2f"];
+    let found = slashes.iter().filter_map(|slash| Some((text.find(slash)?, slash.len())));
+    let (at, len) = found.min()?;
+    Some((&text[..at], &text[at + len..]))
 }
 
 /// The bucket in a host name, if it is the name of a bucket's host.

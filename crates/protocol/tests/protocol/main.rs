@@ -3,7 +3,10 @@
 //! so that the spelling of header names is part of what is tested.
 
 mod client;
+mod conditions;
+mod copies;
 mod dialects;
+mod listing;
 mod multipart;
 mod refusals;
 mod routing;
