@@ -40,7 +40,7 @@ fn rows() -> Vec<(Partition, &'static [u8], RowRef, Bytes)> {
 }
 
 fn blob_data() -> Vec<u8> {
-    (0..20_000u32).map(|n| (n * 31 >> 3) as u8).collect()
+    (0..20_000u32).map(|n| ((n * 31) >> 3) as u8).collect()
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn format_1_opens() {
     copy_tree(&fixture(), dir.path());
     let engine = EmbeddedEngine::open(options(dir.path())).unwrap();
     for (partition, group, row, value) in rows() {
-        let read = engine.index().read(partition, group, &[row.clone()]).await.unwrap();
+        let read = engine.index().read(partition, group, std::slice::from_ref(&row)).await.unwrap();
         assert_eq!(read, [Some(value)], "{partition:?} {group:?} {row:?}");
     }
     let mut partitions = engine.index().partitions().await.unwrap();

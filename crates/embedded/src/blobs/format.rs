@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(footer[..], want[..]);
         let mut checksum = BlockChecksum::new(BlobId(*b"0123456789abcdef"), 2);
         checksum.update(b"123456789");
-        let whole = crc_fast::crc32_iscsi(b"0123456789abcdef\x02\0\0\0\0\0\0\0123456789");
+        let whole = crc_fast::crc32_iscsi(b"0123456789abcdef\x02\0\0\0\0\0\0\x00123456789");
         assert_eq!(checksum.finish(), whole);
         assert_eq!(crc_fast::crc32_iscsi(b"123456789"), 0xE306_9283);
     }
