@@ -10,6 +10,7 @@ use crate::bucket::{Bucket, ListBuckets};
 use crate::checksum::{Digester, crc64_combine};
 use crate::engine::{Expect, Partition, RowRef, Table, Write};
 use crate::error::{Error, Result};
+use crate::limits::BUCKETS_MAX;
 use crate::list::ListObjects;
 use crate::names::ObjectKey;
 use crate::object::{GetRequest, Selection};
@@ -34,9 +35,11 @@ pub struct ScrubOptions {
     pub pause: Duration,
 }
 
-/// Bytes that count for an object however small it is, so that many small ones
-/// are read at a bounded rate as well.
+/// Bytes that count for an object besides its own, so that many small ones are
+/// read at a bounded rate as well.
 const BYTES_PER_OBJECT: u64 = 4096;
+/// Pauses shorter than this are saved up; timers are no finer than milliseconds.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 const CURSOR: &[u8] = b"scrub";
 const PAGE: usize = 100;
 
@@ -57,62 +60,72 @@ pub async fn run(store: Arc<Store>, owner_uin: u64, options: ScrubOptions) {
     }
 }
 
-async fn pass(store: &Arc<Store>, owner_uin: u64, options: ScrubOptions) -> Result<()> {
-    let (mut bucket_name, mut after) = read_cursor(store).await?;
-    loop {
-        // The bucket of the cursor itself, then those behind it.
-        let buckets = ListBuckets { owner_uin, max: usize::MAX, ..Default::default() };
-        let buckets = store.list_buckets(&buckets).await?.buckets;
-        let Some(bucket) = buckets.into_iter().find(|b| b.name.as_str() >= bucket_name.as_str())
-        else {
-            break;
-        };
-        if bucket.name.as_str() != bucket_name {
-            after.clear();
+/// Spreads reading over time, however large one object is.
+struct Pace {
+    bytes_per_second: u64,
+    owed: Duration,
+}
+
+impl Pace {
+    async fn spent(&mut self, bytes: u64) {
+        self.owed += Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        if self.owed >= PAUSE_MIN {
+            tokio::time::sleep(std::mem::take(&mut self.owed)).await;
         }
-        bucket_name = bucket.name.as_str().to_owned();
+    }
+}
+
+async fn pass(store: &Arc<Store>, owner_uin: u64, options: ScrubOptions) -> Result<()> {
+    let mut pace = Pace { bytes_per_second: options.bytes_per_second, owed: Duration::ZERO };
+    let (first, key) = read_cursor(store).await?;
+    let buckets = ListBuckets { owner_uin, max: BUCKETS_MAX, ..Default::default() };
+    let buckets = store.list_buckets(&buckets).await?.buckets;
+    // The bucket of the cursor itself, then those behind it.
+    for bucket in buckets.into_iter().filter(|bucket| bucket.name.as_str() >= first.as_str()) {
+        let mut after = match bucket.name.as_str() == first {
+            true => key.clone(),
+            false => String::new(),
+        };
         loop {
             let request = ListObjects { after: after.clone(), max: PAGE, ..ListObjects::default() };
             let page = store.list_objects(&bucket, &request).await?;
-            for (key, entry) in &page.entries {
-                check(store, &bucket, key).await;
-                let cost = entry.size.max(BYTES_PER_OBJECT);
-                let pause = cost as f64 / options.bytes_per_second as f64;
-                tokio::time::sleep(Duration::from_secs_f64(pause)).await;
+            for (key, _) in &page.entries {
+                check(store, &bucket, key, &mut pace).await?;
+                pace.spent(BYTES_PER_OBJECT).await;
             }
             match page.entries.last() {
                 Some((key, _)) => after = key.clone(),
                 None => break,
             }
-            write_cursor(store, &bucket_name, &after).await?;
+            write_cursor(store, bucket.name.as_str(), &after).await?;
             if !page.truncated {
                 break;
             }
         }
-        // The next bucket is the first whose name is greater.
-        bucket_name.push('\0');
-        after.clear();
     }
     write_cursor(store, "", "").await
 }
 
-async fn check(store: &Arc<Store>, bucket: &Bucket, key: &str) {
+/// Counts what one object's bytes are like; fails when that cannot be told now.
+async fn check(store: &Arc<Store>, bucket: &Bucket, key: &str, pace: &mut Pace) -> Result<()> {
     let progress = &store.scrub;
-    match read_back(store, bucket, key).await {
+    match read_back(store, bucket, key, pace).await {
         Ok(bytes) => {
             progress.objects.fetch_add(1, Ordering::Relaxed);
             progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         // Deleted since it was listed.
-        Err(Error::NoSuchKey) => {}
-        Err(error) => {
+        Err(Error::NoSuchKey | Error::NoSuchBucket) => {}
+        Err(error @ (Error::Damaged(_) | Error::Internal(_))) => {
             progress.findings.fetch_add(1, Ordering::Relaxed);
             tracing::error!(bucket = %bucket.name, key, %error, "scrub found a damaged object");
         }
+        Err(error) => return Err(error),
     }
+    Ok(())
 }
 
-async fn read_back(store: &Arc<Store>, bucket: &Bucket, key: &str) -> Result<u64> {
+async fn read_back(store: &Arc<Store>, bucket: &Bucket, key: &str, pace: &mut Pace) -> Result<u64> {
     let request = GetRequest {
         key: ObjectKey::from_stored(key.as_bytes())?,
         selection: Selection::Whole,
@@ -121,6 +134,7 @@ async fn read_back(store: &Arc<Store>, bucket: &Bucket, key: &str) -> Result<u64
     let (info, range, mut reader) = store.get_object(bucket, &request).await?;
     let mut crc64 = None;
     while let Some(piece) = reader.next_piece().await? {
+        pace.spent(piece.len() as u64).await;
         let piece_crc = Digester::crc64(&piece);
         crc64 = Some(match crc64 {
             None => piece_crc,

@@ -33,11 +33,20 @@ pub struct Plan {
     pub forever: bool,
 }
 
+/// What the engine does that the seam allows and the memory engine does not.
+#[derive(Clone, Copy, Default)]
+pub struct Manner {
+    /// Rows of one read are read one by one, the last first.
+    pub torn: bool,
+    /// A blob takes a while to be made, and is made even if the future that
+    /// asked for it is dropped.
+    pub lingering: bool,
+}
+
 struct Control {
     calls: AtomicU64,
     plan: Mutex<Option<Plan>>,
-    /// Rows of one read are read one by one, the last first.
-    torn: bool,
+    manner: Manner,
 }
 
 impl Control {
@@ -80,16 +89,12 @@ struct FaultyBlobs(Arc<dyn Engine>, Arc<Control>);
 
 impl Faulty {
     pub fn new(inner: Arc<dyn Engine>) -> Arc<Faulty> {
-        Faulty::build(inner, false)
+        Faulty::with(inner, Manner::default())
     }
 
-    /// An engine whose reads share as little of a snapshot as the seam allows.
-    pub fn torn(inner: Arc<dyn Engine>) -> Arc<Faulty> {
-        Faulty::build(inner, true)
-    }
-
-    fn build(inner: Arc<dyn Engine>, torn: bool) -> Arc<Faulty> {
-        let control = Arc::new(Control { calls: AtomicU64::new(0), plan: Mutex::new(None), torn });
+    pub fn with(inner: Arc<dyn Engine>, manner: Manner) -> Arc<Faulty> {
+        let control =
+            Arc::new(Control { calls: AtomicU64::new(0), plan: Mutex::new(None), manner });
         Arc::new(Faulty {
             index: FaultyIndex(inner.clone(), control.clone()),
             blobs: FaultyBlobs(inner.clone(), control.clone()),
@@ -154,7 +159,7 @@ impl Index for FaultyIndex {
     ) -> Result<Vec<Option<Bytes>>, EngineError> {
         let fault = self.1.enter().await?;
         let mut result = Vec::new();
-        if self.1.torn {
+        if self.1.manner.torn {
             for row in rows.iter().rev() {
                 tokio::task::yield_now().await;
                 let row = std::slice::from_ref(row);
@@ -222,7 +227,17 @@ impl Blobs for FaultyBlobs {
         expected_len: Option<u64>,
     ) -> Result<Box<dyn BlobWriter>, EngineError> {
         let fault = self.1.enter().await?;
-        let writer = self.0.blobs().create(id, expected_len).await?;
+        let writer = match self.1.manner.lingering {
+            false => self.0.blobs().create(id, expected_len).await?,
+            true => {
+                let inner = self.0.clone();
+                let making = tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    inner.blobs().create(id, expected_len).await
+                });
+                making.await.expect("the task does not panic")?
+            }
+        };
         let writer = Box::new(FaultyWriter(writer, self.1.clone()));
         self.1.leave(fault, writer as Box<dyn BlobWriter>).await
     }

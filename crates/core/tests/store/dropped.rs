@@ -14,7 +14,7 @@ use costrel_core::names::BucketName;
 use costrel_core::object::{CopyRequest, CopySource, PutRequest};
 use costrel_core::record::Metadata;
 
-use crate::common::faulty::Faulty;
+use crate::common::faulty::{Faulty, Manner};
 use crate::common::{
     LARGE, OWNER, Pieces, SMALL, World, body, complete_request, key, part_request, put_request,
 };
@@ -38,11 +38,14 @@ async fn breathe() {
 }
 
 fn memory() -> World {
-    World::over(Faulty::new(World::memory().engine))
+    let manner = Manner { torn: false, lingering: true };
+    World::over(Faulty::with(World::memory().engine, manner))
 }
 
-/// Tasks that outlive their client come to their end.
+/// Tasks that outlive their client come to their end; the collector looks before
+/// and after.
 async fn rest(world: &World) {
+    world.collector.sweep().await.unwrap();
     let handle = tokio::runtime::Handle::current();
     for _ in 0..2000 {
         breathe().await;

@@ -122,7 +122,7 @@ async fn markers(world: &World) {
     assert_eq!(page("", "", "", 0).await, show("", "", false));
     assert_eq!(page("", "", "c", 3).await, show("xaaab xaab yaaab", "", false));
     assert_eq!(page("", "/", "", 2).await, show("a", "a/", true));
-    assert_eq!(page("", "", "", usize::MAX).await.2, false);
+    assert!(!page("", "", "", usize::MAX).await.2);
 }
 
 async fn entries_tell_all(world: &World) {

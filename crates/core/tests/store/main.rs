@@ -14,4 +14,5 @@ mod objects;
 mod races;
 mod readers;
 mod records;
+mod scrubbing;
 mod uploads;

@@ -13,10 +13,13 @@ use costrel_core::precondition::{EtagCondition, WriteConditions};
 use costrel_embedded::Durability;
 use parking_lot::Mutex;
 
-use crate::common::faulty::Faulty;
+use crate::common::faulty::{Faulty, Manner};
 use crate::common::linear::{Event, Operation, Value, check};
 use crate::common::random::{Random, seed};
 use crate::common::{LARGE, SMALL, World, body, complete_request};
+
+/// Reads share as little of a snapshot as the seam allows.
+const TORN: Manner = Manner { torn: true, lingering: false };
 
 crate::on_every_engine!(
     histories_are_linearizable,
@@ -184,7 +187,7 @@ async fn histories_of_synced_commits_are_linearizable() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories_over_torn_reads_are_linearizable() {
-    let world = World::over(Faulty::torn(World::memory().engine));
+    let world = World::over(Faulty::with(World::memory().engine, TORN));
     histories_are_linearizable(&world).await;
     world.settle().await;
 }

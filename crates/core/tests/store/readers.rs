@@ -8,8 +8,11 @@ use costrel_core::body::BytesSource;
 use costrel_core::names::BucketName;
 use costrel_core::object::{ObjectReader, Selection};
 
-use crate::common::faulty::Faulty;
+use crate::common::faulty::{Faulty, Manner};
 use crate::common::{LARGE, OWNER, SMALL, World, body, get_request, put_request};
+
+/// Reads share as little of a snapshot as the seam allows.
+const TORN: Manner = Manner { torn: true, lingering: false };
 
 crate::on_every_engine!(
     readers_keep_what_they_opened,
@@ -153,7 +156,7 @@ async fn readers_beside_appends(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn torn_reads_are_repeated() {
-    let world = World::over(Faulty::torn(World::memory().engine));
+    let world = World::over(Faulty::with(World::memory().engine, TORN));
     readers_beside_overwriters(&world).await;
     readers_beside_appends(&world).await;
     world.settle().await;
