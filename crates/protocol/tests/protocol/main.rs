@@ -2,6 +2,7 @@
 //! product's own signer, against a store in memory. Answers are read as bytes,
 //! so that the spelling of header names is part of what is tested.
 
+mod chunked;
 mod client;
 mod conditions;
 mod copies;
@@ -10,5 +11,6 @@ mod listing;
 mod multipart;
 mod refusals;
 mod routing;
+mod signatures;
 mod wire;
 mod world;
