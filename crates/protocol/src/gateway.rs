@@ -120,6 +120,7 @@ impl Gateway {
                 close_unless(usable, reply)
             }
         };
+        reply = close_unless(!expects_in_vain(&parts), reply);
         if parts.method == Method::HEAD {
             reply = headers_only(reply);
         }
@@ -372,6 +373,15 @@ fn headers_only(mut reply: Reply) -> Reply {
         reply.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     reply.map(|_| ResponseBody::headers_only())
+}
+
+/// Whether the client waits for a `100 Continue` that hyper does not send because
+/// there is no body to continue with. botocore (and so the aws CLI, with every
+/// empty file) misreads the next answer on such a connection, unless it ends.
+fn expects_in_vain(parts: &Parts) -> bool {
+    parts.headers.contains_key(header::EXPECT)
+        && parts.headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
+        && !parts.headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn close_unless(usable: bool, mut reply: Reply) -> Reply {

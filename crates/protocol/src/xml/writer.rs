@@ -112,10 +112,11 @@ impl XmlWriter {
         self.text(name, if value { "true" } else { "false" });
     }
 
-    /// `2020-12-10T03:37:30.000Z`
+    /// `2020-12-10T03:37:30.000Z`: whole seconds in the form of milliseconds, as
+    /// both services write them, so that a listing's times equal `Last-Modified`.
     pub fn time(&mut self, name: &'static str, unix_ms: u64) {
         self.open(name);
-        date::iso_ms_into(&mut self.out, unix_ms);
+        date::iso_ms_into(&mut self.out, unix_ms - unix_ms % 1000);
         self.end(name);
     }
 
