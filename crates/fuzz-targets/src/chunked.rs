@@ -42,11 +42,14 @@ struct Decoded {
     data: Vec<u8>,
     result: Result<Vec<Trailer>, FramingError>,
     /// What was asked about signatures.
-    asked: Vec<([u8; 32], String)>,
+    asked: Vec<Asked>,
 }
 
+/// A SHA-256 and the signature presented for it.
+type Asked = ([u8; 32], String);
+
 /// Believes every signature and notes what it was asked.
-struct Believer(Arc<Mutex<Vec<([u8; 32], String)>>>);
+struct Believer(Arc<Mutex<Vec<Asked>>>);
 
 impl ChunkCheck for Believer {
     fn chunk(&mut self, sha256: &[u8; 32], presented: &str) -> bool {
