@@ -1,6 +1,7 @@
 //! From a request to its answer: address, dialect, authentication, routing,
 //! authorization, handler, and a dialect's shape for whatever came of it.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use std::time::Instant;
 use costrel_core::Store;
 use costrel_core::account::Accounts;
 use costrel_core::bucket::Bucket;
-use costrel_signature::{ChunkVerifier, Payload, RequestView, detect};
+use costrel_signature::{ChunkVerifier, Form, Payload, RequestView, detect};
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -24,7 +25,7 @@ use crate::observe::{Observer, RequestRecord};
 use crate::ops::{self, OpRow, Operation};
 use crate::query::Query;
 use crate::reply::{self, Reply};
-use crate::request::{ConnectionInfo, Outcome, Request, guess_dialect, host_of};
+use crate::request::{ConnectionInfo, Outcome, Request, guess_dialect, host_of, with_hoisted};
 
 pub struct GatewayOptions {
     pub domains: Domains,
@@ -173,10 +174,14 @@ impl Gateway {
         progress.record.bucket = address.bucket.clone();
         progress.record.key = address.key.clone();
 
+        let headers = match form {
+            Form::S3V4Query => with_hoisted(&parts.headers, &query)?,
+            _ => Cow::Borrowed(&parts.headers),
+        };
         let mut request = Request {
             method: &parts.method,
             uri: &parts.uri,
-            headers: &parts.headers,
+            headers: &headers,
             query,
             address,
             dialect: progress.dialect,
@@ -231,6 +236,7 @@ impl Gateway {
             return Err(Failure::NotImplemented(row.name.into()));
         };
         request.refuse_foreign_copy()?;
+        request.refuse_unsupported_parameters()?;
         match operation {
             Operation::ListBuckets => {
                 self.permit(request, row, None)?;
@@ -342,7 +348,7 @@ impl Gateway {
     }
 }
 
-fn is_signed(form: costrel_signature::Form) -> bool {
+fn is_signed(form: Form) -> bool {
     auth::dialect_of(form).is_some()
 }
 

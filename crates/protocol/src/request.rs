@@ -9,9 +9,10 @@ use costrel_core::account::AccessKey;
 use costrel_core::names::ObjectKey;
 use costrel_core::precondition::{EtagCondition, ReadConditions, WriteConditions};
 use costrel_core::{Error, limits};
-use http::{HeaderMap, HeaderName, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 use crate::address::Address;
+use crate::attributes::supported;
 use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
@@ -87,6 +88,18 @@ impl Request<'_> {
             if let Some(value) = self.header(name) {
                 let why = "The copy source is not spelt in the dialect of the signature.";
                 return Err(bad_header(name, value, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// COS takes some headers as parameters too, the speed limit for one.
+    pub fn refuse_unsupported_parameters(&self) -> Outcome<()> {
+        let prefix = self.dialect.headers().prefix;
+        for (name, value) in self.query.iter() {
+            let name = name.to_ascii_lowercase();
+            if name.strip_prefix(prefix).is_some_and(|rest| !supported(rest, value)) {
+                return Err(Failure::NotImplemented(name.into()));
             }
         }
         Ok(())
@@ -214,6 +227,42 @@ pub fn seconds(unix_ms: u64) -> u64 {
 pub fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let value = headers.get(name)?;
     std::str::from_utf8(value.as_bytes()).ok()
+}
+
+/// What a presigned SigV4 URL says about its own signature.
+const SIGNATURE_PARAMETERS: [&str; 8] = [
+    "x-amz-algorithm",
+    "x-amz-content-sha256",
+    "x-amz-credential",
+    "x-amz-date",
+    "x-amz-expires",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-amz-signedheaders",
+];
+
+/// The headers together with those that a presigned URL of S3 has in its query:
+/// signers move `x-amz-…` headers there, so that whoever uses the URL need not
+/// send them. A header that is sent wins.
+pub fn with_hoisted<'a>(headers: &'a HeaderMap, query: &Query<'_>) -> Outcome<Cow<'a, HeaderMap>> {
+    let mut all = Cow::Borrowed(headers);
+    for (parameter, text) in query.iter() {
+        let lower = parameter.to_ascii_lowercase();
+        if !lower.starts_with("x-amz-") || SIGNATURE_PARAMETERS.contains(&lower.as_str()) {
+            continue;
+        }
+        let unfit = |_| Failure::InvalidArgument {
+            name: parameter.to_owned().into(),
+            value: text.into(),
+            why: "The parameter must be representable as a header.",
+        };
+        let name = HeaderName::try_from(lower).map_err(|_| unfit(()))?;
+        let value = HeaderValue::try_from(text).map_err(|_| unfit(()))?;
+        if !headers.contains_key(&name) {
+            all.to_mut().append(name, value);
+        }
+    }
+    Ok(all)
 }
 
 /// The authority of an absolute target, else the `Host` header.

@@ -297,3 +297,32 @@ async fn absolute_targets() {
         exchange(&world, foreign.as_bytes(), false).await.refused(400, "InvalidURI");
     }
 }
+
+/// Signers of S3 move headers into the URL, so that whoever uses it need not
+/// send them.
+#[tokio::test]
+async fn headers_in_a_presigned_url() {
+    let world = World::with_bucket().await;
+    let path = format!("/{BUCKET}/key");
+    let url = || put(Dialect::S3, &path).signing(Signing::V4Query).body("hello");
+    let call = url()
+        .query("x-amz-meta-Author", "Zoë")
+        .query("X-Amz-Storage-Class", "STANDARD_IA")
+        .query("x-amz-checksum-crc32", "NhCmhg==")
+        .query("x-id", "PutObject");
+    call.send(&world).await.ok();
+    let found = get(Dialect::S3, &path).send(&world).await;
+    assert_eq!(found.header("x-amz-meta-author"), Some("Zoë"));
+    assert_eq!(found.header("x-amz-storage-class"), Some("STANDARD_IA"));
+    let copy = url().query("x-amz-copy-source", &format!("/{BUCKET}/none"));
+    copy.send(&world).await.refused(404, "NoSuchKey");
+    for (name, value, status, code) in [
+        ("x-amz-checksum-crc32", "AAAAAA==", 400, "BadDigest"),
+        ("x-amz-acl", "public-read", 501, "NotImplemented"),
+        ("x-amz-server-side-encryption", "AES256", 501, "NotImplemented"),
+        ("x-amz-meta-a", "line\nbreak", 400, "InvalidArgument"),
+    ] {
+        url().query(name, value).send(&world).await.refused(status, code);
+    }
+    assert_eq!(get(Dialect::S3, &path).send(&world).await.text(), "hello");
+}
