@@ -24,7 +24,7 @@ use crate::space::SpaceGuard;
 use crate::status::Status;
 
 /// Seeds per test; `COSTREL_TEST_SEED` runs one instead.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 50;
 
 struct Store {
     blobs: EmbeddedBlobs,
@@ -68,6 +68,7 @@ enum Fate {
     Acknowledged,
     /// A deletion has begun; nothing is promised.
     Deleting,
+    Deleted,
 }
 
 type Ledger = BTreeMap<BlobId, (usize, Fate)>;
@@ -107,10 +108,15 @@ async fn work(store: &Store, rng: &mut StdRng, ledger: &mut Ledger) -> Result<()
                 writers.swap_remove(rng.random_range(0..writers.len()));
             }
             _ => {
-                let Some((id, _)) = ledger.iter().next() else { continue };
-                let id = *id;
+                let kept = ledger.iter().filter(|(_, (_, fate))| *fate != Fate::Deleted);
+                let ids: Vec<_> = kept.map(|(id, _)| *id).collect();
+                if ids.is_empty() {
+                    continue;
+                }
+                let id = ids[rng.random_range(0..ids.len())];
                 ledger.get_mut(&id).unwrap().1 = Fate::Deleting;
                 store.blobs.delete(id).await?;
+                ledger.get_mut(&id).unwrap().1 = Fate::Deleted;
             }
         }
     }
@@ -135,10 +141,12 @@ async fn check(store: &Store, ledger: &Ledger) {
     for (id, (len, fate)) in ledger {
         let result = read(store, *id).await;
         match (&result, fate) {
+            (Ok(_), Fate::Deleted) => panic!("blob {id} came back"),
             (Ok(data), _) => assert!(data == &data_of(*id, *len), "blob {id} has changed"),
             (Err(error), Fate::Acknowledged) => panic!("blob {id} is lost: {error}"),
             (Err(_), _) => {}
         }
+        assert!(*fate != Fate::Deleted || listed.iter().all(|info| info.id != *id));
         if *fate == Fate::Acknowledged {
             assert!(listed.iter().any(|info| info.id == *id), "blob {id} is not listed");
         }
@@ -174,8 +182,11 @@ fn acknowledged_blobs_survive_crashes() {
             // After a crash the survivors are as good as acknowledged: a second
             // crash takes nothing from them.
             for (id, (_, fate)) in &mut ledger {
-                let readable = read(&store, *id).await.is_ok();
-                *fate = if readable { Fate::Acknowledged } else { Fate::Deleting };
+                *fate = match (read(&store, *id).await, *fate) {
+                    (Ok(_), _) => Fate::Acknowledged,
+                    (Err(_), Fate::Deleted) => Fate::Deleted,
+                    (Err(_), _) => Fate::Deleting,
+                };
             }
         }
     });

@@ -163,11 +163,12 @@ impl Blobs for EmbeddedBlobs {
         let shared = self.shared.clone();
         run_blocking(move || {
             shared.under_way.delete(id);
-            match shared.disk.remove_file(&BlobPath(id).file()) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                    Err(EngineError::io(format!("deleting blob {id}"), e))
-                }
-                _ => Ok(()),
+            let path = BlobPath(id);
+            match shared.disk.remove_file(&path.file()) {
+                // The name must not come back once the caller has forgotten it.
+                Ok(()) => shared.tree.sync_leaf(path),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(e) => Err(EngineError::io(format!("deleting blob {id}"), e)),
             }
         })
         .await

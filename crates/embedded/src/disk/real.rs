@@ -45,12 +45,10 @@ impl Disk for RealDisk {
             Ok(file) => Ok(Arc::new(RealFile(file))),
             // The file system has no direct writes. It may have made the file
             // before it found out.
-            Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
-                match self.remove_file(path) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-                    _ => self.create(path),
-                }
-            }
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => match self.remove_file(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+                _ => self.create(path),
+            },
             Err(e) => Err(e),
         }
     }

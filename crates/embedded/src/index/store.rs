@@ -20,6 +20,9 @@ const MEMTABLE_BYTES: u64 = 8 * MIB;
 const MEMTABLE_BYTES_BODY: u64 = 16 * MIB;
 /// Bodies from this length on lie apart from their keys.
 const SEPARATE_FROM_BYTES: u32 = 1024;
+/// Part of a file of bodies that may be dead before the live ones are moved out
+/// of it: moving costs writes, not moving costs space.
+const STALE_PART_MAX: f32 = 0.4;
 /// Journal on disk before tables are written out to shorten it: what a start
 /// has to read again.
 const JOURNAL_BYTES_MAX: u64 = 96 * MIB;
@@ -46,6 +49,7 @@ impl Store {
         memory: Memory,
         durability: Durability,
     ) -> Result<Store, fjall::Error> {
+        clear_unfinished(path)?;
         let database = Database::builder(path)
             .cache_size(memory.block_cache)
             .max_journaling_size(JOURNAL_BYTES_MAX)
@@ -189,6 +193,21 @@ impl Batch<'_> {
     }
 }
 
+/// Removes what a first start left behind that ended before the database was
+/// made: fjall opens neither half a database nor over its remains. The version
+/// file is made last and the first keyspace after it, so without both there is
+/// nothing that anybody was told of.
+fn clear_unfinished(path: &Path) -> std::io::Result<()> {
+    if !path.try_exists()? || path.join("version").try_exists()? {
+        return Ok(());
+    }
+    let keyspaces = path.join("keyspaces");
+    if keyspaces.try_exists()? && std::fs::read_dir(keyspaces)?.next().is_some() {
+        return Err(std::io::Error::other("the row store's version file is missing"));
+    }
+    std::fs::remove_dir_all(path)
+}
+
 fn keyspace_name(table: Table) -> String {
     format!("table-{}", table as u8)
 }
@@ -198,7 +217,9 @@ fn rows_options() -> KeyspaceCreateOptions {
 }
 
 fn bodies_options() -> KeyspaceCreateOptions {
-    let separation = KvSeparationOptions::default().separation_threshold(SEPARATE_FROM_BYTES);
+    let separation = KvSeparationOptions::default()
+        .separation_threshold(SEPARATE_FROM_BYTES)
+        .staleness_threshold(STALE_PART_MAX);
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES_BODY)
         // Nobody asks for a body without having seen its record.
@@ -222,5 +243,35 @@ pub(super) fn engine_error(error: fjall::Error) -> EngineError {
         }
         fjall::Error::Poisoned => EngineError::Poisoned("the row store stopped".into()),
         other => EngineError::Corrupt(format!("reading rows: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> Result<Store, fjall::Error> {
+        Store::open(path, crate::Options::new(path).memory(), Durability::Sync)
+    }
+
+    #[test]
+    fn an_unfinished_first_start_is_done_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        for made in 0..4 {
+            std::fs::create_dir(&path).unwrap();
+            for name in ["lock", "0.jnl"].into_iter().take(made) {
+                std::fs::write(path.join(name), "").unwrap();
+            }
+            if made == 3 {
+                std::fs::create_dir(path.join("keyspaces")).unwrap();
+            }
+            drop(open(&path).unwrap());
+            std::fs::remove_dir_all(&path).unwrap();
+        }
+        drop(open(&path).unwrap());
+        std::fs::remove_file(path.join("version")).unwrap();
+        assert!(open(&path).is_err(), "a database without its version file");
+        assert!(path.join("keyspaces/1").exists(), "it was not touched");
     }
 }
