@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -34,9 +35,17 @@ use crate::store::Store;
 #[derive(Debug)]
 pub(crate) enum Collectable {
     /// A garbage row.
-    Garbage { partition: Partition, group: Bytes, suffix: Bytes },
+    Garbage {
+        partition: Partition,
+        group: Bytes,
+        suffix: Bytes,
+    },
     /// A blob whose writer gave up; its pending row may or may not be there.
-    Abandoned { partition: Partition, group: Bytes, blob: BlobId },
+    Abandoned {
+        partition: Partition,
+        group: Bytes,
+        blob: BlobId,
+    },
     /// A partition retired by the deletion of its bucket.
     Partition(BucketId),
 }
@@ -86,15 +95,28 @@ impl Drop for FreeingGuard {
 impl Store {
     /// `None` when the set is being freed.
     pub(crate) fn pin(self: &Arc<Self>, set: &Bytes) -> Option<PinGuard> {
-        match self.pins.sets.lock().entry(set.clone()).or_insert(Pin::Readers(0)) {
+        match self
+            .pins
+            .sets
+            .lock()
+            .entry(set.clone())
+            .or_insert(Pin::Readers(0))
+        {
             Pin::Readers(count) => *count += 1,
             Pin::Freeing => return None,
         }
-        Some(PinGuard { store: self.clone(), set: set.clone() })
+        Some(PinGuard {
+            store: self.clone(),
+            set: set.clone(),
+        })
     }
 
     pub(crate) fn collect_garbage(&self, partition: Partition, group: &Bytes, suffix: Bytes) {
-        self.offer(Collectable::Garbage { partition, group: group.clone(), suffix });
+        self.offer(Collectable::Garbage {
+            partition,
+            group: group.clone(),
+            suffix,
+        });
     }
 
     pub(crate) fn collect_partition(&self, bucket: BucketId) {
@@ -128,10 +150,18 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Rows held in memory at once.
 const PAGE_ROWS: usize = 512;
+/// Rows worked on at once, so that their commits share syncs and writers that
+/// overwrite at full speed do not outrun the collector.
+const AT_ONCE: usize = 16;
 
 impl Collector {
     pub(crate) fn new(store: Arc<Store>, work: mpsc::Receiver<Collectable>) -> Collector {
-        Collector { store, work, stats: Arc::default(), rescan: AtomicBool::new(false) }
+        Collector {
+            store,
+            work,
+            stats: Arc::default(),
+            rescan: AtomicBool::new(false),
+        }
     }
 
     pub fn stats(&self) -> Arc<CollectorStats> {
@@ -152,13 +182,19 @@ impl Collector {
             if self.rescan.swap(false, Ordering::Relaxed) {
                 next_sweep = next_sweep.min(Instant::now() + RETRY_AFTER);
             }
-            match tokio::time::timeout_at(next_sweep, self.work.recv()).await {
-                Ok(Some(work)) => {
-                    if let Err(error) = self.collect(work).await {
-                        self.failed("collect", &error);
-                    }
+            let mut batch = Vec::with_capacity(PAGE_ROWS);
+            let arrived = self.work.recv_many(&mut batch, PAGE_ROWS);
+            match tokio::time::timeout_at(next_sweep, arrived).await {
+                Ok(0) => return,
+                Ok(_) => {
+                    let work = stream::iter(batch);
+                    work.for_each_concurrent(AT_ONCE, |work| async {
+                        if let Err(error) = self.collect(work).await {
+                            self.failed("collect", &error);
+                        }
+                    })
+                    .await;
                 }
-                Ok(None) => return,
                 Err(_) => {}
             }
         }
@@ -172,16 +208,25 @@ impl Collector {
 
     async fn collect(&self, work: Collectable) -> Result<()> {
         match work {
-            Collectable::Garbage { partition, group, suffix } => {
-                let row = RowRef { table: Table::Garbage, suffix };
+            Collectable::Garbage {
+                partition,
+                group,
+                suffix,
+            } => {
+                let row = RowRef {
+                    table: Table::Garbage,
+                    suffix,
+                };
                 match self.store.read_row(partition, &group, row.clone()).await? {
                     Some(value) => self.free(partition, &group, row, value).await,
                     None => Ok(()),
                 }
             }
-            Collectable::Abandoned { partition, group, blob } => {
-                self.abandon(partition, &group, blob).await
-            }
+            Collectable::Abandoned {
+                partition,
+                group,
+                blob,
+            } => self.abandon(partition, &group, blob).await,
             Collectable::Partition(bucket) => {
                 let partitions = self.store.engine.index().partitions().await?;
                 match partitions.contains(&(bucket, PartitionState::Retired)) {
@@ -221,8 +266,10 @@ impl Collector {
                     named.insert(id);
                 } else {
                     let name = vec![Write::Delete(RowRef::only(Table::Bucket))];
-                    let _ =
-                        self.store.try_commit(Partition::System, &row.group, vec![], name).await?;
+                    let _ = self
+                        .store
+                        .try_commit(Partition::System, &row.group, vec![], name)
+                        .await?;
                 }
             }
             range = next;
@@ -246,19 +293,28 @@ impl Collector {
         loop {
             let page = self.page(partition, Table::Pending, range).await?;
             let Some(next) = behind(&page) else { break };
-            for row in page {
-                self.sweep_pending(partition, row).await?;
-            }
+            let pending = stream::iter(page).map(Ok::<_, Error>);
+            pending
+                .try_for_each_concurrent(AT_ONCE, |row| self.sweep_pending(partition, row))
+                .await?;
             range = next;
         }
         let mut range = ScanRange::all();
         loop {
             let page = self.page(partition, Table::Garbage, range).await?;
-            let Some(next) = behind(&page) else { return Ok(()) };
-            for row in page {
-                let name = RowRef { table: Table::Garbage, suffix: row.suffix };
-                self.free(partition, &row.group, name, row.value).await?;
-            }
+            let Some(next) = behind(&page) else {
+                return Ok(());
+            };
+            let garbage = stream::iter(page).map(Ok::<_, Error>);
+            garbage
+                .try_for_each_concurrent(AT_ONCE, |row| async move {
+                    let name = RowRef {
+                        table: Table::Garbage,
+                        suffix: row.suffix,
+                    };
+                    self.free(partition, &row.group, name, row.value).await
+                })
+                .await?;
             range = next;
         }
     }
@@ -291,12 +347,21 @@ impl Collector {
         // A writer that is still at work will meet the retired partition and
         // give up; the partition goes when that has happened.
         for table in [Table::Pending, Table::Garbage] {
-            if !self.page(partition, table, ScanRange::all()).await?.is_empty() {
+            if !self
+                .page(partition, table, ScanRange::all())
+                .await?
+                .is_empty()
+            {
                 self.rescan.store(true, Ordering::Relaxed);
                 return Ok(());
             }
         }
-        Ok(self.store.engine.index().remove_partition(partition).await?)
+        Ok(self
+            .store
+            .engine
+            .index()
+            .remove_partition(partition)
+            .await?)
     }
 
     /// Removes the name that an interrupted deletion has left.
@@ -304,7 +369,9 @@ impl Collector {
         let mut range = ScanRange::all();
         loop {
             let page = self.page(Partition::System, Table::Bucket, range).await?;
-            let Some(next) = behind(&page) else { return Ok(()) };
+            let Some(next) = behind(&page) else {
+                return Ok(());
+            };
             for row in page {
                 if decode::<BucketRecord>(&row.value, "bucket record")?.id == bucket.0 {
                     let name = String::from_utf8_lossy(&row.group);
@@ -324,7 +391,10 @@ impl Collector {
             blobs: vec![Bytes::copy_from_slice(&blob.0)],
             ..Default::default()
         };
-        let row = RowRef { table: Table::Garbage, suffix: self.store.fresh_id() };
+        let row = RowRef {
+            table: Table::Garbage,
+            suffix: self.store.fresh_id(),
+        };
         let value = encode(&garbage);
         let committed = self
             .store
@@ -332,7 +402,10 @@ impl Collector {
                 partition,
                 group,
                 vec![Expect::Present(pending.clone())],
-                vec![Write::Delete(pending), Write::Put(row.clone(), value.clone())],
+                vec![
+                    Write::Delete(pending),
+                    Write::Put(row.clone(), value.clone()),
+                ],
             )
             .await;
         match committed {
@@ -373,7 +446,9 @@ impl Collector {
             }
             self.free_parts(partition, group, &garbage).await?;
         }
-        let commit = self.store.try_commit(partition, group, vec![], vec![Write::Delete(row)]);
+        let commit = self
+            .store
+            .try_commit(partition, group, vec![], vec![Write::Delete(row)]);
         match commit.await {
             Ok(_) | Err(Error::NoSuchBucket) => Ok(()),
             Err(error) => Err(error),
@@ -387,7 +462,10 @@ impl Collector {
             return None;
         }
         sets.insert(set.clone(), Pin::Freeing);
-        Some(FreeingGuard { store: self.store.clone(), set: set.clone() })
+        Some(FreeingGuard {
+            store: self.store.clone(),
+            set: set.clone(),
+        })
     }
 
     async fn free_parts(
@@ -401,11 +479,21 @@ impl Collector {
             for numbers in garbage.part_numbers.chunks(COLLECT_ROWS_MAX) {
                 let rows: Vec<RowRef> = numbers
                     .iter()
-                    .map(|n| RowRef { table: Table::Part, suffix: part_suffix(set, *n) })
+                    .map(|n| RowRef {
+                        table: Table::Part,
+                        suffix: part_suffix(set, *n),
+                    })
                     .collect();
-                let values = self.store.engine.index().read(partition, group, &rows).await?;
+                let values = self
+                    .store
+                    .engine
+                    .index()
+                    .read(partition, group, &rows)
+                    .await?;
                 let found = rows.into_iter().zip(values);
-                let found = found.filter_map(|(row, value)| Some((row.suffix, value?))).collect();
+                let found = found
+                    .filter_map(|(row, value)| Some((row.suffix, value?)))
+                    .collect();
                 self.free_part_rows(partition, group, found).await?;
             }
             return Ok(());
@@ -419,15 +507,25 @@ impl Collector {
                         return Step::Stop;
                     }
                     let mut found = found.lock();
-                    found.push((Bytes::copy_from_slice(suffix), Bytes::copy_from_slice(value)));
+                    found.push((
+                        Bytes::copy_from_slice(suffix),
+                        Bytes::copy_from_slice(value),
+                    ));
                     match found.len() < COLLECT_ROWS_MAX {
                         true => Step::Next,
                         false => Step::Stop,
                     }
                 }
             };
-            let range = ScanRange { start_suffix: set.clone(), ..ScanRange::group(group.clone()) };
-            self.store.engine.index().scan(partition, Table::Part, range, Box::new(visit)).await?;
+            let range = ScanRange {
+                start_suffix: set.clone(),
+                ..ScanRange::group(group.clone())
+            };
+            self.store
+                .engine
+                .index()
+                .scan(partition, Table::Part, range, Box::new(visit))
+                .await?;
             let found = std::mem::take(&mut *found.lock());
             if found.is_empty() {
                 return Ok(());
@@ -453,18 +551,28 @@ impl Collector {
                         self.stats.blobs_freed.fetch_add(1, Ordering::Relaxed);
                     }
                     Some(Content::Inline(_)) => {
-                        let body = RowRef { table: Table::Body, suffix: suffix.clone() };
+                        let body = RowRef {
+                            table: Table::Body,
+                            suffix: suffix.clone(),
+                        };
                         writes.push(Write::Delete(body));
                     }
                     Some(Content::Parts(_)) | None => {}
                 }
             }
-            writes.push(Write::Delete(RowRef { table: Table::Part, suffix }));
+            writes.push(Write::Delete(RowRef {
+                table: Table::Part,
+                suffix,
+            }));
         }
         if writes.is_empty() {
             return Ok(());
         }
-        match self.store.try_commit(partition, group, vec![], writes).await {
+        match self
+            .store
+            .try_commit(partition, group, vec![], writes)
+            .await
+        {
             Ok(_) | Err(Error::NoSuchBucket) => Ok(()),
             Err(error) => Err(error),
         }
