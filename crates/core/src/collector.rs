@@ -35,17 +35,9 @@ use crate::store::Store;
 #[derive(Debug)]
 pub(crate) enum Collectable {
     /// A garbage row.
-    Garbage {
-        partition: Partition,
-        group: Bytes,
-        suffix: Bytes,
-    },
+    Garbage { partition: Partition, group: Bytes, suffix: Bytes },
     /// A blob whose writer gave up; its pending row may or may not be there.
-    Abandoned {
-        partition: Partition,
-        group: Bytes,
-        blob: BlobId,
-    },
+    Abandoned { partition: Partition, group: Bytes, blob: BlobId },
     /// A partition retired by the deletion of its bucket.
     Partition(BucketId),
 }
@@ -95,28 +87,15 @@ impl Drop for FreeingGuard {
 impl Store {
     /// `None` when the set is being freed.
     pub(crate) fn pin(self: &Arc<Self>, set: &Bytes) -> Option<PinGuard> {
-        match self
-            .pins
-            .sets
-            .lock()
-            .entry(set.clone())
-            .or_insert(Pin::Readers(0))
-        {
+        match self.pins.sets.lock().entry(set.clone()).or_insert(Pin::Readers(0)) {
             Pin::Readers(count) => *count += 1,
             Pin::Freeing => return None,
         }
-        Some(PinGuard {
-            store: self.clone(),
-            set: set.clone(),
-        })
+        Some(PinGuard { store: self.clone(), set: set.clone() })
     }
 
     pub(crate) fn collect_garbage(&self, partition: Partition, group: &Bytes, suffix: Bytes) {
-        self.offer(Collectable::Garbage {
-            partition,
-            group: group.clone(),
-            suffix,
-        });
+        self.offer(Collectable::Garbage { partition, group: group.clone(), suffix });
     }
 
     pub(crate) fn collect_partition(&self, bucket: BucketId) {
@@ -156,12 +135,7 @@ const AT_ONCE: usize = 16;
 
 impl Collector {
     pub(crate) fn new(store: Arc<Store>, work: mpsc::Receiver<Collectable>) -> Collector {
-        Collector {
-            store,
-            work,
-            stats: Arc::default(),
-            rescan: AtomicBool::new(false),
-        }
+        Collector { store, work, stats: Arc::default(), rescan: AtomicBool::new(false) }
     }
 
     pub fn stats(&self) -> Arc<CollectorStats> {
@@ -208,25 +182,16 @@ impl Collector {
 
     async fn collect(&self, work: Collectable) -> Result<()> {
         match work {
-            Collectable::Garbage {
-                partition,
-                group,
-                suffix,
-            } => {
-                let row = RowRef {
-                    table: Table::Garbage,
-                    suffix,
-                };
+            Collectable::Garbage { partition, group, suffix } => {
+                let row = RowRef { table: Table::Garbage, suffix };
                 match self.store.read_row(partition, &group, row.clone()).await? {
                     Some(value) => self.free(partition, &group, row, value).await,
                     None => Ok(()),
                 }
             }
-            Collectable::Abandoned {
-                partition,
-                group,
-                blob,
-            } => self.abandon(partition, &group, blob).await,
+            Collectable::Abandoned { partition, group, blob } => {
+                self.abandon(partition, &group, blob).await
+            }
             Collectable::Partition(bucket) => {
                 let partitions = self.store.engine.index().partitions().await?;
                 match partitions.contains(&(bucket, PartitionState::Retired)) {
@@ -266,10 +231,8 @@ impl Collector {
                     named.insert(id);
                 } else {
                     let name = vec![Write::Delete(RowRef::only(Table::Bucket))];
-                    let _ = self
-                        .store
-                        .try_commit(Partition::System, &row.group, vec![], name)
-                        .await?;
+                    let _ =
+                        self.store.try_commit(Partition::System, &row.group, vec![], name).await?;
                 }
             }
             range = next;
@@ -308,10 +271,7 @@ impl Collector {
             let garbage = stream::iter(page).map(Ok::<_, Error>);
             garbage
                 .try_for_each_concurrent(AT_ONCE, |row| async move {
-                    let name = RowRef {
-                        table: Table::Garbage,
-                        suffix: row.suffix,
-                    };
+                    let name = RowRef { table: Table::Garbage, suffix: row.suffix };
                     self.free(partition, &row.group, name, row.value).await
                 })
                 .await?;
@@ -347,21 +307,12 @@ impl Collector {
         // A writer that is still at work will meet the retired partition and
         // give up; the partition goes when that has happened.
         for table in [Table::Pending, Table::Garbage] {
-            if !self
-                .page(partition, table, ScanRange::all())
-                .await?
-                .is_empty()
-            {
+            if !self.page(partition, table, ScanRange::all()).await?.is_empty() {
                 self.rescan.store(true, Ordering::Relaxed);
                 return Ok(());
             }
         }
-        Ok(self
-            .store
-            .engine
-            .index()
-            .remove_partition(partition)
-            .await?)
+        Ok(self.store.engine.index().remove_partition(partition).await?)
     }
 
     /// Removes the name that an interrupted deletion has left.
@@ -391,10 +342,7 @@ impl Collector {
             blobs: vec![Bytes::copy_from_slice(&blob.0)],
             ..Default::default()
         };
-        let row = RowRef {
-            table: Table::Garbage,
-            suffix: self.store.fresh_id(),
-        };
+        let row = RowRef { table: Table::Garbage, suffix: self.store.fresh_id() };
         let value = encode(&garbage);
         let committed = self
             .store
@@ -402,10 +350,7 @@ impl Collector {
                 partition,
                 group,
                 vec![Expect::Present(pending.clone())],
-                vec![
-                    Write::Delete(pending),
-                    Write::Put(row.clone(), value.clone()),
-                ],
+                vec![Write::Delete(pending), Write::Put(row.clone(), value.clone())],
             )
             .await;
         match committed {
@@ -446,9 +391,7 @@ impl Collector {
             }
             self.free_parts(partition, group, &garbage).await?;
         }
-        let commit = self
-            .store
-            .try_commit(partition, group, vec![], vec![Write::Delete(row)]);
+        let commit = self.store.try_commit(partition, group, vec![], vec![Write::Delete(row)]);
         match commit.await {
             Ok(_) | Err(Error::NoSuchBucket) => Ok(()),
             Err(error) => Err(error),
@@ -462,10 +405,7 @@ impl Collector {
             return None;
         }
         sets.insert(set.clone(), Pin::Freeing);
-        Some(FreeingGuard {
-            store: self.store.clone(),
-            set: set.clone(),
-        })
+        Some(FreeingGuard { store: self.store.clone(), set: set.clone() })
     }
 
     async fn free_parts(
@@ -479,21 +419,11 @@ impl Collector {
             for numbers in garbage.part_numbers.chunks(COLLECT_ROWS_MAX) {
                 let rows: Vec<RowRef> = numbers
                     .iter()
-                    .map(|n| RowRef {
-                        table: Table::Part,
-                        suffix: part_suffix(set, *n),
-                    })
+                    .map(|n| RowRef { table: Table::Part, suffix: part_suffix(set, *n) })
                     .collect();
-                let values = self
-                    .store
-                    .engine
-                    .index()
-                    .read(partition, group, &rows)
-                    .await?;
+                let values = self.store.engine.index().read(partition, group, &rows).await?;
                 let found = rows.into_iter().zip(values);
-                let found = found
-                    .filter_map(|(row, value)| Some((row.suffix, value?)))
-                    .collect();
+                let found = found.filter_map(|(row, value)| Some((row.suffix, value?))).collect();
                 self.free_part_rows(partition, group, found).await?;
             }
             return Ok(());
@@ -507,25 +437,15 @@ impl Collector {
                         return Step::Stop;
                     }
                     let mut found = found.lock();
-                    found.push((
-                        Bytes::copy_from_slice(suffix),
-                        Bytes::copy_from_slice(value),
-                    ));
+                    found.push((Bytes::copy_from_slice(suffix), Bytes::copy_from_slice(value)));
                     match found.len() < COLLECT_ROWS_MAX {
                         true => Step::Next,
                         false => Step::Stop,
                     }
                 }
             };
-            let range = ScanRange {
-                start_suffix: set.clone(),
-                ..ScanRange::group(group.clone())
-            };
-            self.store
-                .engine
-                .index()
-                .scan(partition, Table::Part, range, Box::new(visit))
-                .await?;
+            let range = ScanRange { start_suffix: set.clone(), ..ScanRange::group(group.clone()) };
+            self.store.engine.index().scan(partition, Table::Part, range, Box::new(visit)).await?;
             let found = std::mem::take(&mut *found.lock());
             if found.is_empty() {
                 return Ok(());
@@ -551,28 +471,18 @@ impl Collector {
                         self.stats.blobs_freed.fetch_add(1, Ordering::Relaxed);
                     }
                     Some(Content::Inline(_)) => {
-                        let body = RowRef {
-                            table: Table::Body,
-                            suffix: suffix.clone(),
-                        };
+                        let body = RowRef { table: Table::Body, suffix: suffix.clone() };
                         writes.push(Write::Delete(body));
                     }
                     Some(Content::Parts(_)) | None => {}
                 }
             }
-            writes.push(Write::Delete(RowRef {
-                table: Table::Part,
-                suffix,
-            }));
+            writes.push(Write::Delete(RowRef { table: Table::Part, suffix }));
         }
         if writes.is_empty() {
             return Ok(());
         }
-        match self
-            .store
-            .try_commit(partition, group, vec![], writes)
-            .await
-        {
+        match self.store.try_commit(partition, group, vec![], writes).await {
             Ok(_) | Err(Error::NoSuchBucket) => Ok(()),
             Err(error) => Err(error),
         }
