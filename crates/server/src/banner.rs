@@ -42,7 +42,6 @@ pub fn text(start: &Start<'_>, first: Option<&FirstStart>) -> String {
 fn key_and_examples(text: &mut String, start: &Start<'_>, first: &FirstStart) {
     let (id, secret) = (first.root_key.id(), first.root_key.secret().expose());
     let (endpoint, region, appid) = (start.endpoint, start.region, start.account.appid);
-    let bucket = format!("photos-{appid}");
     // Writing to a string cannot fail.
     let _ = write!(
         text,
@@ -58,7 +57,7 @@ aws CLI:
   export AWS_SECRET_ACCESS_KEY={secret}
   export AWS_DEFAULT_REGION={region}
   export AWS_ENDPOINT_URL={endpoint}
-  aws s3 mb s3://{bucket}
+  aws s3 mb s3://photos-{appid}
 
 boto3:
 
@@ -69,13 +68,13 @@ boto3:
   print(s3.list_buckets()[\"Buckets\"])
 "
     );
-    let Some(address) = endpoint.strip_prefix("http://") else {
+    if !endpoint.starts_with("http://") {
         text.push_str(
             "\nCOS clients put the bucket into the host name: give the server a domain by the\n\
              setting `domains`, and the clients `Endpoint=DOMAIN`.\n",
         );
         return;
-    };
+    }
     let _ = write!(
         text,
         "
@@ -90,11 +89,10 @@ cos-python-sdk-v5 (the server as proxy stands for the COS host names):
 
 coscmd:
 
-  export http_proxy=http://{address}
   coscmd config -a {id} -s {secret} \\
-                -b {bucket} -r {region} --do-not-use-ssl
-  coscmd createbucket
-  coscmd list
+                -b docs-{appid} -r {region} --do-not-use-ssl
+  http_proxy={endpoint} coscmd createbucket
+  http_proxy={endpoint} coscmd list
 "
     );
 }

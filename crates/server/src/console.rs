@@ -101,6 +101,10 @@ impl Handler for Console {
 
     fn connection(_: std::net::SocketAddr, _: bool) {}
 
+    fn head_too_large() -> Response<Full<Bytes>> {
+        text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers too large\n")
+    }
+
     async fn handle(
         self: &Arc<Self>,
         request: Request<Incoming>,

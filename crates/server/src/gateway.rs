@@ -9,7 +9,7 @@ use costrel_protocol::address::Domains;
 use costrel_protocol::{
     BodyLimits, ConnectionInfo, Gateway, GatewayOptions, Observer, ResponseBody, dialect,
 };
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::config::{Config, Dialect};
@@ -46,6 +46,12 @@ impl Handler for Gateway {
 
     fn connection(peer: SocketAddr, secure: bool) -> ConnectionInfo {
         ConnectionInfo { peer, secure }
+    }
+
+    fn head_too_large() -> Response<ResponseBody> {
+        let mut refusal = Response::new(ResponseBody::empty());
+        *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        refusal
     }
 
     async fn handle(

@@ -146,8 +146,9 @@ settings! {
     "Limits" {
         /// Connections served at once; more wait to be accepted.
         max_connections: Number = "4096";
-        /// Bytes of a request's line and headers.
-        header_size: ByteSize = "32KiB";
+        /// Bytes of a request's line and headers; also the size to which a
+        /// connection's buffers grow.
+        header_size: ByteSize = "64KiB";
         /// Number of a request's header fields.
         header_count: Number = "256";
         /// Time for a request's headers to arrive, counted from the end of the

@@ -44,6 +44,10 @@ pub trait Handler: Send + Sync + 'static {
 
     fn connection(peer: SocketAddr, secure: bool) -> Self::Connection;
 
+    /// The answer, 431, to a request whose head exceeds the limit. A head that
+    /// exceeds it by far is answered by hyper, with the same status and no body.
+    fn head_too_large() -> Response<Self::Body>;
+
     fn handle(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -83,10 +87,10 @@ impl<H: Handler> Acceptor<H> {
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_headers(limits.header_count)
-            // The one bound that hyper has for a head; bodies pass through buffers of
-            // the same size.
-            .max_buf_size(limits.header_size)
-            .pipeline_flush(true);
+            // hyper's bound for a head that is still incomplete; what it takes in one
+            // read may be larger, so `speak` judges again. Bodies pass through
+            // buffers of this size.
+            .max_buf_size(limits.header_size);
         Arc::new(Acceptor {
             handler,
             limits,
@@ -183,6 +187,9 @@ impl<H: Handler> Acceptor<H> {
             TokioIo::new(Guarded::new(stream, self.limits.stall_timeout, self.drain.subscribe()));
         let info = &info;
         let service = service_fn(async |request| {
+            if head_size(&request) > self.limits.header_size {
+                return Ok(H::head_too_large());
+            }
             Ok::<_, Infallible>(self.handler.handle(request, info).await)
         });
         let mut connection = pin!(self.http.serve_connection(io, service));
@@ -194,4 +201,17 @@ impl<H: Handler> Acceptor<H> {
         }
         connection.await
     }
+}
+
+/// Bytes of a request's line and headers as they stood on the wire, but for
+/// optional blanks.
+fn head_size(request: &Request<Incoming>) -> usize {
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
+        + uri.authority().map_or(0, |authority| authority.as_str().len() + "http://".len());
+    let line = request.method().as_str().len() + target + "  HTTP/1.1\r\n".len();
+    let fields = request.headers().iter();
+    line + fields
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum::<usize>()
 }
