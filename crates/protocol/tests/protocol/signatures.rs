@@ -197,7 +197,8 @@ async fn malformed_signatures() {
         "AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={}",
         "0".repeat(64)
     );
-    let by_header: Vec<(String, Vec<(&str, &str)>, u16, &str)> = vec![
+    type Headers<'a> = Vec<(&'a str, &'a str)>;
+    let by_header: Vec<(String, Headers<'_>, u16, &str)> = vec![
         ("Bearer token".into(), vec![], 400, "InvalidArgument"),
         ("AWS4-HMAC-SHA256".into(), vec![date, hash], 400, "AuthorizationHeaderMalformed"),
         ("AWS4-HMAC-SHA512 Credential=x".into(), vec![date, hash], 400, "InvalidArgument"),

@@ -184,7 +184,6 @@ impl World {
                 index.scan(partition, table, ScanRange::all(), Box::new(visitor)).await.unwrap();
             }
         }
-        let all = all.lock().unwrap().clone();
-        all
+        std::mem::take(&mut *all.lock().unwrap())
     }
 }
