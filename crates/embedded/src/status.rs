@@ -92,6 +92,14 @@ impl Status {
         EngineError::Corrupt(what)
     }
 
+    /// Counts and reports an error that says that stored data is corrupt.
+    pub(crate) fn note(&self, error: EngineError) -> EngineError {
+        match error {
+            EngineError::Corrupt(what) => self.corrupt(what),
+            other => other,
+        }
+    }
+
     pub(crate) fn health(&self) -> Health {
         if let Err(error) = self.check_open() {
             return Health::Down(error.to_string());

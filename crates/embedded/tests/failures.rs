@@ -151,6 +151,58 @@ async fn rows_survive_without_syncs_when_only_the_process_ends() {
     assert_eq!(rows, [Some(Bytes::from_static(b"v"))]);
 }
 
+/// The largest file below a directory whose path has this part in it.
+fn largest_file(dir: &Path, part: &str) -> Option<PathBuf> {
+    let mut largest = None;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let file = if path.is_dir() { largest_file(&path, part) } else { Some(path) };
+        let len = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+        let file = file.filter(|path| path.to_string_lossy().contains(part));
+        largest = largest.into_iter().chain(file).max_by_key(len);
+    }
+    largest
+}
+
+#[tokio::test]
+async fn a_damaged_table_gives_errors_and_never_wrong_rows() {
+    const ROWS: u32 = 120;
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir);
+    engine.index().create_partition(BUCKET).await.unwrap();
+    let value = |n: u32| Bytes::from(n.to_le_bytes().repeat(25_000));
+    for n in 0..ROWS {
+        let writes = vec![Write::Put(RowRef::only(Table::Object), value(n))];
+        commit(&*engine, &n.to_string(), writes).await.unwrap();
+    }
+    let tables = dir.path().join("index");
+    while largest_file(&tables, "/tables/").is_none_or(|f| f.metadata().unwrap().len() < 1 << 20) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    engine.close().await.unwrap();
+    let table = largest_file(&tables, "/tables/").unwrap();
+    let mut bytes = std::fs::read(&table).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&table, bytes).unwrap();
+
+    let engine = open(&dir);
+    let (mut right, mut corrupt) = (0, 0);
+    for n in 0..ROWS {
+        let row = [RowRef::only(Table::Object)];
+        match engine.index().read(BUCKET, n.to_string().as_bytes(), &row).await {
+            Ok(rows) => {
+                assert_eq!(rows, [Some(value(n))], "row {n}");
+                right += 1;
+            }
+            Err(EngineError::Corrupt(_)) => corrupt += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(corrupt > 0 && right > ROWS / 2, "{corrupt} corrupt, {right} right");
+    assert_eq!(metric(&*engine, "costrel_engine_corrupt_total"), f64::from(corrupt));
+}
+
 /// Names the directory that a child process of this test is to work in.
 const CHILD: &str = "COSTREL_TEST_CHILD_DIR";
 

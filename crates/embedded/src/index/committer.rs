@@ -183,7 +183,10 @@ impl Worker {
                 };
                 space.admit(growth, free)
             };
-            let outcome = group.judge(commit, &mut self.partitions, admit);
+            let outcome = match group.judge(commit, &mut self.partitions, admit) {
+                Err(CommitError::Engine(error)) => Err(self.status.note(error).into()),
+                outcome => outcome,
+            };
             match outcome {
                 Ok(()) => accepted += 1,
                 Err(CommitError::Conflict(_)) => count(&self.status.counters.conflicts),

@@ -157,10 +157,12 @@ impl Index for EmbeddedIndex {
         let store = self.store()?;
         let prefix = key::group_prefix(partition, group);
         if !self.pace.is_slow() {
-            return read_rows(&store, prefix, rows, &self.pace);
+            let values = read_rows(&store, prefix, rows, &self.pace);
+            return values.map_err(|error| self.status.note(error));
         }
         let (rows, pace) = (rows.to_vec(), self.pace.clone());
-        run_blocking(move || read_rows(&store, prefix, &rows, &pace)).await
+        let values = run_blocking(move || read_rows(&store, prefix, &rows, &pace)).await;
+        values.map_err(|error| self.status.note(error))
     }
 
     async fn scan(
@@ -175,6 +177,7 @@ impl Index for EmbeddedIndex {
             scan::scan(&store, &store.snapshot(), partition, table, &range, &mut visitor)
         })
         .await
+        .map_err(|error| self.status.note(error))
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
