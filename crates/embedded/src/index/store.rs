@@ -239,7 +239,13 @@ fn cached_files_max() -> usize {
 pub(super) fn engine_error(error: fjall::Error) -> EngineError {
     match error {
         fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) => {
-            EngineError::io("reading rows", source)
+            match source.kind() {
+                // A length in the file reaches past its end.
+                std::io::ErrorKind::UnexpectedEof => {
+                    EngineError::Corrupt(format!("reading rows: {source}"))
+                }
+                _ => EngineError::io("reading rows", source),
+            }
         }
         fjall::Error::Poisoned => EngineError::Poisoned("the row store stopped".into()),
         other => EngineError::Corrupt(format!("reading rows: {other}")),
