@@ -1,12 +1,14 @@
 //! Putting, appending and reading objects.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use costrel_core::bucket::Bucket;
 use costrel_core::checksum::Algorithm;
-use costrel_core::limits;
 use costrel_core::object::{AppendRequest, GetRequest, ObjectInfo, PutRequest, Selection};
+use costrel_core::precondition::EtagCondition;
 use costrel_core::range::ByteRange;
+use costrel_core::{Error, limits};
 use http::{HeaderName, StatusCode, header};
 
 use super::upload;
@@ -20,7 +22,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
 use crate::reply::{self, Reply, set, set_etag, set_number};
-use crate::request::{Outcome, Request};
+use crate::request::{Outcome, Request, seconds};
 use crate::xml::XmlWriter;
 
 pub async fn put(
@@ -92,16 +94,29 @@ pub async fn append(
 }
 
 pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    let get = read_request(request)?;
-    let (info, range, reader) = gateway.store.get_object(bucket, &get).await?;
+    let mut get = read_request(request)?;
+    let found = gateway.store.get_object(bucket, &if_range(request, &get)).await;
+    let (info, range, reader) = match found {
+        Err(Error::PreconditionFailed { .. }) if is_ranged(request, &get) => {
+            get.selection = Selection::Whole;
+            gateway.store.get_object(bucket, &get).await?
+        }
+        found => found?,
+    };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::object(reader));
     describe(&mut reply, request, &get, &info, &range)?;
     Ok(reply)
 }
 
 pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    let get = read_request(request)?;
-    let (info, range) = gateway.store.head_object(bucket, &get).await?;
+    let mut get = read_request(request)?;
+    let (info, range) = match gateway.store.head_object(bucket, &if_range(request, &get)).await {
+        Err(Error::PreconditionFailed { .. }) if is_ranged(request, &get) => {
+            get.selection = Selection::Whole;
+            gateway.store.head_object(bucket, &get).await?
+        }
+        found => found?,
+    };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::headers_only());
     describe(&mut reply, request, &get, &info, &range)?;
     Ok(reply)
@@ -117,6 +132,32 @@ fn read_request(request: &Request<'_>) -> Outcome<GetRequest> {
     })
 }
 
+/// Whether a range is wanted only of the object that the client has begun to
+/// read; of any other it gets all, with the same request. A condition on the
+/// object that fails the whole request makes the question moot.
+fn is_ranged(request: &Request<'_>, get: &GetRequest) -> bool {
+    matches!(get.selection, Selection::Range(_))
+        && request.headers.contains_key(header::IF_RANGE)
+        && get.conditions.if_match.is_none()
+        && get.conditions.if_unmodified_since.is_none()
+}
+
+/// The request with `If-Range` as a further condition. A weak tag and what is
+/// neither tag nor date never hold.
+fn if_range<'a>(request: &Request<'_>, get: &'a GetRequest) -> Cow<'a, GetRequest> {
+    let mut guarded = Cow::Borrowed(get);
+    if is_ranged(request, get) {
+        let text = request.header(&header::IF_RANGE).unwrap_or_default().trim();
+        let conditions = &mut guarded.to_mut().conditions;
+        match date::parse_http(text) {
+            Some(time) => conditions.if_unmodified_since = Some(seconds(time)),
+            None if text.starts_with('"') => conditions.if_match = Some(EtagCondition::parse(text)),
+            None => conditions.if_match = Some(EtagCondition::OneOf(Vec::new())),
+        }
+    }
+    guarded
+}
+
 fn selection(request: &Request<'_>) -> Outcome<Selection> {
     let range = request.header(&header::RANGE).and_then(ByteRange::parse);
     let part = request.number("partNumber")?;
@@ -128,7 +169,7 @@ fn selection(request: &Request<'_>) -> Outcome<Selection> {
         (None, Some(part)) if (1..=u64::from(limits::PART_NUMBER_MAX)).contains(&part) => {
             Ok(Selection::Part(part as u32))
         }
-        (None, Some(_)) => Err(costrel_core::Error::PartNumberOutOfRange.into()),
+        (None, Some(_)) => Err(Error::PartNumberOutOfRange.into()),
         (None, None) => Ok(Selection::Whole),
     }
 }

@@ -131,6 +131,39 @@ async fn ranges() {
     }
 }
 
+/// A download goes on only if the object is still the one it was begun with.
+#[tokio::test]
+async fn ranges_of_what_has_not_changed() {
+    let world = World::with_bucket().await;
+    let stored = put(Dialect::Cos, &object()).body("0123456789").send(&world).await;
+    let etag = stored.header("ETag").unwrap();
+    let found = head(Dialect::S3, &object()).send(&world).await;
+    let at = found.header("Last-Modified").unwrap();
+    let weak = format!("W/{etag}");
+    for dialect in Dialect::ALL {
+        for (value, status) in [
+            (etag, 206),
+            (at, 206),
+            ("\"other\"", 200),
+            (weak.as_str(), 200),
+            ("Thu, 01 Jan 2026 00:00:00 GMT", 200),
+            ("nonsense", 200),
+            ("*", 200),
+        ] {
+            let call = get(dialect, &object()).header("If-Range", value);
+            let ranged = call.clone().header("Range", "bytes=5-");
+            let answer = ranged.send(&world).await;
+            let want = if status == 206 { "56789" } else { "0123456789" };
+            assert_eq!((answer.status, answer.text()), (status, want), "{value}");
+            assert_eq!(ranged.method("HEAD").send(&world).await.status, status);
+            // Without a range it means nothing.
+            assert_eq!(call.send(&world).await.status, 200);
+        }
+        let failed = get(dialect, &object()).header("If-Range", etag).header("If-Match", "\"x\"");
+        assert_eq!(failed.header("Range", "bytes=0-1").send(&world).await.status, 412);
+    }
+}
+
 #[tokio::test]
 async fn of_an_empty_object_there_is_no_range() {
     let world = World::with_bucket().await;
