@@ -60,13 +60,29 @@ async fn measure(dir: PathBuf, keys: u64) {
         }
     })
     .await;
-    for (kib, writers) in [(4, 1), (4, 16), (4, 64), (16, 16), (32, 16), (64, 16), (128, 16)] {
-        report(&format!("put {kib} KiB inline, {writers} writers"), &engine, writers, lap, {
+    for writers in [1, 16, 64] {
+        report(&format!("put 4 KiB, {writers} writers"), &engine, writers, lap, {
             let random_key = random_key.clone();
             move |engine| {
                 let key = random_key();
-                async move { put(&engine, key, kib * 1024).await }
+                async move { put(&engine, key, 4096).await }
             }
+        })
+        .await;
+    }
+    // Where a body is better kept beside its record, and where in a file.
+    let new = Arc::new(AtomicU64::new(rand::random::<u32>().into()));
+    let new_key = move || Bytes::from(format!("new-{}", new.fetch_add(1, Ordering::Relaxed)));
+    for kib in [16, 32, 64, 128] {
+        let (inline_key, file_key) = (new_key.clone(), new_key.clone());
+        report(&format!("body inline {kib} KiB"), &engine, 16, lap, move |engine| {
+            let key = inline_key();
+            async move { put(&engine, key, kib * 1024).await }
+        })
+        .await;
+        report(&format!("body in a file {kib} KiB"), &engine, 16, lap, move |engine| {
+            let key = file_key();
+            async move { put_in_file(&engine, key, kib * 1024).await }
         })
         .await;
     }
@@ -145,6 +161,25 @@ async fn put(engine: &EmbeddedEngine, key: Bytes, body_bytes: usize) {
     let commit = Commit { partition: BUCKET, group: key, expects: vec![expect], writes };
     // Two writers may meet on a key; the loser's commit is a fair measure too.
     let _ = engine.index().commit(commit).await;
+}
+
+/// What a body in a file takes: a row that says it is being written, the file,
+/// and a commit that drops that row and puts the record.
+async fn put_in_file(engine: &EmbeddedEngine, key: Bytes, body_bytes: usize) {
+    let id = BlobId(rand::random());
+    let pending = RowRef::new(Table::Pending, Bytes::copy_from_slice(&id.0));
+    let writes = vec![Write::Put(pending.clone(), Bytes::from_static(b"pending"))];
+    let commit = Commit { partition: BUCKET, group: key.clone(), expects: vec![], writes };
+    engine.index().commit(commit).await.expect("a commit");
+    let mut writer = engine.blobs().create(id, None).await.expect("a writer");
+    writer.write(vec![9; body_bytes].into()).await.expect("a write");
+    writer.finish().await.expect("a finish");
+    let object = RowRef::only(Table::Object);
+    let expects = vec![Expect::Absent(object.clone()), Expect::Present(pending.clone())];
+    let record = Bytes::from(vec![7; RECORD_BYTES]);
+    let writes = vec![Write::Put(object, record), Write::Delete(pending)];
+    let commit = Commit { partition: BUCKET, group: key, expects, writes };
+    engine.index().commit(commit).await.expect("a commit");
 }
 
 async fn delete(engine: &EmbeddedEngine, key: Bytes) {
