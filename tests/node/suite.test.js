@@ -95,9 +95,7 @@ test('ranges, conditions and overrides', async () => {
   assert.equal(String(got.Body), '2345');
   assert.equal(got.headers['content-type'], 'image/png');
   const { ETag } = await cos.headObject({ ...at, Key: 'r' });
-  const same = await cos.headObject({ ...at, Key: 'r', IfNoneMatch: ETag });
-  assert.equal(same.statusCode, 304);
-  assert.ok(same.NotModified);
+  await refused(cos.headObject({ ...at, Key: 'r', IfNoneMatch: ETag }), 304);
   await refused(cos.getObject({ ...at, Key: 'r', IfMatch: '"0"' }), 412, 'PreconditionFailed');
 });
 

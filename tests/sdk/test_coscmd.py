@@ -24,7 +24,8 @@ def coscmd_for(server, bucket, folder, **options):
         "region": harness.REGION,
         "max_thread": 8,
         "part_size": 5,
-        "retry": 0,
+        # Fewer than one, and coscmd does not even try.
+        "retry": 1,
         "schema": "http",
         "verify": "md5",
         "auto_switch_domain": "False",
@@ -34,7 +35,7 @@ def coscmd_for(server, bucket, folder, **options):
 
     def command(*arguments, **more):
         return run(
-            installed("coscmd"), "-s", "-c", config, "-l", folder / "cos.log", *arguments,
+            installed("coscmd"), "-c", config, "-l", folder / "cos.log", *arguments,
             env=through(server), **more,
         )
 

@@ -6,9 +6,10 @@ import random
 
 MIB = 1024 * 1024
 
-# A path of 850 bytes, the longest key COS takes, from names a file system takes.
-LONGEST = "/".join(["L" * 200] * 4 + ["l" * 46])
-assert len(LONGEST) == 850
+# With `tree/` before it a key of 850 bytes, the longest COS takes, from names a
+# file system takes.
+LONGEST = "/".join(["L" * 200] * 4 + ["l" * 41])
+assert len("tree/" + LONGEST) == 850
 
 ODD_NAMES = [
     "with space",
@@ -55,7 +56,8 @@ def make(root, seed=1, small=2000, large=(120 * MIB, 20 * MIB + 1), odd=ODD_NAME
         full = os.path.join(root, path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
         with open(full, "wb") as file:
-            file.write(rng.randbytes(size))
+            for at in range(0, size, 16 * MIB):
+                file.write(rng.randbytes(min(16 * MIB, size - at)))
     return files
 
 

@@ -118,6 +118,12 @@ pub fn run(options: &TestOptions) -> Result<bool, String> {
     if options.build && chosen.iter().any(|s| !matches!(s.runner, Runner::Cargo)) {
         process::run(Command::new("cargo").args(["build", "--release"]).current_dir(root()))?;
     }
+    if chosen.iter().any(|s| matches!(s.runner, Runner::Cargo)) {
+        // Outside the suite's time limit, which is for tests that hang.
+        process::run(
+            Command::new("cargo").args(["test", "--workspace", "--no-run"]).current_dir(root()),
+        )?;
+    }
     let runs = Runs { options, tools: &tools, logs: &logs };
     // The compiler takes every core; suites beside it would only measure that.
     let (alone, together): (Vec<&Suite>, Vec<&Suite>) =
