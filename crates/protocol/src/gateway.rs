@@ -16,7 +16,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::address::{self, Domains, Style};
 use crate::auth::{self, Authenticator};
-use crate::body::{BodyLimits, Done, Incoming, ResponseBody};
+use crate::body::{BodyLimits, Done, ErrorShape, Incoming, ResponseBody};
 use crate::dialect::Dialect;
 use crate::error::{self, Failure};
 use crate::handlers;
@@ -133,6 +133,13 @@ impl Gateway {
         headers.insert(header::SERVER, HeaderValue::from_static("Costrel"));
         crate::wire::spell_headers(&mut reply);
 
+        reply.body_mut().shape_late_errors(|| ErrorShape {
+            dialect,
+            resource: resource(&parts, dialect),
+            request_id: request_id.clone(),
+            second_id: id.second(dialect),
+            now_ms: self.store.now_ms(),
+        });
         let mut record = progress.record;
         record.request_id = request_id;
         record.dialect = dialect;
@@ -325,13 +332,7 @@ impl Gateway {
         let described = error::describe(failure, dialect, self.store.now_ms());
         progress.record.code = Some(described.code.of(dialect));
         progress.record.failure = Some(failure.to_string());
-        let resource = match dialect {
-            Dialect::Cos => {
-                let host = host_of(&parts.uri, &parts.headers).unwrap_or_default();
-                [host, parts.uri.path()].concat()
-            }
-            Dialect::S3 => parts.uri.path().to_owned(),
-        };
+        let resource = resource(parts, dialect);
         let second_id = id.second(dialect);
         let document =
             error::document(&described, dialect, &resource, &id.text(dialect), &second_id);
@@ -345,6 +346,17 @@ impl Gateway {
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         reply
+    }
+}
+
+/// What was asked for, as errors of the dialect name it.
+fn resource(parts: &Parts, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Cos => {
+            let host = host_of(&parts.uri, &parts.headers).unwrap_or_default();
+            [host, parts.uri.path()].concat()
+        }
+        Dialect::S3 => parts.uri.path().to_owned(),
     }
 }
 

@@ -2,9 +2,11 @@
 //! out with their length known.
 
 mod incoming;
+mod late;
 mod outgoing;
 mod source;
 
 pub use incoming::{BodyLimits, Incoming};
-pub use outgoing::{Done, ResponseBody};
+pub use late::answer as answer_late;
+pub use outgoing::{Done, ErrorShape, ResponseBody};
 pub use source::PayloadSource;

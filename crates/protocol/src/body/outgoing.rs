@@ -8,6 +8,9 @@ use costrel_core::object::ObjectReader;
 use futures_util::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 
+use super::late::{self, Late, Progress};
+use crate::dialect::Dialect;
+use crate::error::{self, Failure};
 use crate::observe::{Observer, RequestRecord};
 
 type Piece = (ObjectReader, costrel_core::Result<Option<Bytes>>);
@@ -24,6 +27,11 @@ enum Content {
         length: u64,
         reading: Reading,
     },
+    Late {
+        late: Late,
+        /// Given before the body is sent.
+        shape: Option<Box<ErrorShape>>,
+    },
     /// The answer to a HEAD: no bytes, but the length of what a GET would send.
     Headers,
 }
@@ -32,6 +40,15 @@ enum Reading {
     Idle(Box<ObjectReader>),
     Busy(BoxFuture<'static, Piece>),
     Over,
+}
+
+/// What an error document needs beside the error.
+pub struct ErrorShape {
+    pub dialect: Dialect,
+    pub resource: String,
+    pub request_id: String,
+    pub second_id: String,
+    pub now_ms: u64,
 }
 
 /// Tells the observer when the body is sent or dropped.
@@ -70,6 +87,17 @@ impl ResponseBody {
         ResponseBody { content, done: None }
     }
 
+    pub fn late(late: Late) -> ResponseBody {
+        ResponseBody { content: Content::Late { late, shape: None }, done: None }
+    }
+
+    /// How a failure is to be told that comes after the answer has begun.
+    pub fn shape_late_errors(&mut self, make: impl FnOnce() -> ErrorShape) {
+        if let Content::Late { shape, .. } = &mut self.content {
+            *shape = Some(Box::new(make()));
+        }
+    }
+
     pub fn observed(mut self, done: Done) -> ResponseBody {
         self.done = Some(Box::new(done));
         self
@@ -98,6 +126,36 @@ impl Body for ResponseBody {
                 if bytes.is_empty() {
                     return Poll::Ready(None);
                 }
+                this.sent(&bytes);
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Content::Late { late, shape } => {
+                let Poll::Ready(progress) = late.poll(cx) else {
+                    return Poll::Pending;
+                };
+                let bytes = match progress {
+                    Progress::Over => return Poll::Ready(None),
+                    Progress::Piece(bytes) | Progress::Done(Ok(bytes)) => bytes,
+                    Progress::Done(Err(error)) => {
+                        let Some(shape) = shape.take() else {
+                            return Poll::Ready(Some(Err(error)));
+                        };
+                        let failure = Failure::from(error);
+                        let described = error::describe(&failure, shape.dialect, shape.now_ms);
+                        if let Some(done) = &mut this.done {
+                            done.record.code = Some(described.code.of(shape.dialect));
+                            done.record.failure = Some(failure.to_string());
+                        }
+                        let document = error::document(
+                            &described,
+                            shape.dialect,
+                            &shape.resource,
+                            &shape.request_id,
+                            &shape.second_id,
+                        );
+                        late::undeclared(&document)
+                    }
+                };
                 this.sent(&bytes);
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
@@ -143,6 +201,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Headers => true,
+            Content::Late { late, .. } => late.is_over(),
             Content::Memory(bytes) => bytes.is_empty(),
             Content::Object { length, .. } => *length == 0,
         }
@@ -151,7 +210,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             // A HEAD's answer carries its own Content-Length.
-            Content::Headers => SizeHint::default(),
+            Content::Headers | Content::Late { .. } => SizeHint::default(),
             Content::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Object { length, .. } => SizeHint::with_exact(*length),
         }

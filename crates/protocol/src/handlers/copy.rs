@@ -15,13 +15,14 @@ use crate::address::{self, Style};
 use crate::attributes::{
     self, checksum_element, checksum_text, checksum_type_text, refuse_unsupported, storage_class,
 };
+use crate::body::answer_late;
 use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::Gateway;
 use crate::ops::OpRow;
 use crate::percent;
-use crate::reply::{self, Reply, quoted};
+use crate::reply::{Reply, quoted};
 use crate::request::{Outcome, Request, bad_header, object_key};
 use crate::xml::XmlWriter;
 
@@ -63,8 +64,12 @@ pub async fn copy_object(
         },
         conditions: request.write_conditions()?,
     };
-    let outcome = gateway.store.copy_object(bucket, copy).await?;
-    Ok(reply::xml(result(request, "CopyObjectResult", &outcome)))
+    let (store, bucket, dialect) = (gateway.store.clone(), bucket.clone(), request.dialect);
+    answer_late(async move {
+        let outcome = store.copy_object(&bucket, copy).await?;
+        Ok(result(dialect, "CopyObjectResult", &outcome))
+    })
+    .await
 }
 
 pub async fn copy_part(
@@ -92,8 +97,12 @@ pub async fn copy_part(
         };
     }
     let copy = PartCopyRequest { source, key: request.key()?, upload, number };
-    let outcome = gateway.store.copy_part(bucket, copy).await?;
-    Ok(reply::xml(result(request, "CopyPartResult", &outcome)))
+    let (store, bucket, dialect) = (gateway.store.clone(), bucket.clone(), request.dialect);
+    answer_late(async move {
+        let outcome = store.copy_part(&bucket, copy).await?;
+        Ok(result(dialect, "CopyPartResult", &outcome))
+    })
+    .await
 }
 
 /// The upload and part number in a request's query.
@@ -103,11 +112,11 @@ pub fn part(request: &Request<'_>) -> Outcome<(UploadId, u32)> {
     Ok((upload_id(request)?, number))
 }
 
-fn result(request: &Request<'_>, root: &'static str, outcome: &PutOutcome) -> bytes::Bytes {
+fn result(dialect: Dialect, root: &'static str, outcome: &PutOutcome) -> bytes::Bytes {
     let mut xml = XmlWriter::new(512);
-    xml.root(root, request.dialect.xml_namespace(), |xml| {
+    xml.root(root, dialect.xml_namespace(), |xml| {
         xml.text("ETag", &quoted(&outcome.etag));
-        match request.dialect {
+        match dialect {
             Dialect::Cos => {
                 xml.number("CRC64", outcome.crc64);
                 xml.text("LastModified", &date::iso_seconds(outcome.modified_ms));
