@@ -84,7 +84,10 @@ impl Committer {
         let queue = shared.clone();
         let thread = std::thread::Builder::new()
             .name("committer".into())
-            .spawn(move || worker.run(&queue))
+            .spawn(move || {
+                let _end = End { shared: queue.clone(), status: worker.status.clone() };
+                worker.run(&queue);
+            })
             .map_err(|e| EngineError::io("starting the committer", e))?;
         Ok(Committer { shared, thread: Mutex::new(Some(thread)) })
     }
@@ -123,6 +126,26 @@ impl Committer {
 impl Drop for Committer {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Leaves nobody waiting when the committer ends, however it ends.
+struct End {
+    shared: Arc<Shared>,
+    status: Arc<Status>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.status.poison("the committer has failed".into());
+        }
+        let waiting = {
+            let mut queue = self.shared.queue.lock();
+            queue.closing = true;
+            std::mem::take(&mut queue.waiting)
+        };
+        drop(waiting);
     }
 }
 

@@ -103,9 +103,13 @@ impl EmbeddedIndex {
         })
     }
 
-    /// Gauges of the row store; empty once closed.
+    /// Gauges of the row store; `None` once closed. Notices as well when the row
+    /// store has stopped, which no commit may have run into yet.
     pub(crate) fn sizes(&self) -> Option<IndexSizes> {
         let store = self.store().ok()?;
+        if store.has_stopped() {
+            let _ = self.status.poison("the row store failed in the background".into());
+        }
         Some(IndexSizes {
             journal_bytes: store.journal_bytes()?,
             table_bytes: Table::ALL.iter().map(|table| store.disk_bytes(*table)).sum(),
@@ -319,5 +323,30 @@ mod tests {
         let index = open(dir.path(), &Arc::new(Status::default()));
         assert_eq!(index.read(Partition::System, b"k", rows).await.unwrap(), before);
         index.commit(commit("after")).await.unwrap();
+    }
+
+    /// A defect that ends the committer leaves nobody waiting.
+    #[tokio::test]
+    #[cfg(debug_assertions)]
+    async fn a_committer_that_fails_refuses_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let status = Arc::new(Status::default());
+        let index = open(dir.path(), &status);
+        let row = RowRef::only(Table::Installation);
+        let commit = |value: &'static str| Commit {
+            partition: Partition::System,
+            group: Bytes::from_static(b"k"),
+            expects: vec![],
+            writes: vec![Write::Put(row.clone(), value.into())],
+        };
+        index.commit(commit("before")).await.unwrap();
+        // Values are never empty; builds with assertions panic.
+        let (failed, waiting) = tokio::join!(index.commit(commit("")), index.commit(commit("v")));
+        assert!(failed.is_err() && waiting.is_err(), "{failed:?} {waiting:?}");
+        let refused = index.commit(commit("after")).await;
+        let poisoned = matches!(refused, Err(CommitError::Engine(EngineError::Poisoned(_))));
+        assert!(poisoned, "{refused:?}");
+        let rows = index.read(Partition::System, b"k", &[row]).await.unwrap();
+        assert_eq!(rows, [Some(Bytes::from_static(b"before"))]);
     }
 }

@@ -140,6 +140,12 @@ impl Store {
         self.database.persist(PersistMode::SyncAll)
     }
 
+    /// Whether the row store has stopped by itself, because its work in the
+    /// background failed.
+    pub(super) fn has_stopped(&self) -> bool {
+        matches!(self.database.persist(PersistMode::Buffer), Err(fjall::Error::Poisoned))
+    }
+
     pub(super) fn journal_bytes(&self) -> Option<u64> {
         self.database.journal_disk_space().ok()
     }
