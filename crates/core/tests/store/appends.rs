@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use costrel_core::Error;
 use costrel_core::checksum::{Digester, Expected};
+use costrel_core::engine::{Commit, RowRef, Table, Write};
 use costrel_core::object::{AppendRequest, Attributes, Selection};
 use costrel_core::range::ByteRange;
+use costrel_core::record::{Content, ObjectRecord, Parts, Run, encode};
 
 use crate::common::random::{Random, seed};
 use crate::common::{INLINE_MAX, LARGE, Pieces, SMALL, World, body, key};
@@ -114,15 +116,41 @@ async fn segments_of_many_sizes(world: &World) {
 
 async fn the_largest_size_holds_without_a_declared_one(world: &World) {
     let bucket = world.bucket("append-limit").await;
-    // Nothing of this length exists, but the limit is checked on the way in.
-    let request = AppendRequest {
-        key: key("k"),
-        position: 0,
-        attributes: Attributes::default(),
-        expected: Expected::default(),
-        size: Some((5 << 30) + 1),
+    let append = async |position, data: Bytes, size| {
+        let request = AppendRequest {
+            key: key("k"),
+            position,
+            attributes: Attributes::default(),
+            expected: Expected::default(),
+            size,
+        };
+        world.store.append_object(&bucket, request, &mut Pieces::new(data, 7)).await
     };
-    let refused =
-        world.store.append_object(&bucket, request, &mut Pieces::new(Bytes::new(), 1)).await;
-    assert!(matches!(refused, Err(Error::TooLarge { .. })));
+    // Ten bytes below the limit, without the bytes.
+    let size = (5 << 30) - 10;
+    let set = Bytes::from_static(&[7; 16]);
+    let parts = Parts { set, count: 1, runs: vec![Run { first_part: 1, count: 1, size }] };
+    let record = ObjectRecord {
+        write_id: Bytes::from_static(&[1; 16]),
+        size,
+        appendable: true,
+        content: Some(Content::Parts(parts)),
+        ..Default::default()
+    };
+    let commit = Commit {
+        partition: bucket.partition(),
+        group: key("k").group(),
+        expects: Vec::new(),
+        writes: vec![Write::Put(RowRef::only(Table::Object), encode(&record))],
+    };
+    world.engine.index().commit(commit).await.unwrap();
+    for len in [11, LARGE] {
+        for declared in [None, Some(len as u64)] {
+            let refused = append(size, body(1, len), declared).await;
+            assert!(matches!(refused, Err(Error::TooLarge { max: 10, .. })), "{refused:?}");
+        }
+    }
+    assert_eq!(append(size, body(1, 10), None).await.unwrap().next_position, 5 << 30);
+    assert!(matches!(append(5 << 30, body(1, 1), None).await, Err(Error::TooLarge { max: 0, .. })));
+    world.delete(&bucket, "k").await.unwrap();
 }

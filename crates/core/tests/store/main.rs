@@ -9,6 +9,7 @@ mod buckets;
 mod crashes;
 mod damage;
 mod dropped;
+mod interleaved;
 mod listings;
 mod objects;
 mod races;

@@ -18,6 +18,7 @@ use crate::common::{INLINE_MAX, LARGE, Pieces, SMALL, World, body, get_request, 
 crate::on_every_engine!(
     every_kind_of_body_replaces_every_other,
     bodies_of_undeclared_length,
+    bodies_of_another_length_than_declared,
     broken_bodies_leave_nothing,
     conditional_writes,
     conditional_reads,
@@ -79,6 +80,20 @@ async fn bodies_of_undeclared_length(world: &World) {
             world.store.put_object(&bucket, put_request(&at), &mut source).await.unwrap();
             assert_eq!(world.get(&bucket, &at).await.unwrap(), data);
         }
+    }
+}
+
+/// Whoever takes the framing off compares the length; the core only plans by it.
+async fn bodies_of_another_length_than_declared(world: &World) {
+    let bucket = world.bucket("lying").await;
+    for (declared, len) in [(SMALL, LARGE), (LARGE, SMALL), (LARGE, 0), (0, LARGE), (SMALL, 0)] {
+        let data = body(declared as u64, len);
+        let request = PutRequest { size: Some(declared as u64), ..put_request("k") };
+        let mut source = Pieces::new(data.clone(), 300);
+        world.store.put_object(&bucket, request, &mut source).await.unwrap();
+        assert_eq!(world.get(&bucket, "k").await.unwrap(), data);
+        let blobs = u64::from(len > 0 && len.max(declared) == LARGE);
+        assert_eq!(world.settle().await.blobs, blobs, "{declared} {len}");
     }
 }
 
