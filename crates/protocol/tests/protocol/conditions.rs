@@ -131,6 +131,20 @@ async fn ranges() {
     }
 }
 
+/// An object that was put at once is its own and only part.
+#[tokio::test]
+async fn the_part_of_a_simple_object() {
+    let world = World::with_bucket().await;
+    put(Dialect::Cos, &object()).body("hello").send(&world).await.ok();
+    for dialect in Dialect::ALL {
+        let one = get(dialect, &object()).query("partNumber", "1").send(&world).await;
+        assert_eq!((one.status, one.text()), (200, "hello"));
+        assert_eq!(one.header(dialect.headers().parts_count.as_str()), None);
+        let two = get(dialect, &object()).query("partNumber", "2").send(&world).await;
+        assert_eq!(two.status, 416);
+    }
+}
+
 /// A download goes on only if the object is still the one it was begun with.
 #[tokio::test]
 async fn ranges_of_what_has_not_changed() {
@@ -193,6 +207,11 @@ async fn writes() {
     let wrong = put().header("If-Match", "\"x\"").body("2").send(&world).await;
     wrong.refused(412, "PreconditionFailed");
     assert_eq!(world.stored().await, stored);
+    // AWS takes only the star here.
+    let same = put().header("If-None-Match", &etag).body("2").send(&world).await;
+    same.refused(412, "PreconditionFailed");
+    assert_eq!(world.stored().await, stored);
+    put().header("If-None-Match", "\"x\"").body("1").send(&world).await.ok();
     put().header("If-Match", &etag).body("2").send(&world).await.ok();
 
     // A completion is a write like any other.
@@ -222,6 +241,9 @@ async fn overwriting_is_forbidden_on_request() {
     put("true").send(&world).await.refused(409, "FileAlreadyExists");
     put("false").send(&world).await.ok();
     put("perhaps").send(&world).await.refused(400, "InvalidArgument");
+    // COS documents no conditions on puts; those of HTTP are obeyed.
+    let once = put("false").header("If-None-Match", "*").send(&world).await;
+    once.refused(412, "PreconditionFailed");
 }
 
 #[tokio::test]

@@ -283,6 +283,30 @@ async fn quirks_of_clients() {
     assert_eq!(exchange(&world, lower.as_bytes(), false).await.status, 200);
 }
 
+/// One installation stands for all regions.
+#[tokio::test]
+async fn any_region_may_be_signed_for() {
+    use costrel_signature::Payload;
+    use costrel_signature::sign::{Outgoing, v4_header};
+    let world = World::with_bucket().await;
+    let (host, path) = ("localhost", format!("/{BUCKET}"));
+    let request = Outgoing {
+        method: "GET",
+        host,
+        bucket_in_host: None,
+        path: &path,
+        query: &[],
+        headers: &[],
+    };
+    for region in ["us-east-1", "auto", "mars-north-1"] {
+        let added = v4_header(&world.identity, &request, region, Payload::Unsigned, world.now());
+        let headers: Vec<(&str, &str)> =
+            added.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = exchange(&world, &raw_head("GET", &path, host, &headers), false).await;
+        assert_eq!(answer.status, 200, "{region}");
+    }
+}
+
 /// As sent through an HTTP proxy; only hosts of ours are served so.
 #[tokio::test]
 async fn absolute_targets() {
