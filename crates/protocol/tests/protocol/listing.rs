@@ -94,6 +94,35 @@ async fn odd_keys_are_read_and_listed_as_they_are() {
     }
 }
 
+/// XML can say them only as references, and COS does not take them at all.
+#[tokio::test]
+async fn control_characters_are_for_s3() {
+    let keys = ["\u{1}", "a\nb", "a\tb", "a\rb", "bell\u{7}", "esc\u{1b}[0m"];
+    let world = filled(&keys).await;
+    let mut sorted = keys;
+    sorted.sort_unstable();
+    let listed = list(Dialect::S3).query("encoding-type", "url").send(&world).await;
+    let listed: Vec<String> = listed.elements("Key").iter().map(|key| decoded(key)).collect();
+    assert_eq!(listed, sorted);
+    assert_eq!(list(Dialect::S3).send(&world).await.elements("Key"), sorted);
+    for key in ["\u{1}", "bell\u{7}"] {
+        let path = format!("/{BUCKET}/{key}");
+        assert_eq!(get(Dialect::S3, &path).send(&world).await.text(), key);
+        let stored = put(Dialect::Cos, &path).body("x").send(&world).await;
+        stored.refused(400, "InvalidObjectName");
+    }
+    let document = "<Delete><Object><Key>&#x1;</Key></Object><Object><Key>bell&#7;</Key></Object>\
+                    <Object><Key>a&#13;b</Key></Object></Delete>";
+    let call = post(Dialect::S3, &format!("/{BUCKET}")).query("delete", "").body(document);
+    let answer = call.send(&world).await;
+    assert_eq!(answer.elements("Deleted").len(), 3, "{}", answer.dump());
+    let left = list(Dialect::S3).send(&world).await.elements("Key");
+    assert_eq!(left, ["a\tb", "a\nb", "esc\u{1b}[0m"]);
+    // NUL is a byte like any other in a key.
+    put(Dialect::S3, &format!("/{BUCKET}/nul\0")).body("x").send(&world).await.ok();
+    assert_eq!(get(Dialect::S3, &format!("/{BUCKET}/nul\0")).send(&world).await.text(), "x");
+}
+
 #[tokio::test]
 async fn odd_keys_are_deleted_literally() {
     let world = filled(&ODD).await;

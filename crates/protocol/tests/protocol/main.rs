@@ -8,6 +8,7 @@ mod client;
 mod conditions;
 mod copies;
 mod dialects;
+mod differences;
 mod forms;
 mod listing;
 mod multipart;

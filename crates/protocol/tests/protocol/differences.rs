@@ -1,0 +1,29 @@
+//! The pages of differences name tests; here it is made sure that they exist.
+
+use std::path::Path;
+
+#[test]
+fn every_difference_has_its_test() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for page in ["cos", "s3"] {
+        let page = here.join(format!("../../docs/differences/{page}.md"));
+        let text = std::fs::read_to_string(&page).expect("the page exists");
+        let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
+        for row in rows {
+            let named: Vec<&str> = row
+                .split('`')
+                .filter(|piece| piece.contains("::") && !piece.contains(' '))
+                .collect();
+            assert!(!named.is_empty(), "no test asserts this: {row}");
+            for name in named {
+                let (module, test) = name.rsplit_once("::").expect("a path");
+                let (file, wanted) = match module.strip_prefix("body::") {
+                    Some(module) => (format!("src/body/{module}.rs"), format!("mod {test}")),
+                    None => (format!("tests/protocol/{module}.rs"), format!("fn {test}(")),
+                };
+                let source = std::fs::read_to_string(here.join(&file)).expect(name);
+                assert!(source.contains(&wanted), "{name} in {row}");
+            }
+        }
+    }
+}
