@@ -99,5 +99,5 @@ def test_bucket_and_uploads(server, tmp_path):
     coscmd("abort")
     assert upload not in coscmd("listparts", check=False).stderr
     assert coscmd("probe", check=False).returncode == 0
-    coscmd("deletebucket", "-fy")
+    coscmd("deletebucket", "-f")
     assert server.cos("HEAD", name).status == 404
