@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use costrel_core::bucket::Bucket;
 use costrel_core::object::Selection;
 use costrel_core::{Error, Result};
 
@@ -41,11 +42,11 @@ async fn stopped<A, B>(
     }
 }
 
-/// Stores an object of many runs, whose layout has a row of its own.
-async fn parts(world: &World, bucket: &costrel_core::bucket::Bucket, seed: u64) -> Vec<u8> {
+/// Stores an object of so many runs; from 65 on its layout has a row of its own.
+async fn parts(world: &World, bucket: &Bucket, count: u32, seed: u64) -> Vec<u8> {
     let upload = world.initiate(bucket, "k").await.unwrap();
     let (mut named, mut whole) = (Vec::new(), Vec::new());
-    for number in 1..=66 {
+    for number in 1..=count {
         let data = body(seed * 100 + u64::from(number), 10 + number as usize % 2);
         whole.extend_from_slice(&data);
         named.push(world.part(bucket, "k", upload, number, data).await.unwrap());
@@ -59,14 +60,16 @@ async fn gets_and_overwriters() {
     let world = world();
     let bucket = world.bucket("gets").await;
     for kind in ["small", "large", "parts"] {
-        for selection in [Selection::Whole, Selection::Part(1)] {
+        for (selection, count) in
+            [(Selection::Whole, 66), (Selection::Whole, 4), (Selection::Part(1), 66)]
+        {
             for times in 0.. {
-                let old = parts(&world, &bucket, 1).await;
+                let old = parts(&world, &bucket, count, 1).await;
                 let overwrite = async {
                     let new = match kind {
                         "small" => body(2, SMALL).to_vec(),
                         "large" => body(2, LARGE).to_vec(),
-                        _ => return parts(&world, &bucket, 2).await,
+                        _ => return parts(&world, &bucket, count, 2).await,
                     };
                     world.put(&bucket, "k", new.clone().into()).await.unwrap();
                     new
