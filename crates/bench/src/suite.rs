@@ -236,6 +236,9 @@ pub fn run(args: &SuiteArgs) -> Result<(), BenchError> {
             }
         }
         table.push((row, rounds.into_iter().map(median).collect::<Vec<_>>()));
+        for subject in &mut subjects {
+            clear(subject, &row, &plan)?;
+        }
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&all)?);
@@ -302,6 +305,28 @@ fn measure(
         _ => {}
     }
     Ok(Some(Report::new(&subject.target, &plan, &outcome)))
+}
+
+/// Deletes what a row has written, so that a suite needs no more space than its
+/// largest row. Small objects stay until the row that deletes them.
+fn clear(subject: &mut Subject, row: &Row, plan: &Plan) -> Result<(), BenchError> {
+    let writes = matches!(row.workload, Workload::Put | Workload::Multipart);
+    if !writes || row.size <= 4 * KIB {
+        return Ok(());
+    }
+    let written = std::mem::take(subject.written(row.size));
+    let plan = Plan {
+        workload: Workload::Delete,
+        limit: Limit::Operations(written),
+        objects: written,
+        first: 0,
+        ..plan.clone()
+    };
+    let outcome = execute(&subject.target, &plan)?;
+    if let Some(answer) = outcome.tally.commonest_error() {
+        eprintln!("{}: not all objects could be deleted: {answer}", subject.target.name);
+    }
+    Ok(())
 }
 
 /// The round in the middle, by CPU time per operation where it is known.
