@@ -67,8 +67,14 @@ impl Request<'_> {
         self.address.bucket.as_deref().ok_or(Failure::InvalidRequest("No bucket is named."))
     }
 
+    /// The key of what may exist already, perhaps made in the other dialect.
     pub fn key(&self) -> Outcome<ObjectKey> {
-        object_key(self.dialect, self.address.key.as_deref().unwrap_or_default())
+        Ok(ObjectKey::new(self.address.key.as_deref().unwrap_or_default())?)
+    }
+
+    /// The key of what is to be made, within the limits of the dialect.
+    pub fn new_key(&self) -> Outcome<ObjectKey> {
+        new_object_key(self.dialect, self.address.key.as_deref().unwrap_or_default())
     }
 
     /// The named version must be the only one there is.
@@ -206,8 +212,8 @@ impl Request<'_> {
     }
 }
 
-/// A key within the dialect's length.
-pub fn object_key(dialect: Dialect, key: &str) -> Outcome<ObjectKey> {
+/// A key that the dialect lets its clients make.
+pub fn new_object_key(dialect: Dialect, key: &str) -> Outcome<ObjectKey> {
     let max = dialect.key_bytes_max();
     if key.len() > max {
         return Err(Error::KeyTooLong { max }.into());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use costrel_core::Error;
 use costrel_core::bucket::Bucket;
-use costrel_core::names::UploadId;
+use costrel_core::names::{ObjectKey, UploadId};
 use costrel_core::object::{CopyRequest, CopySource, PutOutcome};
 use costrel_core::range::ByteRange;
 use costrel_core::upload::PartCopyRequest;
@@ -23,7 +23,7 @@ use crate::gateway::Gateway;
 use crate::ops::OpRow;
 use crate::percent;
 use crate::reply::{Reply, quoted};
-use crate::request::{Outcome, Request, bad_header, object_key};
+use crate::request::{Outcome, Request, bad_header};
 use crate::xml::XmlWriter;
 
 pub async fn copy_object(
@@ -55,7 +55,7 @@ pub async fn copy_object(
     let class = request.header(&names.storage_class);
     let copy = CopyRequest {
         source: source(gateway, request, row).await?,
-        key: request.key()?,
+        key: request.new_key()?,
         metadata,
         storage_class: class.map(|class| storage_class(Some(class))).transpose()?,
         checksum: match request.dialect {
@@ -142,7 +142,7 @@ async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> O
     let bucket = gateway.permitted_bucket(request, row, &bucket).await?;
     Ok(CopySource {
         bucket,
-        key: object_key(request.dialect, &key)?,
+        key: ObjectKey::new(&key)?,
         range: None,
         conditions: request.copy_source_conditions(),
     })

@@ -1,4 +1,5 @@
 use costrel_core::bucket::Bucket;
+use costrel_core::names::ObjectKey;
 use costrel_core::object::DeleteRequest;
 use costrel_core::precondition::{EtagCondition, WriteConditions};
 use futures_util::{StreamExt, stream};
@@ -11,7 +12,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::{self, Failure};
 use crate::gateway::{Gateway, RequestBody};
 use crate::reply::{self, Reply};
-use crate::request::{Outcome, Request, bad_header, object_key, seconds};
+use crate::request::{Outcome, Request, bad_header, seconds};
 use crate::xml::{DELETE_OBJECTS_BYTES_MAX, DeleteEntry, XmlWriter, parse_delete_objects};
 
 /// Deletions of one request that are under way at once, so that they share the
@@ -55,7 +56,7 @@ pub async fn delete_objects(
     let asked = parse_delete_objects(&document)?;
     let results: Vec<(DeleteEntry, Outcome<()>)> = stream::iter(asked.objects)
         .map(|entry| async {
-            let result = delete_entry(gateway, request.dialect, bucket, &entry).await;
+            let result = delete_entry(gateway, bucket, &entry).await;
             (entry, result)
         })
         .buffered(CONCURRENT)
@@ -91,12 +92,7 @@ pub async fn delete_objects(
     Ok(reply::xml(xml.finish()))
 }
 
-async fn delete_entry(
-    gateway: &Gateway,
-    dialect: Dialect,
-    bucket: &Bucket,
-    entry: &DeleteEntry,
-) -> Outcome<()> {
+async fn delete_entry(gateway: &Gateway, bucket: &Bucket, entry: &DeleteEntry) -> Outcome<()> {
     if !matches!(entry.version_id.as_deref(), None | Some("" | "null")) {
         return Err(Failure::NoSuchVersion);
     }
@@ -106,6 +102,6 @@ async fn delete_entry(
         if_match_size: entry.size,
         ..WriteConditions::default()
     };
-    let delete = DeleteRequest { key: object_key(dialect, &entry.key)?, conditions };
+    let delete = DeleteRequest { key: ObjectKey::new(&entry.key)?, conditions };
     Ok(gateway.store.delete_object(bucket, &delete).await?)
 }

@@ -30,7 +30,7 @@ pub async fn initiate(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket)
         Dialect::Cos => None,
     };
     let initiate = InitiateRequest {
-        key: request.key()?,
+        key: request.new_key()?,
         attributes: attributes::of_request(request)?,
         checksum,
     };

@@ -33,7 +33,7 @@ pub async fn put(
 ) -> Outcome<Reply> {
     refuse_unsupported(request.dialect, request.headers)?;
     let attributes = attributes::of_request(request)?;
-    let key = request.key()?;
+    let key = request.new_key()?;
     let conditions = request.write_conditions()?;
     let mut upload = upload::upload(request, body)?;
     let mut checksums = std::mem::take(&mut upload.announced);
@@ -77,7 +77,7 @@ pub async fn append(
     let attributes = attributes::of_request(request)?;
     let mut upload = upload::upload(request, body)?;
     let append = AppendRequest {
-        key: request.key()?,
+        key: request.new_key()?,
         position,
         attributes,
         expected: upload.expected,

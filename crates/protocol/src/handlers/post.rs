@@ -25,7 +25,7 @@ use crate::gateway::Gateway;
 use crate::ops::OpRow;
 use crate::percent;
 use crate::reply::{self, Reply, quoted, set, set_etag, set_number};
-use crate::request::{Outcome, Request, object_key};
+use crate::request::{Outcome, Request, new_object_key};
 use crate::xml::XmlWriter;
 
 impl From<FormError> for Failure {
@@ -133,7 +133,7 @@ fn put_request(
         attributes::put(&mut attributes.metadata, request.dialect, &name, value)?;
     }
     Ok(PutRequest {
-        key: object_key(request.dialect, key)?,
+        key: new_object_key(request.dialect, key)?,
         attributes,
         conditions: WriteConditions::default(),
         checksums: Vec::new(),

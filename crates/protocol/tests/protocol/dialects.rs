@@ -97,6 +97,25 @@ async fn the_other_dialect_s_headers_mean_nothing() {
     assert_eq!((read.text(), read.header("x-amz-meta-a")), ("three", None));
 }
 
+/// COS makes no such keys, but reads, copies and deletes them.
+#[tokio::test]
+async fn keys_that_only_s3_makes() {
+    let world = World::with_bucket().await;
+    let (long, odd) = ("k".repeat(1000), "bell\u{7}".to_owned());
+    for key in [&long, &odd] {
+        let path = format!("/{BUCKET}/{key}");
+        put(Dialect::S3, &path).body("x").send(&world).await.ok();
+        assert_eq!(put(Dialect::Cos, &path).body("y").send(&world).await.status, 400);
+        assert_eq!(post(Dialect::Cos, &path).query("uploads", "").send(&world).await.status, 400);
+        assert_eq!(get(Dialect::Cos, &path).send(&world).await.text(), "x");
+        assert_eq!(head(Dialect::Cos, &path).send(&world).await.status, 200);
+        let source = costrel_protocol::percent::encode(&path).into_owned();
+        put(Dialect::Cos, &object()).header("x-cos-copy-source", &source).send(&world).await.ok();
+        assert_eq!(delete(Dialect::Cos, &path).send(&world).await.status, 204);
+        get(Dialect::S3, &path).send(&world).await.refused(404, "NoSuchKey");
+    }
+}
+
 /// Ignoring the source of a copy would empty the object.
 #[tokio::test]
 async fn a_copy_in_the_wrong_words_is_refused() {
