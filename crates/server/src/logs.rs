@@ -37,10 +37,11 @@ struct Pending {
     closed: bool,
 }
 
-/// The writing thread. [`LogWriter::close`] writes what is left.
+/// The writing thread. Dropping it writes what is left and ends the thread; later
+/// lines are dropped.
 pub struct LogWriter {
     sink: LogSink,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Starts the writer of lines into `out`.
@@ -52,7 +53,7 @@ pub fn start(out: impl Write + Send + 'static) -> io::Result<(LogSink, LogWriter
         let sink = sink.clone();
         move || sink.write_out(out)
     })?;
-    Ok((sink.clone(), LogWriter { sink, thread }))
+    Ok((sink.clone(), LogWriter { sink, thread: Some(thread) }))
 }
 
 /// Sends the process's events into the sink.
@@ -121,13 +122,14 @@ impl LogSink {
     }
 }
 
-impl LogWriter {
-    /// Writes what is left and ends the thread. Later lines are dropped.
-    pub fn close(self) {
+impl Drop for LogWriter {
+    fn drop(&mut self) {
         self.sink.0.pending.lock().closed = true;
         self.sink.0.wake.notify_one();
-        // A writer that panicked has nothing left to write.
-        let _ = self.thread.join();
+        if let Some(thread) = self.thread.take() {
+            // A writer that panicked has nothing left to write.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -187,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn closing_writes_every_line_in_order() {
+    fn dropping_the_writer_writes_every_line_in_order() {
         let paper = Paper::default();
         let (sink, writer) = start(paper.clone()).unwrap();
         for n in 0..1000 {
             sink.append(|bytes| writeln!(bytes, "line {n}").unwrap());
         }
-        writer.close();
+        drop(writer);
         let text = String::from_utf8(paper.0.lock().clone()).unwrap();
         assert!(text.lines().eq((0..1000).map(|n| format!("line {n}"))));
         assert_eq!(sink.dropped(), 0);
@@ -211,6 +213,6 @@ mod tests {
         assert!(sink.dropped() > 0);
         assert!(sink.0.pending.lock().bytes.len() <= PENDING_MAX + line.len());
         drop(held);
-        writer.close();
+        drop(writer);
     }
 }

@@ -85,7 +85,8 @@ fn serve(args: ServeArgs) -> Result<(), ServeError> {
         .build()?;
     let outcome = runtime.block_on(serve::run(config, sink));
     runtime.shutdown_timeout(LEFTOVERS);
-    log.close();
+    // Before an error goes to the standard error stream by itself.
+    drop(log);
     outcome
 }
 

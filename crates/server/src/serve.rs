@@ -1,6 +1,6 @@
 //! `costrel serve`: opens the store, serves it, and closes it in order.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,21 +98,20 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     for Socket { listener, tls, .. } in sockets.clients {
         tokio::spawn(acceptor.clone().accept(listener, tls));
     }
-    // The one place that may show a secret, and only one just made up.
-    print!(
-        "{}",
-        banner::text(
-            &banner::Start {
-                endpoint: &endpoints[0],
-                tls_endpoint: endpoints.get(1).map(String::as_str),
-                console: &sockets.console_url,
-                data_dir: &config.data_dir,
-                region: &config.region.0,
-                account: &account,
-            },
-            first.as_ref(),
-        )
+    let text = banner::text(
+        &banner::Start {
+            endpoint: &endpoints[0],
+            tls_endpoint: endpoints.get(1).map(String::as_str),
+            console: &sockets.console_url,
+            data_dir: &config.data_dir,
+            region: &config.region.0,
+            account: &account,
+        },
+        first.as_ref(),
     );
+    // The one place that may show a secret, and only one just made up. A closed
+    // standard output is no reason not to serve.
+    let _ = io::stdout().write_all(text.as_bytes());
     tracing::info!(endpoints = ?endpoints, console = %sockets.console_url, "serving");
 
     watch(&mut signals, sockets.certificate.as_deref()).await;
