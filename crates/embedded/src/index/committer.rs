@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use costrel_core::engine::{
@@ -28,6 +29,9 @@ use crate::status::{Status, add, count};
 /// Bytes of values that one group writes at most, unless a single commit is
 /// larger: bounds how long the first of a group waits for the last.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// While space is short, how often the row store is told to give some back.
+const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where the answer to a request goes. The asker may be gone.
 pub(super) type Reply<T> = oneshot::Sender<T>;
@@ -80,7 +84,7 @@ impl Committer {
     ) -> Result<Self, EngineError> {
         let partitions = Partitions::load(&store)?;
         let shared = Arc::new(Shared::default());
-        let worker = Worker { store, space, status, partitions };
+        let worker = Worker { store, space, status, partitions, reclaimed: None };
         let queue = shared.clone();
         let thread = std::thread::Builder::new()
             .name("committer".into())
@@ -154,6 +158,7 @@ struct Worker {
     space: Arc<SpaceGuard>,
     status: Arc<Status>,
     partitions: Partitions,
+    reclaimed: Option<Instant>,
 }
 
 impl Worker {
@@ -217,7 +222,14 @@ impl Worker {
             }
             outcomes.push((reply, outcome));
         }
+        let is_full = |outcome: &Result<(), CommitError>| {
+            matches!(outcome, Err(CommitError::Engine(EngineError::Full(_))))
+        };
+        let full = outcomes.iter().any(|(_, outcome)| is_full(outcome));
         let written = apply(group.into_batch(), &self.status);
+        if written.is_ok() && full {
+            self.reclaim();
+        }
         if written.is_ok() {
             add(&self.status.counters.commits, accepted);
         }
@@ -229,6 +241,18 @@ impl Worker {
                 Err(reason) => Err(EngineError::Poisoned(reason.clone()).into()),
             };
             let _ = reply.send(answer);
+        }
+    }
+
+    /// Deleted rows hold their space until the row store comes round to them.
+    /// It does so as it is written to, which a full disk forbids.
+    fn reclaim(&mut self) {
+        if self.reclaimed.is_some_and(|last| last.elapsed() < RECLAIM_INTERVAL) {
+            return;
+        }
+        self.reclaimed = Some(Instant::now());
+        if let Err(error) = self.store.reclaim() {
+            tracing::warn!(%error, "the row store could not begin to give back space");
         }
     }
 

@@ -140,6 +140,16 @@ impl Store {
         self.database.persist(PersistMode::SyncAll)
     }
 
+    /// Begins to give back space: what lies in memory goes to tables, after which
+    /// journals can go, and deleted rows meet what they delete. Goes on in the
+    /// background.
+    pub(super) fn reclaim(&self) -> Result<(), fjall::Error> {
+        for keyspace in self.tables.iter().chain([&self.partitions]) {
+            keyspace.rotate_memtable()?;
+        }
+        Ok(())
+    }
+
     /// Whether the row store has stopped by itself, because its work in the
     /// background failed.
     pub(super) fn has_stopped(&self) -> bool {
