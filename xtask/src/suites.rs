@@ -220,6 +220,8 @@ impl Runs<'_> {
         }
         println!("{:14} running", suite.name);
         let begun = Instant::now();
+        // pytest's own choice of a folder is not safe against runs beside it.
+        let scratch = self.logs.join(format!("{}.files", suite.name));
         let (mut command, format) = match suite.runner {
             Runner::Coverage => {
                 let current = coverage::is_current()?;
@@ -231,7 +233,7 @@ impl Runs<'_> {
                 return Ok(Outcome::Ran { counts, took: begun.elapsed() });
             }
             Runner::Cargo => (self.cargo_test(), Format::CargoTest),
-            Runner::Pytest(path) => (self.pytest(path), Format::Pytest),
+            Runner::Pytest(path) => (self.pytest(path, &scratch), Format::Pytest),
             Runner::Node => (self.node_test(), Format::Tap),
             Runner::Go => (self.go_test(), Format::GoTest),
         };
@@ -248,6 +250,8 @@ impl Runs<'_> {
             counts.failed = 1;
         }
         let took = begun.elapsed();
+        // Only pytest makes the folder, and empties it.
+        let _ = std::fs::remove_dir_all(&scratch);
         if counts.failed > 0 {
             println!("---- {} ----\n{}", suite.name, tail(&log, 120));
             println!("---- whole log: {} ----", log_path.display());
@@ -267,11 +271,13 @@ impl Runs<'_> {
         command
     }
 
-    fn pytest(&self, path: &str) -> Command {
+    fn pytest(&self, path: &str, scratch: &Path) -> Command {
         let bin = self.tools.python.clone().unwrap_or_default();
         let mut command = Command::new(bin.join("python"));
         command
             .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs", path])
+            .arg("--basetemp")
+            .arg(scratch)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("COSTREL_CRASH_CYCLES", self.options.crash_cycles.to_string())
             .env("COSTREL_CLIENTS", &bin)
