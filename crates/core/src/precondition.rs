@@ -117,10 +117,10 @@ impl WriteConditions {
     pub fn judge(&self, current: Option<Current<'_>>) -> Result<()> {
         let failed = |condition| Err(Error::PreconditionFailed { condition });
         let Some(current) = current else {
-            // AWS answers 404 to a conditional write that needs an object.
-            let needs_object = self.if_match.is_some()
-                || self.if_match_modified.is_some()
-                || self.if_match_size.is_some();
+            // AWS answers 404 to a conditional write that needs an object. What
+            // a deletion asks of size or time holds where nothing is left to
+            // delete.
+            let needs_object = self.if_match.is_some();
             return if needs_object { Err(Error::NoSuchKey) } else { Ok(()) };
         };
         if self.forbid_overwrite {

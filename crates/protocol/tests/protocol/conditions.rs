@@ -288,5 +288,7 @@ async fn deletions() {
         get(Dialect::S3, &object()).send(&world).await.refused(404, "NoSuchKey");
     }
     delete().header("If-Match", "*").send(&world).await.refused(404, "NoSuchKey");
+    let of_nothing = delete().header("x-amz-if-match-size", "5");
+    assert_eq!(of_nothing.send(&world).await.status, 204);
     assert_eq!(delete().send(&world).await.status, 204);
 }
