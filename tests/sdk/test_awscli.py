@@ -54,7 +54,7 @@ def test_sync_up_and_down(aws, bucket, tmp_path):
     copied = tmp_path / "copied"
     aws("s3", "sync", f"s3://{bucket}/copied", copied, "--only-show-errors")
     trees.same(up / "large", copied)
-    aws("s3", "rb", "--force", f"s3://{bucket}", "--only-show-errors")
+    aws("s3", "rb", "--force", f"s3://{bucket}")
     assert bucket not in aws("s3", "ls").stdout
 
 
