@@ -40,7 +40,9 @@ impl From<FormError> for Failure {
                 why: "The field is there more than once.",
             },
             FormError::NoFile | FormError::SecondFile => Failure::FileCount,
-            FormError::Incomplete => Error::Body(BodyError::Truncated).into(),
+            // The body came as long as it was declared; a connection that broke
+            // is told apart before this.
+            FormError::Incomplete => Failure::MalformedForm("incomplete"),
         }
     }
 }

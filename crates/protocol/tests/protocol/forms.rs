@@ -425,10 +425,10 @@ async fn malformed_forms() {
             "v".repeat(100_000)
         );
         let cases = [
-            (String::new(), 400, "IncompleteBody"),
-            ("no form at all".into(), 400, "IncompleteBody"),
-            (text[..text.len() - 20].into(), 400, "IncompleteBody"),
-            (text[..text.len() / 2].into(), 400, "IncompleteBody"),
+            (String::new(), 400, "MalformedPOSTRequest"),
+            ("no form at all".into(), 400, "MalformedPOSTRequest"),
+            (text[..text.len() - 20].into(), 400, "MalformedPOSTRequest"),
+            (text[..text.len() / 2].into(), 400, "MalformedPOSTRequest"),
             (
                 text.replace("name=\"file\"", "name=\"other\""),
                 400,
