@@ -79,6 +79,26 @@ impl Gateway {
         request: hyper::Request<hyper::body::Incoming>,
         connection: &ConnectionInfo,
     ) -> hyper::Response<ResponseBody> {
+        self.answer(request, connection, None).await
+    }
+
+    /// Answers a request whose head the listener does not accept.
+    pub async fn refuse_head(
+        self: &Arc<Self>,
+        status: StatusCode,
+        request: hyper::Request<hyper::body::Incoming>,
+        connection: &ConnectionInfo,
+    ) -> hyper::Response<ResponseBody> {
+        self.answer(request, connection, Some(Failure::Head(status))).await
+    }
+
+    /// `refusal` is why the request is not even looked at, if so.
+    async fn answer(
+        self: &Arc<Self>,
+        request: hyper::Request<hyper::body::Incoming>,
+        connection: &ConnectionInfo,
+        refusal: Option<Failure>,
+    ) -> hyper::Response<ResponseBody> {
         let begun = Instant::now();
         self.observer.request_begun();
         let (parts, body) = request.into_parts();
@@ -106,10 +126,13 @@ impl Gateway {
                 access_key_id: None,
             },
         };
-        let serving = self.serve(&parts, &mut incoming, *connection, &mut progress);
-        let outcome = match AssertUnwindSafe(serving).catch_unwind().await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::Internal("a handler panicked")),
+        let outcome = match refusal {
+            Some(refusal) => Err(refusal),
+            None => {
+                let serving = self.serve(&parts, &mut incoming, *connection, &mut progress);
+                let served = AssertUnwindSafe(serving).catch_unwind().await;
+                served.unwrap_or(Err(Failure::Internal("a handler panicked")))
+            }
         };
         let dialect = progress.dialect;
         let request_id = id.text(dialect);

@@ -101,16 +101,21 @@ impl Handler for Console {
 
     fn connection(_: std::net::SocketAddr, _: bool) {}
 
-    fn head_too_large() -> Response<Full<Bytes>> {
-        text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers too large\n")
-    }
-
     async fn handle(
         self: &Arc<Self>,
         request: Request<Incoming>,
         (): &(),
     ) -> Response<Full<Bytes>> {
         self.answer(request.method(), request.uri().path())
+    }
+
+    async fn refuse(
+        self: &Arc<Self>,
+        status: StatusCode,
+        _: Request<Incoming>,
+        (): &(),
+    ) -> Response<Full<Bytes>> {
+        text(status, "the head of the request cannot be read\n")
     }
 }
 

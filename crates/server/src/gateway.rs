@@ -48,17 +48,20 @@ impl Handler for Gateway {
         ConnectionInfo { peer, secure }
     }
 
-    fn head_too_large() -> Response<ResponseBody> {
-        let mut refusal = Response::new(ResponseBody::empty());
-        *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        refusal
-    }
-
     async fn handle(
         self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &ConnectionInfo,
     ) -> Response<ResponseBody> {
         Gateway::handle(self, request, connection).await
+    }
+
+    async fn refuse(
+        self: &Arc<Self>,
+        status: StatusCode,
+        request: Request<Incoming>,
+        connection: &ConnectionInfo,
+    ) -> Response<ResponseBody> {
+        self.refuse_head(status, request, connection).await
     }
 }

@@ -51,6 +51,10 @@ pub enum Failure {
     Anonymous,
     #[error("access denied")]
     AccessDenied,
+    /// The request's line and headers are too large (431), cannot be read (400),
+    /// or have too long a target (414).
+    #[error("the head of the request is refused with {0}")]
+    Head(StatusCode),
     /// A header, parameter or field has a value that cannot be.
     #[error("invalid argument {name}: {why}")]
     InvalidArgument { name: Cow<'static, str>, value: String, why: &'static str },
@@ -201,6 +205,19 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
             ),
         },
         Failure::Anonymous | Failure::AccessDenied => access_denied(dialect),
+        Failure::Head(status @ S::REQUEST_HEADER_FIELDS_TOO_LARGE) => new(
+            *status,
+            Code::each("InvalidRequest", "RequestHeaderSectionTooLarge"),
+            "The request's line and headers exceed the maximum allowed size.",
+        ),
+        Failure::Head(status @ S::URI_TOO_LONG) => {
+            new(*status, Code::both("InvalidURI"), "The specified URI is too long.")
+        }
+        Failure::Head(status) => new(
+            *status,
+            Code::each("InvalidRequest", "BadRequest"),
+            "An error occurred when parsing the HTTP request.",
+        ),
         Failure::InvalidArgument { name, value, why } => {
             new(S::BAD_REQUEST, Code::both("InvalidArgument"), why)
                 .with("ArgumentName", name)

@@ -7,6 +7,7 @@
 //! not arrive on whoever reads it.
 
 mod guarded;
+mod held;
 mod tls;
 
 use std::convert::Infallible;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,7 +30,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-pub use guarded::Guarded;
+use guarded::Guarded;
+use held::Held;
 pub use tls::{Certificate, TlsError};
 
 use crate::metrics::Metrics;
@@ -44,16 +46,25 @@ pub trait Handler: Send + Sync + 'static {
 
     fn connection(peer: SocketAddr, secure: bool) -> Self::Connection;
 
-    /// The answer, 431, to a request whose head exceeds the limit. A head that
-    /// exceeds it by far is answered by hyper, with the same status and no body.
-    fn head_too_large() -> Response<Self::Body>;
-
     fn handle(
         self: &Arc<Self>,
         request: Request<Incoming>,
         connection: &Self::Connection,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// The answer to a head that exceeds the limit or cannot be read. The request
+    /// stands for the latter if it did not become one.
+    fn refuse(
+        self: &Arc<Self>,
+        status: StatusCode,
+        request: Request<Incoming>,
+        connection: &Self::Connection,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
+
+/// What stands for a head that could not be read, so that its refusal is an
+/// answer like any other.
+const UNREADABLE: &[u8] = b"UNREADABLE / HTTP/1.1\r\nConnection: close\r\n\r\n";
 
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -81,10 +92,14 @@ pub struct Acceptor<H> {
 /// at once would only burn time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+const TOO_LARGE: StatusCode = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+
 impl<H: Handler> Acceptor<H> {
     pub fn new(handler: Arc<H>, limits: Limits, metrics: Arc<Metrics>) -> Arc<Self> {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
+            // Who has said everything may close their side and still wants the answer.
+            .half_close(true)
             .header_read_timeout(limits.header_timeout)
             .max_headers(limits.header_count)
             // hyper's bound for a head that is still incomplete; what it takes in one
@@ -179,20 +194,42 @@ impl<H: Handler> Acceptor<H> {
         }
     }
 
-    async fn speak<S>(&self, stream: S, info: H::Connection) -> hyper::Result<()>
+    async fn speak<S>(&self, stream: S, info: H::Connection) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
-        let io =
-            TokioIo::new(Guarded::new(stream, self.limits.stall_timeout, self.drain.subscribe()));
-        let info = &info;
+        let guarded = Guarded::new(stream, self.limits.stall_timeout, self.drain.subscribe());
+        let mut stream = Held::new(guarded);
+        let Err(error) = self.converse(&mut stream, &info, None).await else {
+            return stream.finish().await;
+        };
+        let refusal = if error.is_parse() { stream.take_refusal() } else { None };
+        if refusal.is_some() {
+            let stream = tokio::io::join(UNREADABLE, &mut stream);
+            self.converse(stream, &info, refusal).await.map_err(io::Error::other)?;
+        }
+        Err(io::Error::other(error))
+    }
+
+    /// Lets hyper read requests and write their answers, or one refusal.
+    async fn converse<S>(
+        &self,
+        stream: S,
+        info: &H::Connection,
+        refusal: Option<StatusCode>,
+    ) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
         let service = service_fn(async |request| {
-            if head_size(&request) > self.limits.header_size {
-                return Ok(H::head_too_large());
-            }
-            Ok::<_, Infallible>(self.handler.handle(request, info).await)
+            let too_large = head_size(&request) > self.limits.header_size;
+            let refusal = refusal.or(too_large.then_some(TOO_LARGE));
+            Ok::<_, Infallible>(match refusal {
+                Some(status) => self.handler.refuse(status, request, info).await,
+                None => self.handler.handle(request, info).await,
+            })
         });
-        let mut connection = pin!(self.http.serve_connection(io, service));
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
         let mut drain = self.drain.subscribe();
         tokio::select! {
             biased;
