@@ -233,24 +233,21 @@ impl Store {
     }
 
     pub async fn list_buckets(&self, request: &ListBuckets) -> Result<BucketPage> {
-        struct Found {
-            page: BucketPage,
-            damaged: Option<Error>,
-        }
-        let found = Arc::new(Mutex::new(Found { page: BucketPage::default(), damaged: None }));
+        let found = Arc::new(Mutex::new(BucketPage::default()));
         let visit = {
             let (found, request) = (found.clone(), request.clone());
             move |group: &[u8], _: &[u8], value: &[u8]| {
-                let mut found = found.lock();
                 let parsed = std::str::from_utf8(group)
                     .map_err(|_| Error::Damaged("a bucket's name is not UTF-8".into()))
                     .and_then(BucketName::new)
                     .and_then(|name| Ok((name, decode::<BucketRecord>(value, "bucket record")?)));
                 let (name, record) = match parsed {
                     Ok(parsed) => parsed,
+                    // Whose it is cannot be told, so nobody is shown it.
                     Err(error) => {
-                        found.damaged = Some(error);
-                        return Step::Stop;
+                        let name = String::from_utf8_lossy(group);
+                        tracing::error!(%name, %error, "a list leaves out a bucket");
+                        return Step::Next;
                     }
                 };
                 if !name.as_str().starts_with(&request.prefix) {
@@ -263,22 +260,19 @@ impl Store {
                     && record.owner_uin == request.owner_uin
                     && request.region.as_ref().is_none_or(|region| *region == record.region);
                 if wanted {
-                    if found.page.buckets.len() == request.max {
-                        found.page.next =
-                            found.page.buckets.last().map(|b| b.name.as_str().to_owned());
+                    let mut page = found.lock();
+                    if page.buckets.len() == request.max {
+                        page.next = page.buckets.last().map(|b| b.name.as_str().to_owned());
                         return Step::Stop;
                     }
-                    found.page.buckets.push(Bucket::from_record(name, record));
+                    page.buckets.push(Bucket::from_record(name, record));
                 }
                 Step::Next
             }
         };
         let range = ScanRange { start_group: request.after.clone().into(), ..Default::default() };
         self.engine.index().scan(Partition::System, Table::Bucket, range, Box::new(visit)).await?;
-        let mut found = found.lock();
-        match found.damaged.take() {
-            Some(error) => Err(error),
-            None => Ok(std::mem::take(&mut found.page)),
-        }
+        let page = std::mem::take(&mut *found.lock());
+        Ok(page)
     }
 }

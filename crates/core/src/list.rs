@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use crate::bucket::Bucket;
 use crate::checksum::Checksum;
 use crate::engine::{Partition, ScanRange, Step, Table};
-use crate::error::{Error, Result};
-use crate::record::{ListedRecord, StoredChecksum, decode};
+use crate::error::Result;
+use crate::record::{ListedRecord, StoredChecksum, decode_listed};
 use crate::store::Store;
 
 #[derive(Clone, Debug, Default)]
@@ -65,15 +65,6 @@ pub(crate) struct KeyQuery {
     pub max: usize,
 }
 
-/// What a row contributes to a page.
-pub(crate) struct Listed<E>(E);
-
-impl<E> Listed<E> {
-    pub fn new(entry: E) -> Listed<E> {
-        Listed(entry)
-    }
-}
-
 impl Store {
     pub async fn list_objects(&self, bucket: &Bucket, request: &ListObjects) -> Result<ObjectPage> {
         let query = KeyQuery {
@@ -83,25 +74,26 @@ impl Store {
             after_suffix: None,
             max: request.max,
         };
-        self.list_rows(bucket.partition(), Table::Object, query, |_, value| {
-            let record: ListedRecord = decode(value, "object record")?;
-            Ok(Listed::new(ObjectEntry {
+        self.list_rows(bucket.partition(), Table::Object, query, |key, _, value| {
+            let record: ListedRecord = decode_listed(key, value, "object record");
+            Some(ObjectEntry {
                 size: record.size,
                 modified_ms: record.modified_ms,
                 etag: record.etag_text(),
                 checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
                 storage_class: record.storage_class,
-            }))
+            })
         })
         .await
     }
 
+    /// `read` makes an entry of a row's group, suffix and value, or leaves it out.
     pub(crate) async fn list_rows<E: Send + 'static>(
         &self,
         partition: Partition,
         table: Table,
         query: KeyQuery,
-        read: impl Fn(&[u8], &[u8]) -> Result<Listed<E>> + Send + 'static,
+        read: impl Fn(&[u8], &[u8], &[u8]) -> Option<E> + Send + 'static,
     ) -> Result<KeyPage<E>> {
         let page = KeyPage { entries: Vec::new(), common_prefixes: Vec::new(), truncated: false };
         if query.max == 0 {
@@ -111,29 +103,17 @@ impl Store {
         if range.end_group.as_ref().is_some_and(|end| range.start_group >= *end) {
             return Ok(page);
         }
-        let shared = Arc::new(Mutex::new((page, None::<Error>)));
+        let shared = Arc::new(Mutex::new(page));
         let visit = {
             let shared = shared.clone();
             move |group: &[u8], suffix: &[u8], value: &[u8]| {
-                let mut shared = shared.lock();
-                let (page, failure) = &mut *shared;
-                match visit_row(&query, page, &read, group, suffix, value) {
-                    Ok(step) => step,
-                    Err(error) => {
-                        *failure = Some(error);
-                        Step::Stop
-                    }
-                }
+                visit_row(&query, &mut shared.lock(), &read, group, suffix, value)
             }
         };
         self.engine.index().scan(partition, table, range, Box::new(visit)).await?;
         let mut shared = shared.lock();
         let empty = KeyPage { entries: Vec::new(), common_prefixes: Vec::new(), truncated: false };
-        let (page, failure) = std::mem::replace(&mut *shared, (empty, None));
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(page),
-        }
+        Ok(std::mem::replace(&mut *shared, empty))
     }
 }
 
@@ -176,19 +156,21 @@ fn is_common_prefix(query: &KeyQuery) -> bool {
 fn visit_row<E>(
     query: &KeyQuery,
     page: &mut KeyPage<E>,
-    read: &impl Fn(&[u8], &[u8]) -> Result<Listed<E>>,
+    read: &impl Fn(&[u8], &[u8], &[u8]) -> Option<E>,
     group: &[u8],
     suffix: &[u8],
     value: &[u8],
-) -> Result<Step> {
-    let key = std::str::from_utf8(group)
-        .map_err(|_| Error::Damaged("a stored key is not UTF-8".into()))?;
+) -> Step {
+    let Ok(key) = std::str::from_utf8(group) else {
+        tracing::error!(key = ?group, "a list leaves out a key that is not UTF-8");
+        return Step::Next;
+    };
     let Some(rest) = key.strip_prefix(query.prefix.as_str()) else {
-        return Ok(Step::Stop);
+        return Step::Stop;
     };
     if page.entries.len() + page.common_prefixes.len() == query.max {
         page.truncated = true;
-        return Ok(Step::Stop);
+        return Step::Stop;
     }
     let rolled_up = match query.delimiter.is_empty() {
         true => None,
@@ -198,15 +180,14 @@ fn visit_row<E>(
         Some(at) => {
             let end = query.prefix.len() + at + query.delimiter.len();
             page.common_prefixes.push(key[..end].to_owned());
-            Ok(match end_of_prefix(&group[..end]) {
+            match end_of_prefix(&group[..end]) {
                 Some(beyond) => Step::SeekGroup(beyond),
                 None => Step::Stop,
-            })
+            }
         }
         None => {
-            let Listed(entry) = read(suffix, value)?;
-            page.entries.push((key.to_owned(), entry));
-            Ok(Step::Next)
+            page.entries.extend(read(group, suffix, value).map(|entry| (key.to_owned(), entry)));
+            Step::Next
         }
     }
 }

@@ -252,6 +252,17 @@ pub fn decode<R: Message + Default>(bytes: &[u8], what: &'static str) -> Result<
     R::decode(bytes).map_err(|e| Error::Damaged(format!("{what}: {e}")))
 }
 
+/// Decodes a stored record for a list. A row that cannot be read hides neither
+/// the others nor itself, since a mirror that misses a key deletes its own copy:
+/// it is shown by its name alone, and whoever reads it hears what is wrong.
+pub fn decode_listed<R: Message + Default>(key: &[u8], bytes: &[u8], what: &'static str) -> R {
+    decode(bytes, what).unwrap_or_else(|error| {
+        let key = String::from_utf8_lossy(key);
+        tracing::error!(%key, %error, "a list shows a row that cannot be read");
+        R::default()
+    })
+}
+
 /// Encodes a record; never empty, because every record has a set field.
 pub fn encode<R: Message>(record: &R) -> Bytes {
     record.encode_to_vec().into()

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
+use super::parts::whole_part;
 use super::{OpenUpload, UploadChecksum, upload_row};
 use crate::bucket::Bucket;
 use crate::checksum::{
@@ -110,7 +111,8 @@ impl Store {
         upload: &OpenUpload,
     ) -> Result<Option<PutOutcome>> {
         let limit = PART_NUMBER_MAX as usize;
-        let stored = self.scan_parts(bucket, &request.key, request.upload, 0, limit).await?;
+        let (key, id) = (&request.key, request.upload);
+        let stored = self.scan_parts(bucket, key, id, 0, limit, whole_part).await?;
         let (chosen, unused) = choose(request, stored)?;
         let size: u64 = chosen.iter().map(|(_, part)| part.size).sum();
         if let Some(declared) = request.expected_size.filter(|declared| *declared != size) {
@@ -125,7 +127,7 @@ impl Store {
             Some(wanted) => Some(whole_checksum(wanted, &chosen)?),
             None => None,
         };
-        check_declared(request, upload.checksum(), checksum.as_ref(), crc64)?;
+        check_declared(request, &chosen, upload.checksum(), checksum.as_ref(), crc64)?;
 
         let mut md5 = Md5::new();
         chosen.iter().for_each(|(_, part)| md5.update(&part.md5));
@@ -220,7 +222,7 @@ fn choose(
                 };
                 let matches = want.etag.eq_ignore_ascii_case(&hex::encode(&part.md5))
                     && want.checksums.iter().all(|(algorithm, value)| {
-                        stored_checksum(*algorithm).is_none_or(|have| have == value)
+                        stored_checksum(*algorithm).is_some_and(|have| have == value)
                     });
                 if !matches {
                     return Err(Error::InvalidPart { number });
@@ -271,8 +273,11 @@ fn whole_checksum(wanted: UploadChecksum, parts: &[NumberedPart]) -> Result<Chec
     Ok(Checksum { algorithm: wanted.algorithm, value, composite_parts })
 }
 
+/// Compares with what the completion declares about the whole. What cannot be
+/// compared is refused, so that nothing looks verified that was not.
 fn check_declared(
     request: &CompleteRequest,
+    parts: &[NumberedPart],
     upload: Option<UploadChecksum>,
     checksum: Option<&Checksum>,
     crc64: u64,
@@ -280,20 +285,25 @@ fn check_declared(
     if request.expected.crc64.is_some_and(|declared| declared != crc64) {
         return Err(Error::DigestMismatch { declared: Declared::Crc64 });
     }
+    let mismatch = || Error::ChecksumAlgorithmMismatch { upload: upload.map(|u| u.algorithm) };
     if let (Some(kind), Some(upload)) = (request.expected_kind, upload)
         && kind != upload.kind
     {
-        return Err(Error::ChecksumAlgorithmMismatch { upload: Some(upload.algorithm) });
+        return Err(mismatch());
     }
     for (algorithm, declared) in &request.expected.checksums {
-        match checksum {
-            Some(have) if have.algorithm != *algorithm => {
-                return Err(Error::ChecksumAlgorithmMismatch { upload: Some(have.algorithm) });
+        let have = match checksum {
+            Some(have) if have.algorithm == *algorithm => have.value.clone(),
+            Some(_) => return Err(mismatch()),
+            // An upload begun without a checksum can have one all the same, if
+            // all its parts were sent with it.
+            None => {
+                let wanted = UploadChecksum::new(*algorithm, request.expected_kind)?;
+                whole_checksum(wanted, parts).map_err(|_| mismatch())?.value
             }
-            Some(have) if have.value != declared => {
-                return Err(Error::DigestMismatch { declared: Declared::Checksum(*algorithm) });
-            }
-            _ => {}
+        };
+        if have != declared {
+            return Err(Error::DigestMismatch { declared: Declared::Checksum(*algorithm) });
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
 use crate::bucket::Bucket;
 use crate::engine::Table;
 use crate::error::Result;
-use crate::list::{KeyPage, KeyQuery, Listed};
+use crate::list::{KeyPage, KeyQuery};
 use crate::names::UploadId;
-use crate::record::{UploadRecord, decode};
+use crate::record::{UploadRecord, decode_listed};
 use crate::store::Store;
 
 #[derive(Clone, Debug, Default)]
@@ -36,18 +36,19 @@ impl Store {
             after_suffix: request.upload_marker.map(|id| id.suffix()),
             max: request.max,
         };
-        self.list_rows(bucket.partition(), Table::Upload, query, |suffix, value| {
-            let record: UploadRecord = decode(value, "upload record")?;
-            let id = UploadId(suffix.try_into().map_err(|_| {
-                crate::error::Error::Damaged("an upload id has a wrong length".into())
-            })?);
+        self.list_rows(bucket.partition(), Table::Upload, query, |key, suffix, value| {
+            let Ok(id) = suffix.try_into() else {
+                tracing::error!(?key, ?suffix, "a list leaves out an upload with a wrong name");
+                return None;
+            };
+            let record: UploadRecord = decode_listed(key, value, "upload record");
             let upload = super::OpenUpload { row: Default::default(), record };
-            Ok(Listed::new(UploadEntry {
-                id,
+            Some(UploadEntry {
+                id: UploadId(id),
                 initiated_ms: upload.record.initiated_ms,
                 checksum: upload.checksum(),
                 storage_class: upload.record.storage_class,
-            }))
+            })
         })
         .await
     }

@@ -15,8 +15,8 @@ use crate::limits::{PART_NUMBER_MAX, PUT_BYTES_MAX};
 use crate::names::{ObjectKey, UploadId};
 use crate::object::{CopySource, ObjectInfo, PutOutcome};
 use crate::record::{
-    Content, GarbageRecord, Metadata, PartRecord, StoredChecksum, decode, encode, part_suffix,
-    split_part_suffix,
+    Content, GarbageRecord, Metadata, PartRecord, StoredChecksum, decode, decode_listed, encode,
+    part_suffix, split_part_suffix,
 };
 use crate::store::{Store, unchanged};
 
@@ -281,6 +281,7 @@ impl Store {
                 request.upload,
                 request.after,
                 request.max.saturating_add(1),
+                listed_part,
             )
             .await?;
         // A page of nothing could not say where the next one begins.
@@ -319,7 +320,7 @@ impl Store {
         let page = max.saturating_add(1);
         let (mut found, mut after) = (Vec::new(), after);
         loop {
-            let rows = self.scan_parts(bucket, key, set, after, page).await?;
+            let rows = self.scan_parts(bucket, key, set, after, page, listed_part).await?;
             let last = rows.last().map(|(number, _)| *number);
             let more = rows.len() == page;
             found.extend(rows.into_iter().filter(|(number, _)| belongs(*number)));
@@ -333,12 +334,41 @@ impl Store {
         Ok((found.into_iter().map(PartEntry::new).collect(), truncated))
     }
 
+    /// The checksums of one part of an object completed from an upload, counted
+    /// from 1 in order as [`crate::object::Selection::Part`] counts.
+    pub async fn part_checksums(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        info: &ObjectInfo,
+        count: u32,
+    ) -> Result<Vec<Checksum>> {
+        let Some(Content::Parts(parts)) = &info.record.content else {
+            return Ok(Vec::new());
+        };
+        let layout = self.layout(bucket.partition(), &key.group(), parts).await?;
+        let mut before = count.saturating_sub(1);
+        for run in layout.unwrap_or_default() {
+            if before >= run.count {
+                before -= run.count;
+                continue;
+            }
+            let suffix = part_suffix(&parts.set, run.first_part + before);
+            let row = RowRef { table: Table::Part, suffix };
+            let row = self.read_row(bucket.partition(), &key.group(), row).await?;
+            let part = row.map(|row| whole_part(&key.group(), &row)).transpose()?;
+            let sums = part.iter().flat_map(|part| &part.checksums);
+            return Ok(sums.filter_map(StoredChecksum::get).collect());
+        }
+        Ok(Vec::new())
+    }
+
     /// Metadata an upload was begun with.
     pub(crate) fn upload_metadata(upload: &OpenUpload) -> Metadata {
         upload.record.metadata.clone().unwrap_or_default()
     }
 
-    /// Parts of a set in order of their numbers.
+    /// Parts of a set in order of their numbers. `read` decodes a key's row.
     pub(crate) async fn scan_parts(
         &self,
         bucket: &Bucket,
@@ -346,11 +376,12 @@ impl Store {
         id: UploadId,
         after: u32,
         limit: usize,
+        read: fn(&[u8], &[u8]) -> Result<PartRecord>,
     ) -> Result<Vec<(u32, PartRecord)>> {
         let found = Arc::new(Mutex::new((Vec::new(), None)));
         let visit = {
             let found = found.clone();
-            move |_: &[u8], suffix: &[u8], value: &[u8]| {
+            move |group: &[u8], suffix: &[u8], value: &[u8]| {
                 let mut found = found.lock();
                 let number = match split_part_suffix(suffix) {
                     Some((set, number)) if set == id.0 => number,
@@ -359,7 +390,7 @@ impl Store {
                 if found.0.len() == limit {
                     return Step::Stop;
                 }
-                match decode::<PartRecord>(value, "part record") {
+                match read(group, value) {
                     Ok(part) => found.0.push((number, part)),
                     Err(error) => {
                         found.1 = Some(error);
@@ -381,6 +412,14 @@ impl Store {
             None => Ok(parts),
         }
     }
+}
+
+pub(crate) fn whole_part(_: &[u8], row: &[u8]) -> Result<PartRecord> {
+    decode(row, "part record")
+}
+
+fn listed_part(key: &[u8], row: &[u8]) -> Result<PartRecord> {
+    Ok(decode_listed(key, row, "part record"))
 }
 
 fn check_number(number: u32) -> Result<()> {

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use costrel_core::Error;
-use costrel_core::bucket::Bucket;
+use costrel_core::bucket::{Bucket, ListBuckets};
 use costrel_core::engine::{BlobId, Commit, Partition, RowRef, ScanRange, Step, Table, Write};
 use costrel_core::fsck;
+use costrel_core::list::{ListObjects, ObjectPage};
+use costrel_core::names::{ObjectKey, UploadId};
 use costrel_core::record::{
     Content, GarbageRecord, ObjectRecord, PartRecord, PendingRecord, decode, encode, part_suffix,
 };
+use costrel_core::upload::{CompletePart, CompleteRequest, ListParts, ListUploads};
 use parking_lot::Mutex;
 
-use crate::common::{LARGE, SMALL, World, body};
+use crate::common::{LARGE, SMALL, World, body, complete_request};
 
 struct Broken {
     world: World,
@@ -234,6 +237,56 @@ async fn undecodable_rows() {
         };
         assert!(expected, "{table:?}: {got:?}");
     }
+}
+
+/// A damaged row hides no other from a list, nor itself: a mirror would delete
+/// its copy of what it no longer sees.
+#[tokio::test]
+async fn undecodable_rows_are_listed() {
+    let noise = Bytes::from_static(&[0xff; 7]);
+    let broken = Broken::new().await;
+    let (store, bucket) = (&broken.world.store, &broken.bucket);
+    let before = store.list_objects(bucket, &list_all()).await.unwrap();
+    broken.write("large", Table::Object, &Bytes::new(), noise.clone()).await;
+    let after = store.list_objects(bucket, &list_all()).await.unwrap();
+    let keys = |page: &ObjectPage| -> Vec<String> {
+        page.entries.iter().map(|(key, _)| key.clone()).collect()
+    };
+    assert_eq!(keys(&after), keys(&before));
+    let sizes = |page: &ObjectPage| -> Vec<u64> {
+        page.entries.iter().map(|(_, entry)| entry.size).collect()
+    };
+    assert_eq!(sizes(&after)[1..2], [0]);
+    assert_eq!(sizes(&after)[2..], sizes(&before)[2..]);
+    assert!(matches!(broken.world.get(bucket, "large").await, Err(Error::Damaged(_))));
+
+    let (_, part, _) = broken.rows(Table::Part, "open").await.remove(0);
+    let upload = UploadId(part[..16].try_into().unwrap());
+    broken.write("open", Table::Part, &part, noise.clone()).await;
+    let request = ListParts { key: ObjectKey::new("open").unwrap(), upload, after: 0, max: 10 };
+    let parts = store.list_parts(bucket, &request).await.unwrap().parts;
+    assert_eq!(parts.iter().map(|part| part.number).collect::<Vec<_>>(), [1]);
+    let named = CompletePart { number: 1, etag: String::new(), checksums: Vec::new() };
+    let completed = complete_request("open", upload, Vec::new());
+    let completed = CompleteRequest { parts: vec![named], ..completed };
+    let completed = store.complete_upload(bucket, completed).await;
+    assert!(matches!(completed, Err(Error::Damaged(_))), "{completed:?}");
+
+    broken.write("open", Table::Upload, &upload.suffix(), noise.clone()).await;
+    let request = ListUploads { max: 10, ..ListUploads::default() };
+    let uploads = store.list_uploads(bucket, &request).await.unwrap();
+    assert_eq!(uploads.entries.iter().map(|(_, entry)| entry.id).collect::<Vec<_>>(), [upload]);
+
+    let other = broken.world.bucket("other").await;
+    let row = RowRef::only(Table::Bucket);
+    broken.commit(Partition::System, "broken", Write::Put(row, noise)).await;
+    let request = ListBuckets { owner_uin: other.owner_uin, max: 10, ..Default::default() };
+    let buckets = store.list_buckets(&request).await.unwrap().buckets;
+    assert_eq!(buckets.iter().map(|b| b.name.as_str()).collect::<Vec<_>>(), ["other"]);
+}
+
+fn list_all() -> ListObjects {
+    ListObjects { max: 100, ..ListObjects::default() }
 }
 
 #[tokio::test]
