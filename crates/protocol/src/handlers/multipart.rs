@@ -302,7 +302,11 @@ pub async fn complete(
         parts,
         conditions: request.write_conditions()?,
         part_bytes_min: request.dialect.part_bytes_min(),
-        expected: Expected { checksums: declared_checksums(request)?, ..Expected::default() },
+        expected: Expected {
+            checksums: declared_checksums(request)?,
+            crc64: upload::declared_crc64(request)?,
+            ..Expected::default()
+        },
         expected_kind: match request.dialect {
             Dialect::S3 => checksum_type(request)?,
             Dialect::Cos => None,

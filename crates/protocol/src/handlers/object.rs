@@ -105,6 +105,7 @@ pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> O
     };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::object(reader));
     describe(&mut reply, request, &get, &info, &range)?;
+    checksums(gateway, &mut reply, request, bucket, &get, &info, &range).await?;
     Ok(reply)
 }
 
@@ -119,6 +120,7 @@ pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
     };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::headers_only());
     describe(&mut reply, request, &get, &info, &range)?;
+    checksums(gateway, &mut reply, request, bucket, &get, &info, &range).await?;
     Ok(reply)
 }
 
@@ -198,14 +200,38 @@ fn describe(
     if let (Selection::Part(_), Some(count)) = (get.selection, info.parts_count()) {
         set_number(reply, request.dialect.headers().parts_count.clone(), u64::from(count));
     }
-    let wants_checksums = request.dialect == Dialect::S3
-        && request
-            .header(&dialect::s3::CHECKSUM_MODE)
-            .is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"));
-    if wants_checksums && (range.start == 0 && range.end == size) {
-        set_checksums(reply, &info.checksums().collect::<Vec<_>>());
-    }
     override_headers(reply, request)
+}
+
+/// What verifies the bytes of the answer, if S3's client asks for it: a checksum
+/// of the object for all of it, a part's own for a part, nothing for a range.
+async fn checksums(
+    gateway: &Gateway,
+    reply: &mut Reply,
+    request: &Request<'_>,
+    bucket: &Bucket,
+    get: &GetRequest,
+    info: &ObjectInfo,
+    range: &Range<u64>,
+) -> Outcome<()> {
+    let mode = request.header(&dialect::s3::CHECKSUM_MODE);
+    let wanted = mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"));
+    if request.dialect != Dialect::S3 || !wanted {
+        return Ok(());
+    }
+    let of_object: Vec<_> = info.checksums().collect();
+    match get.selection {
+        Selection::Part(count) if info.parts_count().is_some() => {
+            let of_part = gateway.store.part_checksums(bucket, &get.key, info, count).await?;
+            for whole in &of_object {
+                set_checksums(reply, of_part.iter().filter(|c| c.algorithm == whole.algorithm));
+                set(reply, dialect::s3::CHECKSUM_TYPE, checksum_type_text(whole.kind()));
+            }
+        }
+        _ if *range == (0..info.record.size) => set_checksums(reply, &of_object),
+        _ => {}
+    }
+    Ok(())
 }
 
 const OVERRIDES: [(&str, HeaderName); 6] = [

@@ -90,12 +90,7 @@ fn expected(request: &Request<'_>, payload: &Payload) -> Outcome<Expected> {
         ..Expected::default()
     };
     if request.dialect == Dialect::Cos {
-        if let Some(text) = request.header(&dialect::cos::HASH_CRC64ECMA) {
-            let crc64 = text.trim().parse().map_err(|_| {
-                bad_header(&dialect::cos::HASH_CRC64ECMA, text, "Not a decimal CRC-64.")
-            })?;
-            expected.crc64 = Some(crc64);
-        }
+        expected.crc64 = declared_crc64(request)?;
         if let Some(text) = request.header(&dialect::cos::CONTENT_SHA1) {
             let mut sha1 = [0; 20];
             hex::decode_to_slice(text.trim(), &mut sha1).map_err(|_| {
@@ -105,6 +100,18 @@ fn expected(request: &Request<'_>, payload: &Payload) -> Outcome<Expected> {
         }
     }
     Ok(expected)
+}
+
+/// The CRC-64 that a request of COS declares for an object or a part.
+pub fn declared_crc64(request: &Request<'_>) -> Outcome<Option<u64>> {
+    let name = dialect::cos::HASH_CRC64ECMA;
+    match request.header(&name) {
+        Some(text) if request.dialect == Dialect::Cos => {
+            let crc64 = text.trim().parse();
+            crc64.map(Some).map_err(|_| bad_header(&name, text, "Not a decimal CRC-64."))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The whole body of a request whose body is a document, checked against what

@@ -334,11 +334,57 @@ async fn checksums_of_parts_and_of_the_whole() {
         let told = told.send(&world).await;
         assert_eq!(told.header(&header), Some(whole.as_str()));
         assert_eq!(told.header("x-amz-checksum-type"), Some(kind));
-        // What is told is of the whole, so a part's answer tells nothing.
-        let second = get(Dialect::S3, &object()).query("partNumber", "2");
-        let second = second.header("x-amz-checksum-mode", "ENABLED").send(&world).await;
-        assert_eq!((second.text(), second.header(&header)), ("end", None));
+        // A part's own verifies what is sent of it; nothing verifies a range.
+        let enabled = get(Dialect::S3, &object()).header("x-amz-checksum-mode", "ENABLED");
+        let second = enabled.clone().query("partNumber", "2").send(&world).await;
+        assert_eq!((second.text(), second.header(&header)), ("end", Some(other.as_str())));
+        assert_eq!(second.header("x-amz-checksum-type"), Some(kind));
+        let range = enabled.header("Range", "bytes=0-2").send(&world).await;
+        assert_eq!((range.text(), range.header(&header)), ("aaa", None));
     }
+}
+
+/// What a completion declares is compared, or the completion refused.
+#[tokio::test]
+async fn checksums_declared_at_the_end_only() {
+    let (algorithm, header) = (Algorithm::Crc64Nvme, "x-amz-checksum-crc64nvme");
+    let whole = [vec![b'a'; 5 * MIB], b"end".to_vec()].concat();
+    let (right, wrong) = (base64_of(algorithm, &whole), base64_of(algorithm, b"other"));
+    // An upload of COS keeps no checksum of S3, but its parts may have come with it.
+    let world = World::with_bucket().await;
+    for summed in [true, false] {
+        let id = begin(&world, Dialect::Cos).await;
+        let mut etags = Vec::new();
+        for (number, body) in [("1", &whole[..5 * MIB]), ("2", &whole[5 * MIB..])] {
+            let mut call = part(Dialect::S3, &id, number, body);
+            if summed {
+                call = call.header(header, &base64_of(algorithm, body));
+            }
+            etags.push(call.send(&world).await.ok().header("ETag").unwrap().to_owned());
+        }
+        let document = document(&[(1, &etags[0]), (2, &etags[1])]);
+        let declaring = |sum: &str| complete(Dialect::S3, &id, &document).header(header, sum);
+        let code = if summed { "BadDigest" } else { "InvalidRequest" };
+        declaring(&wrong).send(&world).await.refused(400, code);
+        let other =
+            complete(Dialect::S3, &id, &document).header("x-amz-checksum-crc32", "AAAAAA==");
+        other.send(&world).await.refused(400, "InvalidRequest");
+        let unknown = document.replace("</Part>", "<ChecksumSHA1>AAAA</ChecksumSHA1></Part>");
+        complete(Dialect::S3, &id, &unknown).send(&world).await.refused(400, "InvalidPart");
+        if summed {
+            declaring(&right).send(&world).await.ok();
+        }
+    }
+
+    let crc64 = |bytes: &[u8]| Digester::crc64(bytes).to_string();
+    let id = begin(&world, Dialect::Cos).await;
+    let etag = stored_part(&world, Dialect::Cos, &id, 1, b"whole").await;
+    let declaring = |sum: &str| {
+        complete(Dialect::Cos, &id, &document(&[(1, &etag)])).header("x-cos-hash-crc64ecma", sum)
+    };
+    declaring(&crc64(b"other")).send(&world).await.refused(400, "BadDigest");
+    declaring("x").send(&world).await.refused(400, "InvalidArgument");
+    declaring(&crc64(b"whole")).send(&world).await.ok();
 }
 
 fn attributes(world: &World, wanted: &str) -> impl Future<Output = Answer> {
