@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::limits::KEY_BYTES_MAX;
 
 /// Name of a bucket, as both dialects show it (for COS with the APPID at its
-/// end): 3 to 63 bytes of lower-case letters, digits, hyphens and dots, with a
-/// letter or digit at both ends, no two dots in a row, and not an IPv4 address.
+/// end): 3 to 63 bytes of lower-case letters, digits and hyphens in labels with
+/// dots between them, each with a letter or digit at both ends, and not an IPv4
+/// address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketName(String);
 
@@ -22,11 +23,11 @@ impl BucketName {
         if !bytes.iter().all(|b| plain(*b) || *b == b'-' || *b == b'.') {
             return invalid("only lower-case letters, digits, hyphens and dots are allowed");
         }
-        if !plain(bytes[0]) || !plain(bytes[bytes.len() - 1]) {
-            return invalid("must begin and end with a letter or digit");
-        }
-        if name.contains("..") {
-            return invalid("two dots in a row");
+        let ends_plain = |label: &[u8]| {
+            label.first().is_some_and(|b| plain(*b)) && label.last().is_some_and(|b| plain(*b))
+        };
+        if !bytes.split(|b| *b == b'.').all(ends_plain) {
+            return invalid("each label must begin and end with a letter or digit");
         }
         if name.parse::<std::net::Ipv4Addr>().is_ok() {
             return invalid("looks like an IP address");
@@ -156,6 +157,8 @@ mod tests {
             "ab-",
             ".ab",
             "a..b",
+            "a.-b",
+            "a-.b",
             "10.0.0.1",
             "a/b",
         ] {

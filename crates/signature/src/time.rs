@@ -100,9 +100,10 @@ pub fn parse_iso_extended(text: &str) -> Option<i64> {
     Some(unix(date, clock)? - if zone == "Z" { 0 } else { offset_s(zone)? })
 }
 
-/// Either of the two spellings a date header may have.
+/// Either of the two spellings a date header may have. What lies before 1970 is
+/// no date to S3, however it is spelt.
 pub(crate) fn parse_any(text: &str) -> Option<i64> {
-    parse_iso_basic(text).or_else(|| parse_http_date(text))
+    parse_iso_basic(text).or_else(|| parse_http_date(text)).filter(|time| *time >= 0)
 }
 
 fn month(name: &str) -> Option<i64> {

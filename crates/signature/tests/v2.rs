@@ -208,8 +208,10 @@ fn what_is_missing_or_unreadable_is_named() {
         ParseError::Missing("AWSAccessKeyId")
     );
     assert_eq!(refused(wire("AWS ak:").header("date", date)), ParseError::Missing("Signature"));
-    let bad = ParseError::BadTime { item: "Date", value: "now".into() };
-    assert_eq!(refused(wire("AWS ak:sig").header("date", "now")), bad);
+    for value in ["now", "Tue, 07 Jul 1950 21:53:04 GMT"] {
+        let bad = ParseError::BadTime { item: "Date", value: value.into() };
+        assert_eq!(refused(wire("AWS ak:sig").header("date", value)), bad);
+    }
     wire("AWS ak:***").header("date", date).assert_mismatch(SK, MARCH_27);
     for (target, item) in [
         ("/?AWSAccessKeyId=a&Signature=b", "Expires"),
