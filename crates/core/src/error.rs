@@ -12,6 +12,8 @@ pub enum Error {
     // Names
     #[error("invalid bucket name: {0}")]
     InvalidBucketName(&'static str),
+    #[error("bucket name is longer than {max} characters")]
+    BucketNameTooLong { max: usize },
     #[error("object key is longer than {max} bytes")]
     KeyTooLong { max: usize },
     #[error("invalid object key: {0}")]

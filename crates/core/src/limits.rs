@@ -1,5 +1,8 @@
 //! Every limit of the store, with its unit and where it comes from.
 
+/// Longest bucket name in bytes, AWS S3. COS stops earlier, which its dialect
+/// enforces.
+pub const BUCKET_NAME_BYTES_MAX: usize = 63;
 /// Longest key in bytes, AWS S3. COS stops at 850, which its dialect enforces.
 pub const KEY_BYTES_MAX: usize = 1024;
 /// Sum of the names and values of user metadata in bytes; both services.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::limits::KEY_BYTES_MAX;
+use crate::limits::{BUCKET_NAME_BYTES_MAX, KEY_BYTES_MAX};
 
 /// Name of a bucket, as both dialects show it (for COS with the APPID at its
 /// end): 3 to 63 bytes of lower-case letters, digits and hyphens in labels with
@@ -15,8 +15,11 @@ pub struct BucketName(String);
 impl BucketName {
     pub fn new(name: &str) -> Result<BucketName> {
         let invalid = |why| Err(Error::InvalidBucketName(why));
-        if !(3..=63).contains(&name.len()) {
-            return invalid("must have 3 to 63 characters");
+        if name.len() > BUCKET_NAME_BYTES_MAX {
+            return Err(Error::BucketNameTooLong { max: BUCKET_NAME_BYTES_MAX });
+        }
+        if name.len() < 3 {
+            return invalid("must have 3 characters at least");
         }
         let bytes = name.as_bytes();
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();

@@ -32,6 +32,12 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             "The specified bucket is not valid.",
         )
         .with("Reason", why),
+        Error::BucketNameTooLong { max } => new(
+            S::BAD_REQUEST,
+            Code::each("BucketNameTooLong", "InvalidBucketName"),
+            "The specified bucket name is too long.",
+        )
+        .with("MaxSizeAllowed", max),
         Error::KeyTooLong { max } => new(
             S::BAD_REQUEST,
             Code::each("KeyTooLong", "KeyTooLongError"),

@@ -12,6 +12,9 @@ use crate::reply::{self, Reply, set};
 use crate::request::{Outcome, Request};
 use crate::xml::{CREATE_BUCKET_BYTES_MAX, CreateBucket, XmlError, XmlWriter, parse_create_bucket};
 
+/// Characters of a bucket's name in COS, before the APPID's hyphen.
+const COS_BUCKET_NAME_MAX: usize = 50;
+
 pub async fn create(
     gateway: &Gateway,
     request: &Request<'_>,
@@ -19,8 +22,8 @@ pub async fn create(
 ) -> Outcome<Reply> {
     refuse_unsupported(request.dialect, request.headers)?;
     let name = BucketName::new(request.bucket_name()?)?;
-    if request.dialect == Dialect::Cos && name.appid() != Some(request.appid()) {
-        return Err(Error::InvalidBucketName("must end with a hyphen and your APPID").into());
+    if request.dialect == Dialect::Cos {
+        check_cos_name(&name, request.appid())?;
     }
     let document = upload::document(request, body, CREATE_BUCKET_BYTES_MAX).await?;
     let asked = match parse_create_bucket(&document) {
@@ -35,6 +38,25 @@ pub async fn create(
         set(&mut reply, http::header::LOCATION, &format!("/{}", bucket.name));
     }
     Ok(reply)
+}
+
+/// COS's own rules, about what stands before the APPID.
+fn check_cos_name(name: &BucketName, appid: u64) -> Outcome<()> {
+    let invalid = |why| Err(Error::InvalidBucketName(why).into());
+    let Some((chosen, _)) = name.as_str().rsplit_once('-').filter(|_| name.appid() == Some(appid))
+    else {
+        return invalid("must end with a hyphen and your APPID");
+    };
+    if chosen.contains('.') {
+        return invalid("only lower-case letters, digits and hyphens are allowed");
+    }
+    if chosen.ends_with('-') {
+        return invalid("must not end with a hyphen before that of the APPID");
+    }
+    match chosen.len() > COS_BUCKET_NAME_MAX {
+        true => Err(Error::BucketNameTooLong { max: COS_BUCKET_NAME_MAX }.into()),
+        false => Ok(()),
+    }
 }
 
 /// Where the bucket is said to be: by its document, by the host it was asked

@@ -120,13 +120,36 @@ async fn an_owner_that_is_expected_must_be_the_owner() {
     assert_eq!(cos.send(&world).await.status, 200);
 }
 
-/// The name of a COS bucket ends with its owner's APPID.
+/// The name of a COS bucket ends with its owner's APPID, and what stands before
+/// it has rules of its own.
 #[tokio::test]
-async fn a_bucket_for_another_appid_cannot_be_made() {
+async fn names_that_a_bucket_of_cos_cannot_have() {
     let world = World::new().await;
-    for name in ["bucket-1250000001", "bucket"] {
-        let answer = put(Dialect::Cos, &format!("/{name}")).send(&world).await;
-        answer.refused(400, "InvalidBucketName");
+    let long = |length: usize| format!("{}-1250000000", "a".repeat(length));
+    for (name, code) in [
+        ("bucket-1250000001", "InvalidBucketName"),
+        ("bucket", "InvalidBucketName"),
+        ("a.b-1250000000", "InvalidBucketName"),
+        ("ab--1250000000", "InvalidBucketName"),
+        ("-ab-1250000000", "InvalidBucketName"),
+        (&long(51), "BucketNameTooLong"),
+        (&long(60), "BucketNameTooLong"),
+    ] {
+        put(Dialect::Cos, &format!("/{name}")).send(&world).await.refused(400, code);
     }
+    put(Dialect::Cos, &format!("/{}", long(50))).send(&world).await.ok();
     put(Dialect::S3, "/bucket").send(&world).await.ok();
+    put(Dialect::S3, "/a.b").send(&world).await.ok();
+    put(Dialect::S3, &format!("/{}", long(60)))
+        .send(&world)
+        .await
+        .refused(400, "InvalidBucketName");
+}
+
+#[tokio::test]
+async fn more_buckets_than_cos_allows_by_default() {
+    let world = World::new().await;
+    for number in 0..=200 {
+        put(Dialect::Cos, &format!("/b{number}-1250000000")).send(&world).await.ok();
+    }
 }
