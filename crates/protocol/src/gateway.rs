@@ -408,6 +408,7 @@ fn headers_only(mut reply: Reply) -> Reply {
     use http_body::Body;
     if !reply.headers().contains_key(header::CONTENT_LENGTH)
         && let Some(length) = reply.body().size_hint().exact()
+        && reply.status() != StatusCode::NOT_MODIFIED
         && !reply.status().is_client_error()
         && !reply.status().is_server_error()
     {

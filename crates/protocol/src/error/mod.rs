@@ -312,12 +312,19 @@ pub fn document(
     xml.element("Error", |xml| {
         xml.text("Code", described.code.of(dialect));
         xml.text("Message", &described.message);
-        for (name, text) in &described.details {
-            xml.text(name, text);
+        let details = |xml: &mut XmlWriter| {
+            described.details.iter().for_each(|(name, text)| xml.text(name, text));
+        };
+        if dialect == Dialect::S3 {
+            details(xml);
         }
         xml.text("Resource", resource);
         xml.text("RequestId", request_id);
         xml.text(dialect.error_second_id_element(), second_id);
+        // The documents of COS have these five and nothing between them.
+        if dialect == Dialect::Cos {
+            details(xml);
+        }
     });
     xml.finish()
 }

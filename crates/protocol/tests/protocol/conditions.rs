@@ -55,6 +55,7 @@ async fn reads() {
                     304 => {
                         assert_eq!(answer.header("ETag"), Some(etag));
                         assert_eq!(answer.header("Last-Modified"), Some(at));
+                        assert_eq!(answer.header("Content-Length"), None);
                     }
                     412 if method == "GET" => {
                         answer.refused(412, "PreconditionFailed");

@@ -17,9 +17,12 @@ fn every_difference_has_its_test() {
             assert!(!named.is_empty(), "no test asserts this: {row}");
             for name in named {
                 let (module, test) = name.rsplit_once("::").expect("a path");
-                let (file, wanted) = match module.strip_prefix("body::") {
-                    Some(module) => (format!("src/body/{module}.rs"), format!("mod {test}")),
-                    None => (format!("tests/protocol/{module}.rs"), format!("fn {test}(")),
+                let (file, wanted) = match (module, module.strip_prefix("body::")) {
+                    (_, Some(module)) => (format!("src/body/{module}.rs"), format!("mod {test}")),
+                    ("program", _) => {
+                        (format!("../server/tests/{module}.rs"), format!("fn {test}("))
+                    }
+                    _ => (format!("tests/protocol/{module}.rs"), format!("fn {test}(")),
                 };
                 let source = std::fs::read_to_string(here.join(&file)).expect(name);
                 assert!(source.contains(&wanted), "{name} in {row}");

@@ -167,6 +167,19 @@ async fn the_resource_of_an_error_is_what_was_asked_for() {
     assert_eq!(answer.element("Resource"), Some(format!("/{BUCKET}/none")));
 }
 
+/// COS documents five elements in this order; whatever else there is comes after.
+#[tokio::test]
+async fn the_elements_of_an_error_of_cos_in_their_order() {
+    let world = World::with_bucket().await;
+    let answer = get(Dialect::Cos, &format!("/{BUCKET}")).query("max-keys", "x").send(&world).await;
+    answer.refused(400, "InvalidArgument");
+    let text = answer.text();
+    let names = ["Code", "Message", "Resource", "RequestId", "TraceId", "ArgumentName"];
+    let places = names.map(|name| text.find(&format!("<{name}>")).expect(name));
+    assert!(places.is_sorted(), "{text}");
+    assert_eq!(answer.header("Server"), Some("Costrel"));
+}
+
 /// A connection is used again after success and after a refusal whose body was
 /// read to its end.
 #[tokio::test]
