@@ -21,6 +21,8 @@ pub enum Need {
     Go,
     Rclone,
     Coscli,
+    /// The daemons and tools of a Ceph cluster.
+    Ceph,
 }
 
 /// The cache folder: `$COSTREL_TEST_CACHE`, or `costrel-tests` in the user's.
@@ -49,6 +51,7 @@ pub struct Tools {
     pub go: Option<PathBuf>,
     pub rclone: Option<PathBuf>,
     pub coscli: Option<PathBuf>,
+    pub ceph: Option<PathBuf>,
 }
 
 impl Tools {
@@ -59,6 +62,7 @@ impl Tools {
             Need::Go => self.go.is_some(),
             Need::Rclone => self.rclone.is_some(),
             Need::Coscli => self.coscli.is_some(),
+            Need::Ceph => self.ceph.is_some(),
         }
     }
 
@@ -72,13 +76,24 @@ impl Tools {
             .map_err(|e| format!("cannot create {}: {e}", lock_path.display()))?;
         lock.lock().map_err(|e| format!("cannot lock {}: {e}", lock_path.display()))?;
 
-        let mut tools =
-            Tools { cache, python: None, node: None, go: None, rclone: None, coscli: None };
+        let mut tools = Tools {
+            cache,
+            python: None,
+            node: None,
+            go: None,
+            rclone: None,
+            coscli: None,
+            ceph: None,
+        };
         if needed.contains(&Need::Python) {
             tools.python = Some(python(&tools.cache)?);
         }
         if needed.contains(&Need::Rclone) {
             tools.rclone = left_out("rclone", debian_program("rclone", &["rclone"]));
+        }
+        if needed.contains(&Need::Ceph) {
+            let packages = ["ceph-mon", "ceph-osd", "ceph-common", "librados2"];
+            tools.ceph = left_out("Ceph", debian_program("ceph-osd", &packages));
         }
         if needed.contains(&Need::Node) {
             tools.node = left_out("the Node.js clients", node(&tools.cache));

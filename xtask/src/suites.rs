@@ -33,14 +33,22 @@ enum Runner {
     Node,
     /// `tests/go`.
     Go,
+    /// Ignored tests of one crate, which need the cluster that runs beside them.
+    CargoBesideCeph(&'static str),
 }
 
-use Need::{Coscli, Go, Node, Python, Rclone};
+use Need::{Ceph, Coscli, Go, Node, Python, Rclone};
 
 /// Unit tests first; then the longest, so that the ends of the others meet.
 const SUITES: &[Suite] = &[
     suite("unit", "cargo test --workspace", &[], Runner::Cargo),
     suite("coverage", "docs/coverage.md says what the tables say", &[], Runner::Coverage),
+    suite(
+        "rados-engine",
+        "the RADOS engine on a real cluster",
+        &[Python, Ceph],
+        Runner::CargoBesideCeph("costrel-rados"),
+    ),
     suite("crash", "SIGKILL under load, nothing lost", &[Python], Runner::Pytest("crash")),
     suite("awscli", "aws CLI", &[Python], Runner::Pytest("sdk/test_awscli.py")),
     suite("coscmd", "coscmd", &[Python], Runner::Pytest("sdk/test_coscmd.py")),
@@ -118,7 +126,7 @@ pub fn run(options: &TestOptions) -> Result<bool, String> {
     if options.build && chosen.iter().any(|s| !matches!(s.runner, Runner::Cargo)) {
         process::run(Command::new("cargo").args(["build", "--release"]).current_dir(root()))?;
     }
-    if chosen.iter().any(|s| matches!(s.runner, Runner::Cargo)) {
+    if chosen.iter().any(|s| matches!(s.runner, Runner::Cargo | Runner::CargoBesideCeph(_))) {
         // Outside the suite's time limit, which is for tests that hang.
         process::run(
             Command::new("cargo").args(["test", "--workspace", "--no-run"]).current_dir(root()),
@@ -236,6 +244,7 @@ impl Runs<'_> {
             Runner::Pytest(path) => (self.pytest(path, &scratch), Format::Pytest),
             Runner::Node => (self.node_test(), Format::Tap),
             Runner::Go => (self.go_test(), Format::GoTest),
+            Runner::CargoBesideCeph(package) => (self.beside_ceph(package), Format::CargoTest),
         };
         command.env("COSTREL_BIN", server_binary());
 
@@ -297,6 +306,16 @@ impl Runs<'_> {
             .args(command_line)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .current_dir(root().join("tests").join(folder));
+        command
+    }
+
+    fn beside_ceph(&self, package: &str) -> Command {
+        let mut command =
+            Command::new(self.tools.python.clone().unwrap_or_default().join("python"));
+        command
+            .args(["tests/rados/cluster.py", "cargo", "test", "-p", package, "--", "--ignored"])
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .current_dir(root());
         command
     }
 

@@ -60,7 +60,8 @@ async fn assert_holds(lab: &Lab, id: BlobId, data: &[u8]) {
 }
 
 async fn blobs_of_every_length_come_back(lab: &Lab) {
-    for len in [0, 1, 511, 4096, 16_383, 16_384, 16_385, 262_143, 262_144, 262_145, 3 << 20] {
+    let lens = [0, 1, 511, 4096, 16_383, 16_384, 16_385, 65_535, 65_537, 262_143, 262_144, 262_145];
+    for len in lens.into_iter().chain([3 << 20, 4 << 20, (4 << 20) + 1, (8 << 20) + 7]) {
         let (id, data) = (id(), data(len, len as u64));
         write(lab, id, [data.clone()]).await;
         assert_holds(lab, id, &data).await;
@@ -184,13 +185,22 @@ async fn listing_finds_every_blob(lab: &Lab) {
     }
     let unfinished = id();
     let mut writer = blobs.create(unfinished, None).await.unwrap();
-    for salt in 0..4 {
+    // More than an engine gathers before it writes.
+    for salt in 0..9 {
         writer.write(data(1_000_000, salt)).await.unwrap();
     }
     drop(writer);
     ids.push(unfinished);
     ids.sort();
-    let all = blobs.list(None, usize::MAX).await.unwrap();
+    // What was on its way when the writer was dropped may still be.
+    let mut all = blobs.list(None, usize::MAX).await.unwrap();
+    for _ in 0..100 {
+        if all.len() == ids.len() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        all = blobs.list(None, usize::MAX).await.unwrap();
+    }
     assert_eq!(all.iter().map(|info| info.id).collect::<Vec<_>>(), ids);
     let finished = all.iter().filter(|info| info.id != unfinished);
     assert!(finished.clone().count() == 50 && finished.into_iter().all(|i| i.stored_bytes >= 100));

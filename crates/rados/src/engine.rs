@@ -1,0 +1,127 @@
+//! The engine as a whole: opening, closing, health and metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use costrel_core::engine::{Blobs, Engine, EngineError, Health, Index, Metric};
+
+use crate::blobs::RadosBlobs;
+use crate::check::{self, OpenError};
+use crate::ffi::{Cluster, Errno};
+use crate::index::RadosIndex;
+use crate::metrics;
+use crate::options::Options;
+use crate::remote::Remote;
+use crate::status::Status;
+
+/// The format of everything in a namespace.
+const FORMAT: &str = "1";
+/// The object that says so, and its row.
+const INSTALLATION: &str = "installation";
+const FORMAT_ROW: &[u8] = b"format";
+
+/// Rows and bodies in two pools of a Ceph cluster, shared with any number of
+/// other processes.
+pub struct RadosEngine {
+    index: RadosIndex,
+    blobs: RadosBlobs,
+    status: Arc<Status>,
+    options: Options,
+}
+
+impl RadosEngine {
+    /// Connects, checks that the cluster can do what is needed, and makes what a
+    /// first start needs.
+    pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
+        let connecting = {
+            let options = options.clone();
+            move || {
+                let connected = Cluster::connect(&options.conf, &options.user, &options.settings());
+                let cluster = connected.map_err(|error| check::explain(error, &options))?;
+                check::cluster(&cluster, &options)?;
+                let meta = check::pool(&cluster, &options.meta_pool, &options)?;
+                let data = check::pool(&cluster, &options.data_pool, &options)?;
+                Ok::<_, OpenError>((meta, data))
+            }
+        };
+        let connected = tokio::task::spawn_blocking(connecting).await;
+        let (meta, data) = connected.map_err(|error| {
+            EngineError::io("connecting to the cluster", std::io::Error::other(error))
+        })??;
+        let status = Arc::new(Status::default());
+        let meta = Remote::new(meta, &options.meta_pool, status.clone());
+        let data = Remote::new(data, &options.data_pool, status.clone());
+        check::rights(&meta, &options.meta_pool, true, &options).await?;
+        check::rights(&data, &options.data_pool, false, &options).await?;
+        check_format(&meta, &options).await?;
+        let index = RadosIndex::open(meta, options.op_timeout).await?;
+        let blobs = RadosBlobs::new(data);
+        Ok(Arc::new(RadosEngine { index, blobs, status, options }))
+    }
+}
+
+/// Writes the format at the first start and refuses one that is not known.
+async fn check_format(meta: &Remote, options: &Options) -> Result<(), OpenError> {
+    let mut op = meta.write_op();
+    op.create_exclusive();
+    op.set(&[(FORMAT_ROW, FORMAT)]);
+    match meta.apply(INSTALLATION, op).await {
+        Ok(()) => return Ok(()),
+        Err(Errno::EXIST) => {}
+        Err(errno) => return Err(meta.error("reading the format", errno).into()),
+    }
+    let mut op = meta.read_op();
+    op.keys(&[FORMAT_ROW]);
+    let done = meta.read(INSTALLATION, op, 0).await;
+    let done = done.map_err(|errno| meta.error("reading the format", errno))?;
+    let found = done.keys().into_iter().next().map(|(_, value)| value).unwrap_or_default();
+    if found == FORMAT.as_bytes() {
+        return Ok(());
+    }
+    Err(OpenError::Format {
+        pool: options.meta_pool.clone(),
+        namespace: options.namespace.clone(),
+        found: String::from_utf8_lossy(&found).into_owned(),
+        known: FORMAT,
+    })
+}
+
+#[async_trait]
+impl Engine for RadosEngine {
+    fn index(&self) -> &dyn Index {
+        &self.index
+    }
+
+    fn blobs(&self) -> &dyn Blobs {
+        &self.blobs
+    }
+
+    fn inline_max(&self) -> usize {
+        self.options.inline_max
+    }
+
+    fn reader_grace(&self) -> Duration {
+        self.options.reader_grace
+    }
+
+    fn pending_age_max(&self) -> Option<Duration> {
+        Some(self.options.pending_age_max)
+    }
+
+    fn health(&self) -> Health {
+        self.status.health()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        metrics::collect(&self.status.counters)
+    }
+
+    async fn close(&self) -> Result<(), EngineError> {
+        self.status.close();
+        // librados ends every operation, if only with a timeout.
+        self.index.settle().await;
+        self.blobs.settle().await;
+        Ok(())
+    }
+}

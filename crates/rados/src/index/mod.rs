@@ -1,0 +1,175 @@
+//! Rows in the omaps of index objects: a root per partition, which names shards
+//! by their range of groups, and the shards. `docs/formats/rados.md` draws them.
+//!
+//! Invariants:
+//!
+//! 1. All rows of a group lie in one shard, so a commit is one operation.
+//! 2. Every operation on a shard compares its header, or reads it in the same
+//!    breath; what a gateway remembers is never trusted.
+//! 3. Epochs only grow. What was overtaken cannot take effect.
+
+mod commit;
+mod header;
+mod key;
+mod layout;
+mod partitions;
+mod recover;
+mod root;
+mod scan;
+mod shard;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use costrel_core::engine::{
+    BucketId, Commit, CommitError, EngineError, Index, Partition, PartitionState, Retired, RowRef,
+    ScanRange, Table, Visitor,
+};
+
+use commit::{Outcome, Prepared};
+use header::Phase;
+use layout::Layouts;
+use shard::{Context, Shard};
+
+use crate::remote::Remote;
+
+pub(crate) struct RadosIndex {
+    context: Arc<Context>,
+    layouts: Layouts,
+}
+
+impl Phase {
+    /// Whether the shard holds its rows as they are.
+    fn is_readable(self) -> bool {
+        match self {
+            Phase::Active | Phase::Logging | Phase::Frozen | Phase::Retired => true,
+            Phase::Moved | Phase::Prepared => false,
+        }
+    }
+}
+
+/// Pauses before something that proved out of date is tried again, longer each
+/// time; fails when the time is up.
+async fn again((tries, deadline): &mut (u32, Instant)) -> Result<(), EngineError> {
+    if Instant::now() >= *deadline {
+        return Err(EngineError::Unavailable("an index shard is not where it should be".into()));
+    }
+    // The first time it was only this process that did not know.
+    if *tries > 0 {
+        tokio::time::sleep(Duration::from_millis(u64::from(2 * (*tries).min(50)))).await;
+    }
+    *tries += 1;
+    Ok(())
+}
+
+impl RadosIndex {
+    /// Opens the index of a namespace, making the system partition at the first
+    /// start.
+    pub(crate) async fn open(meta: Remote, patience: Duration) -> Result<Self, EngineError> {
+        let context = Arc::new(Context::new(meta, patience));
+        let index = RadosIndex { context, layouts: Layouts::default() };
+        index.create(Partition::System).await?;
+        Ok(index)
+    }
+
+    fn check_open(&self) -> Result<(), EngineError> {
+        self.context.meta.status().check_open()
+    }
+
+    pub(crate) async fn settle(&self) {
+        self.context.meta.settle().await;
+    }
+}
+
+#[async_trait]
+impl Index for RadosIndex {
+    async fn read(
+        &self,
+        partition: Partition,
+        group: &[u8],
+        rows: &[RowRef],
+    ) -> Result<Vec<Option<Bytes>>, EngineError> {
+        self.check_open()?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let group = key::escape(group);
+        let keys: Vec<_> = rows.iter().map(|row| key::row_key(&group, row)).collect();
+        let mut stale = (0, Instant::now() + self.context.patience);
+        loop {
+            let Some(layout) = self.layouts.get(&self.context, partition).await? else {
+                return Ok(vec![None; rows.len()]);
+            };
+            match layout.find(&group).0.fetch(&self.context, &keys).await? {
+                Some((header, found)) if header.phase.is_readable() => {
+                    let value = |key: &Vec<u8>| Shard::value(&found, key).cloned();
+                    return Ok(keys.iter().map(value).collect());
+                }
+                _ => {
+                    self.layouts.forget(partition, &layout);
+                    again(&mut stale).await?;
+                }
+            }
+        }
+    }
+
+    async fn scan(
+        &self,
+        partition: Partition,
+        table: Table,
+        range: ScanRange,
+        visitor: Visitor,
+    ) -> Result<(), EngineError> {
+        self.check_open()?;
+        self.visit(partition, table, range, visitor).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        self.check_open()?;
+        let prepared = Arc::new(Prepared::new(&commit)?);
+        let deadline = Instant::now() + self.context.patience;
+        let mut stale = (0, deadline);
+        loop {
+            let layout = self.layouts.get(&self.context, commit.partition).await?;
+            let layout = layout.ok_or(CommitError::NoPartition)?;
+            let shard = layout.find(&prepared.group).0;
+            match shard.commit(&self.context, prepared.clone(), deadline).await {
+                Some(Outcome::Done(outcome)) => return outcome,
+                Some(Outcome::Moved) => {
+                    self.layouts.forget(commit.partition, &layout);
+                    again(&mut stale).await?;
+                }
+                None => {
+                    let reason = "a commit was given up".to_owned();
+                    return Err(EngineError::Unavailable(reason).into());
+                }
+            }
+        }
+    }
+
+    async fn create_partition(&self, partition: Partition) -> Result<(), EngineError> {
+        self.check_open()?;
+        self.create(partition).await
+    }
+
+    async fn retire_partition(
+        &self,
+        partition: Partition,
+        must_be_empty: &[Table],
+    ) -> Result<Retired, EngineError> {
+        self.check_open()?;
+        self.retire(partition, must_be_empty).await
+    }
+
+    async fn remove_partition(&self, partition: Partition) -> Result<(), EngineError> {
+        self.check_open()?;
+        self.remove(partition).await
+    }
+
+    async fn partitions(&self) -> Result<Vec<(BucketId, PartitionState)>, EngineError> {
+        self.check_open()?;
+        self.all().await
+    }
+}

@@ -1,0 +1,63 @@
+//! How the engine is opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the cluster is and what the engine may take of it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Ceph's own configuration: monitors, keyring.
+    pub conf: PathBuf,
+    /// `client.name`.
+    pub user: String,
+    /// Replicated pool for rows.
+    pub meta_pool: String,
+    /// Replicated or erasure-coded pool for bodies.
+    pub data_pool: String,
+    /// Namespace in both pools; several installations can share them.
+    pub namespace: String,
+    /// How long one operation may take. Longer than the cluster's ordinary
+    /// failover, which takes about 25 seconds when an OSD hangs.
+    pub op_timeout: Duration,
+    /// Largest body kept beside its row, in bytes.
+    pub inline_max: usize,
+    /// How long a blob stays readable after it was unreferenced.
+    pub reader_grace: Duration,
+    /// Age at which an unfinished blob of another gateway counts as abandoned.
+    pub pending_age_max: Duration,
+}
+
+/// Where a body in the omap is no longer twice as fast as one of its own.
+pub const INLINE_MAX_DEFAULT: usize = 4 << 10;
+
+impl Options {
+    pub fn new(conf: impl Into<PathBuf>, user: &str, meta_pool: &str, data_pool: &str) -> Self {
+        Options {
+            conf: conf.into(),
+            user: user.to_owned(),
+            meta_pool: meta_pool.to_owned(),
+            data_pool: data_pool.to_owned(),
+            namespace: String::new(),
+            op_timeout: Duration::from_secs(30),
+            inline_max: INLINE_MAX_DEFAULT,
+            reader_grace: Duration::from_secs(3600),
+            pending_age_max: Duration::from_secs(24 * 3600),
+        }
+    }
+
+    /// Settings of librados that the engine depends on.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        let op_timeout = self.op_timeout.as_secs_f64().to_string();
+        let monitor_timeout = self.op_timeout.as_secs_f64().min(10.0).to_string();
+        vec![
+            // Without these an operation waits for ever.
+            ("rados_osd_op_timeout", op_timeout),
+            ("rados_mon_op_timeout", monitor_timeout.clone()),
+            ("client_mount_timeout", monitor_timeout),
+            // At these limits librados blocks the thread that asks; the engine
+            // keeps its own, far lower, and waits without a thread.
+            ("objecter_inflight_ops", "24576".into()),
+            ("objecter_inflight_op_bytes", (1u64 << 30).to_string()),
+        ]
+    }
+}
