@@ -4,7 +4,7 @@
 //! expired` and the code `RequestTimeTooSkewed` make them correct their clock by
 //! the `Date` header or the `ServerTime` element and try again.
 
-use costrel_signature::policy::PolicyError;
+use costrel_signature::policy::{Condition, PolicyError};
 use costrel_signature::{ParseError, VerifyError};
 use http::StatusCode as S;
 
@@ -143,6 +143,18 @@ pub(super) fn describe(error: &VerifyError, dialect: Dialect, now_ms: u64) -> De
     }
 }
 
+/// COS names the key and what it was to be, a bucket's in brackets.
+fn unmatched(condition: &Condition) -> String {
+    let (key, value) = match condition {
+        Condition::Equals { field, value } if field == "bucket" => (field, format!("[{value}]")),
+        Condition::Equals { field, value } => (field, value.clone()),
+        Condition::StartsWith { field, prefix } => (field, prefix.clone()),
+        // The size is judged apart.
+        Condition::LengthRange { .. } => return condition.text(),
+    };
+    format!("Condition key {key} doesn't match the value {value}")
+}
+
 pub(super) fn describe_policy(error: &PolicyError, dialect: Dialect) -> Described {
     let denied =
         |message: String| Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message);
@@ -163,11 +175,7 @@ pub(super) fn describe_policy(error: &PolicyError, dialect: Dialect) -> Describe
             Dialect::S3 => denied("Invalid according to Policy: Policy expired.".into()),
         },
         PolicyError::ConditionFailed { condition, .. } => match dialect {
-            Dialect::Cos => denied(format!(
-                "Condition key {} doesn't match the value {}",
-                condition.field().unwrap_or("content-length-range"),
-                condition.text()
-            )),
+            Dialect::Cos => denied(unmatched(condition)),
             Dialect::S3 => denied(format!(
                 "Invalid according to Policy: Policy Condition failed: {}",
                 condition.text()

@@ -231,6 +231,21 @@ async fn the_answer_is_what_the_form_asks_for() {
     }
 }
 
+/// COS's words for a condition that fails, as its documents print them.
+#[tokio::test]
+async fn conditions_of_cos_are_named_with_their_values() {
+    let world = World::with_bucket().await;
+    let form = || Form::new(Dialect::Cos);
+    let bucket = form().without_condition("bucket").condition(r#"{"bucket": "other"}"#);
+    let field = form().condition(r#"{"x-cos-meta-q": "1"}"#);
+    for (form, key, value) in [(bucket, "bucket", "[other]"), (field, "x-cos-meta-q", "1")] {
+        let answer = form.send(&world).await;
+        answer.refused(403, "AccessDenied");
+        let message = format!("Condition key {key} doesn't match the value {value}");
+        assert_eq!(answer.element("Message"), Some(message));
+    }
+}
+
 #[tokio::test]
 async fn every_condition_is_checked() {
     for dialect in Dialect::ALL {
