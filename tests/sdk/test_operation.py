@@ -211,6 +211,9 @@ def test_sigterm_does_not_wait_for_ever(make):
     stuck = server.connect()
     stuck.sendall(head_of_put(bucket, "never", 1000) + b"x")
     idle = server.connect()
+    # Until the server has read the request, there is nothing to wait for.
+    while not server.metric("costrel_requests_in_flight"):
+        time.sleep(0.05)
     started = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(30) == 0
