@@ -29,6 +29,13 @@ pub enum BenchCommand {
     Suite(crate::suite::SuiteArgs),
 }
 
+/// Objects that a run works on when it is not told how many.
+const OBJECTS: u64 = 10_000;
+/// Fewer when they are large: no more than this many bytes in all,
+const FILL_BYTES: u64 = 1 << 30;
+/// but enough that connections do not share one.
+const OBJECTS_MIN: u64 = 64;
+
 /// Options of `costrel bench run`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
@@ -59,9 +66,10 @@ pub struct RunArgs {
     #[arg(short = 'n', long, conflicts_with_all = ["duration", "warmup"])]
     pub operations: Option<u64>,
 
-    /// Objects to read, list or delete; written first unless they are there
-    #[arg(long, default_value_t = 10_000)]
-    pub object_count: u64,
+    /// Objects to read, list or delete; written first unless they are there.
+    /// If not given: 10,000, or as many as make 1 GiB when that is fewer
+    #[arg(long)]
+    pub object_count: Option<u64>,
 
     /// Number of the first object to write or delete
     #[arg(long, default_value_t = 0)]
@@ -128,8 +136,18 @@ pub fn clock_seed() -> u64 {
 }
 
 impl RunArgs {
+    /// How many objects there are to work on. Writing them first must neither
+    /// take minutes nor fill the disk unless somebody asked for it.
+    fn object_count(&self) -> u64 {
+        self.object_count.unwrap_or_else(|| {
+            let mean = self.size.iter().sum::<u64>() / self.size.len().max(1) as u64;
+            (FILL_BYTES / mean.max(1)).clamp(OBJECTS_MIN, OBJECTS)
+        })
+    }
+
     fn plan(&self, seed: u64) -> Result<Plan, BenchError> {
-        if self.object_count == 0 {
+        let objects = self.object_count();
+        if objects == 0 {
             return Err(BenchError::setting("object-count", "must be at least 1"));
         }
         if self.part_size == 0 {
@@ -143,14 +161,9 @@ impl RunArgs {
                 Some(operations) => Limit::Operations(operations),
                 None => Limit::Time { warmup: self.warmup, measured: self.duration },
             },
-            keys: KeySpace::new(
-                self.prefix.clone(),
-                self.object_count,
-                self.folders,
-                self.size.clone(),
-            ),
+            keys: KeySpace::new(self.prefix.clone(), objects, self.folders, self.size.clone()),
             first: self.first_object,
-            objects: self.object_count,
+            objects,
             range_len: self.range_size,
             part_size: self.part_size,
             page_len: self.page_size,
@@ -201,4 +214,28 @@ pub fn run(args: &RunArgs) -> Result<(), BenchError> {
         print!("{}", markdown(&reports));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    #[test]
+    fn large_objects_are_fewer() {
+        let count = |args: &[&str]| Cli::parse_from([&["bench"], args].concat()).run.object_count();
+        assert_eq!(count(&[]), 10_000);
+        assert_eq!(count(&["--size", "64KiB"]), 10_000);
+        assert_eq!(count(&["--size", "1MiB"]), 1_024);
+        assert_eq!(count(&["--size", "1GiB"]), 64);
+        assert_eq!(count(&["--size", "0"]), 10_000);
+        assert_eq!(count(&["--size", "1GiB", "--object-count", "9"]), 9);
+    }
 }
