@@ -157,6 +157,8 @@ fn debian_install(packages: &[&str]) -> Result<(), String> {
             command.args(["-n", "apt-get"]);
         }
         command.env("DEBIAN_FRONTEND", "noninteractive");
+        // Another installation on the machine ends sooner or later.
+        command.args(["-o", "DPkg::Lock::Timeout=300"]);
         command
     };
     println!("set-up: installing {wanted}");
