@@ -32,7 +32,7 @@ use crate::serve::ServeError;
 /// A request allocates some dozens of times, on whichever thread it runs; the
 /// system's allocator spends a sixth of a small request's CPU time on that.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
