@@ -4,14 +4,17 @@
 //! Creation makes the partition first and then the name; deletion retires the
 //! partition (atomically with every commit to it) and then removes the name. A
 //! crash in between leaves an empty partition that no name leads to, which the
-//! next start removes, or a name whose partition is retired, which the collector
+//! next start removes (or, where other processes serve, the collector, after a
+//! while), or a name whose partition is retired, which the collector
 //! removes before the partition. Both run to their end when their client goes
 //! away.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
 
 use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
@@ -47,40 +50,70 @@ impl Bucket {
 }
 
 /// Buckets that were looked up, by name.
-#[derive(Default)]
 pub(crate) struct BucketDirectory {
     known: RwLock<Known>,
+    /// How long they are remembered, where other processes change them too.
+    memory_max: Option<Duration>,
 }
 
 #[derive(Default)]
 struct Known {
-    buckets: HashMap<String, Arc<Bucket>>,
+    buckets: HashMap<String, Remembered>,
     /// How often a bucket was forgotten. What was read before the last time may
     /// be a bucket that is gone, and must not be remembered.
     forgotten: u64,
 }
 
+struct Remembered {
+    bucket: Arc<Bucket>,
+    until: Option<Instant>,
+}
+
+/// When something was about to be read.
+#[derive(Clone, Copy)]
+struct Moment {
+    forgotten: u64,
+    until: Option<Instant>,
+}
+
 impl BucketDirectory {
+    pub(crate) fn new(memory_max: Option<Duration>) -> Self {
+        BucketDirectory { known: RwLock::default(), memory_max }
+    }
+
     fn get(&self, name: &str) -> Option<Arc<Bucket>> {
-        self.known.read().buckets.get(name).cloned()
+        let known = self.known.read();
+        let found = known.buckets.get(name)?;
+        match found.until {
+            Some(until) if Instant::now() >= until => None,
+            _ => Some(found.bucket.clone()),
+        }
     }
 
-    fn forgotten(&self) -> u64 {
-        self.known.read().forgotten
+    fn moment(&self) -> Moment {
+        let until = self.memory_max.map(|max| Instant::now() + max);
+        Moment { forgotten: self.known.read().forgotten, until }
     }
 
-    /// Remembers a bucket that was read, or made, when `forgotten` was this.
-    fn remember(&self, bucket: &Arc<Bucket>, forgotten: u64) {
+    /// Remembers a bucket that was read, or made, after this moment.
+    fn remember(&self, bucket: &Arc<Bucket>, moment: Moment) {
         let mut known = self.known.write();
-        if known.forgotten == forgotten {
-            known.buckets.insert(bucket.name.as_str().to_owned(), bucket.clone());
+        if known.forgotten == moment.forgotten {
+            let remembered = Remembered { bucket: bucket.clone(), until: moment.until };
+            known.buckets.insert(bucket.name.as_str().to_owned(), remembered);
         }
     }
 
     pub(crate) fn forget(&self, partition: Partition) {
         let mut known = self.known.write();
         known.forgotten += 1;
-        known.buckets.retain(|_, bucket| bucket.partition() != partition);
+        known.buckets.retain(|_, known| known.bucket.partition() != partition);
+    }
+
+    pub(crate) fn forget_all(&self) {
+        let mut known = self.known.write();
+        known.forgotten += 1;
+        known.buckets.clear();
     }
 }
 
@@ -109,12 +142,12 @@ impl Store {
         }
         // A name that could not have been created is simply not there.
         let name = BucketName::new(name).map_err(|_| Error::NoSuchBucket)?;
-        let forgotten = self.buckets.forgotten();
+        let moment = self.buckets.moment();
         let row =
             self.read_row(Partition::System, name.as_str().as_bytes(), RowRef::only(Table::Bucket));
         let row = row.await?.ok_or(Error::NoSuchBucket)?;
         let bucket = Arc::new(Bucket::from_record(name, decode(&row, "bucket record")?));
-        self.buckets.remember(&bucket, forgotten);
+        self.buckets.remember(&bucket, moment);
         Ok(bucket)
     }
 
@@ -166,7 +199,7 @@ impl Store {
             owner_uin,
         };
         let bucket = Bucket::from_record(name.clone(), record.clone());
-        let forgotten = self.buckets.forgotten();
+        let moment = self.buckets.moment();
         self.engine.index().create_partition(bucket.partition()).await?;
         let row = RowRef::only(Table::Bucket);
         let committed = self
@@ -186,9 +219,27 @@ impl Store {
                 false => Error::BucketAlreadyExists,
             });
         }
+        if self.engine.peers().is_some() {
+            self.mark_named(&bucket, &record).await?;
+        }
         let bucket = Arc::new(bucket);
-        self.buckets.remember(&bucket, forgotten);
+        self.buckets.remember(&bucket, moment);
         Ok(bucket)
+    }
+
+    /// Where a collector of another process may have taken the partition for what
+    /// a crash has left: a row in it keeps that from happening after this. If it
+    /// has happened, the name goes and the creation begins anew.
+    async fn mark_named(&self, bucket: &Bucket, record: &BucketRecord) -> Result<()> {
+        let mark = vec![Write::Put(RowRef::only(Table::Installation), encode(record))];
+        let group = bytes::Bytes::new();
+        match self.try_commit(bucket.partition(), &group, vec![], mark).await {
+            Err(Error::NoSuchBucket) => {
+                self.remove_name(bucket.name.as_str(), bucket.id).await?;
+                Err(Error::NoSuchBucket)
+            }
+            other => other.map(|_| ()),
+        }
     }
 
     /// Deletes a bucket that holds no object and no open upload.
@@ -209,6 +260,9 @@ impl Store {
         // From here on the collector finishes what this does not.
         self.collect_partition(bucket.id);
         self.remove_name(bucket.name.as_str(), bucket.id).await?;
+        if let Some(peers) = self.engine.peers() {
+            peers.announce(bucket.id).await;
+        }
         match retired {
             Retired::Missing => Err(Error::NoSuchBucket),
             _ => Ok(()),

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::claim::{self, Claim};
 use crate::engine::{
     BlobId, BucketId, Expect, Partition, PartitionState, Retired, RowRef, ScanRange, Step, Table,
     Write,
@@ -122,7 +123,16 @@ pub struct Collector {
     work: mpsc::Receiver<Collectable>,
     stats: Arc<CollectorStats>,
     rescan: AtomicBool,
+    /// Sweeps are one process's work; what a process is told of by its own
+    /// requests, it does itself.
+    claim: Claim,
+    /// Live partitions that no name was found for, since when.
+    unnamed: Mutex<HashMap<BucketId, Instant>>,
 }
+
+/// How long a partition without a name may be one that is being created by
+/// another process. One that is slower begins anew.
+const UNNAMED_MAX: Duration = Duration::from_secs(60);
 
 const RESCAN_EVERY: Duration = Duration::from_secs(300);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -135,7 +145,15 @@ const AT_ONCE: usize = 16;
 
 impl Collector {
     pub(crate) fn new(store: Arc<Store>, work: mpsc::Receiver<Collectable>) -> Collector {
-        Collector { store, work, stats: Arc::default(), rescan: AtomicBool::new(false) }
+        let claim = Claim::new(store.clone(), "collector");
+        Collector {
+            store,
+            work,
+            stats: Arc::default(),
+            rescan: AtomicBool::new(false),
+            claim,
+            unnamed: Mutex::default(),
+        }
     }
 
     pub fn stats(&self) -> Arc<CollectorStats> {
@@ -147,10 +165,20 @@ impl Collector {
         let mut next_sweep = Instant::now();
         loop {
             if Instant::now() >= next_sweep {
-                if let Err(error) = self.sweep().await {
-                    self.failed("sweep", &error);
-                }
-                next_sweep = Instant::now() + RESCAN_EVERY;
+                let pause = match self.claim.hold().await {
+                    Ok(true) => {
+                        if let Err(error) = self.sweep().await {
+                            self.failed("sweep", &error);
+                        }
+                        self.sweep_every()
+                    }
+                    Ok(false) => claim::BEAT,
+                    Err(error) => {
+                        self.failed("claim", &error);
+                        claim::BEAT
+                    }
+                };
+                next_sweep = Instant::now() + pause;
             }
             // However much work comes meanwhile, sweeps keep their distance.
             if self.rescan.swap(false, Ordering::Relaxed) {
@@ -172,6 +200,22 @@ impl Collector {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Often enough that what waits for its time does not wait much longer.
+    fn sweep_every(&self) -> Duration {
+        match self.store.engine.pending_age_max() {
+            Some(age) => {
+                let times = [age, self.store.engine.reader_grace()];
+                let shortest = times.into_iter().min().unwrap_or_default();
+                RESCAN_EVERY.min(shortest / 2).max(Duration::from_secs(1))
+            }
+            None => RESCAN_EVERY,
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.store.engine.peers().is_some()
     }
 
     fn failed(&self, step: &str, error: &Error) {
@@ -204,7 +248,17 @@ impl Collector {
 
     /// One pass over everything that is left to free.
     pub async fn sweep(&self) -> Result<()> {
+        if !self.claim.hold().await? {
+            return Ok(());
+        }
+        if self.is_shared() {
+            self.mend_buckets().await?;
+        }
         for (bucket, state) in self.store.engine.index().partitions().await? {
+            // Somebody else goes on when this process was away for too long.
+            if !self.claim.hold().await? {
+                return Ok(());
+            }
             match state {
                 PartitionState::Retired => self.drain(bucket).await?,
                 PartitionState::Live => self.sweep_partition(Partition::Bucket(bucket)).await?,
@@ -213,35 +267,60 @@ impl Collector {
         Ok(())
     }
 
-    /// Finishes creations and deletions of buckets that a crash interrupted:
-    /// partitions that no name leads to, names that lead to no live partition.
-    /// Only right while no request is served, on an engine of one process.
+    /// Finishes creations and deletions of buckets that a crash interrupted, while
+    /// no request is served. Where other processes serve, sweeps do that.
     pub async fn recover(&self) -> Result<()> {
+        match self.is_shared() {
+            true => Ok(()),
+            false => self.mend_buckets().await,
+        }
+    }
+
+    /// Removes partitions that no name leads to and names that lead to no live
+    /// partition.
+    async fn mend_buckets(&self) -> Result<()> {
         let index = self.store.engine.index();
-        let partitions: HashMap<BucketId, PartitionState> =
-            index.partitions().await?.into_iter().collect();
-        let mut named = HashSet::new();
+        // Names first: a partition is there before its name.
+        let mut names = Vec::new();
         let mut range = ScanRange::all();
         loop {
             let page = self.page(Partition::System, Table::Bucket, range).await?;
             let Some(next) = behind(&page) else { break };
             for row in page {
                 let id = BucketId(decode::<BucketRecord>(&row.value, "bucket record")?.id);
-                if partitions.get(&id) == Some(&PartitionState::Live) {
-                    named.insert(id);
-                } else {
-                    let name = vec![Write::Delete(RowRef::only(Table::Bucket))];
-                    let _ =
-                        self.store.try_commit(Partition::System, &row.group, vec![], name).await?;
-                }
+                names.push((id, row));
             }
             range = next;
         }
-        for (bucket, state) in partitions {
-            if state == PartitionState::Live && !named.contains(&bucket) {
+        let partitions: HashMap<BucketId, PartitionState> =
+            index.partitions().await?.into_iter().collect();
+        let mut named = HashSet::new();
+        for (id, name) in names {
+            if partitions.get(&id) == Some(&PartitionState::Live) {
+                named.insert(id);
+                continue;
+            }
+            let row = RowRef::only(Table::Bucket);
+            let expects = vec![Expect::Equals(row.clone(), name.value)];
+            let writes = vec![Write::Delete(row)];
+            // A conflict means that the name leads elsewhere by now.
+            let _ = self.store.try_commit(Partition::System, &name.group, expects, writes).await?;
+        }
+        let is_nameless = |bucket: &BucketId| {
+            partitions.get(bucket) == Some(&PartitionState::Live) && !named.contains(bucket)
+        };
+        self.unnamed.lock().retain(|bucket, _| is_nameless(bucket));
+        for (bucket, state) in &partitions {
+            let bucket = *bucket;
+            if *state == PartitionState::Live && !named.contains(&bucket) {
+                let since = *self.unnamed.lock().entry(bucket).or_insert_with(Instant::now);
+                if self.is_shared() && since.elapsed() < UNNAMED_MAX {
+                    continue;
+                }
                 // A creation that crashed has left nothing in it. Anything else
                 // has lost its name, and that is no reason to free its objects.
-                let must_be_empty = [Table::Object, Table::Upload];
+                // One that was named since has a row that says so.
+                let must_be_empty = [Table::Object, Table::Upload, Table::Installation];
                 let partition = Partition::Bucket(bucket);
                 if index.retire_partition(partition, &must_be_empty).await? == Retired::NotEmpty {
                     tracing::error!(?bucket, "a bucket that holds objects has no name");
@@ -308,7 +387,10 @@ impl Collector {
         // give up; the partition goes when that has happened.
         for table in [Table::Pending, Table::Garbage] {
             if !self.page(partition, table, ScanRange::all()).await?.is_empty() {
-                self.rescan.store(true, Ordering::Relaxed);
+                // Where others write and read, it may take hours.
+                if !self.is_shared() {
+                    self.rescan.store(true, Ordering::Relaxed);
+                }
                 return Ok(());
             }
         }
@@ -375,7 +457,7 @@ impl Collector {
         let garbage: GarbageRecord = decode(&value, "garbage record")?;
         let grace = self.store.engine.reader_grace().as_millis() as u64;
         if self.store.now_ms().saturating_sub(garbage.queued_ms) < grace {
-            self.rescan.store(true, Ordering::Relaxed);
+            // A later sweep's.
             return Ok(());
         }
         for blob in &garbage.blobs {

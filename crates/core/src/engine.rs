@@ -19,6 +19,7 @@
 //! encodes them as it must.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -40,7 +41,8 @@ pub enum Partition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Table {
-    /// System partition: settings of the installation.
+    /// System partition: settings of the installation. A bucket's partition: that
+    /// it has been named, where several processes share the store.
     Installation = 1,
     /// System partition: access keys by id.
     AccessKey = 2,
@@ -343,11 +345,34 @@ pub trait Blobs: Send + Sync {
     -> Result<Vec<BlobInfo>, EngineError>;
 }
 
+/// Called with a bucket that another process has changed or removed, and with
+/// `None` when announcements may have been missed.
+pub type Listener = Box<dyn Fn(Option<BucketId>) + Send + Sync>;
+
+/// Other processes that have the same store open.
+#[async_trait]
+pub trait Peers: Send + Sync {
+    /// How long a process may go by what it remembers of a bucket before it asks
+    /// again, whatever it was told.
+    fn memory_max(&self) -> Duration;
+
+    /// Sets who is told of the announcements of others.
+    fn listen(&self, listener: Listener);
+
+    /// Announces that a bucket has changed or is gone. Returns when every other
+    /// process has been told, or when what those remember that did not answer is
+    /// older than [`Peers::memory_max`].
+    async fn announce(&self, bucket: BucketId);
+}
+
 /// Where rows and bytes stay.
 #[async_trait]
 pub trait Engine: Send + Sync {
     fn index(&self) -> &dyn Index;
     fn blobs(&self) -> &dyn Blobs;
+
+    /// `None` where this process is the only one that has the store open.
+    fn peers(&self) -> Option<&dyn Peers>;
 
     /// Largest body, in bytes, that is better kept in [`Table::Body`] than as a
     /// blob.
@@ -355,12 +380,12 @@ pub trait Engine: Send + Sync {
 
     /// How long after unreferencing a blob other gateways may still be reading
     /// it. Zero where this process is the only one.
-    fn reader_grace(&self) -> std::time::Duration;
+    fn reader_grace(&self) -> Duration;
 
     /// How old a pending blob must be before it can be taken for abandoned while
     /// other gateways may be writing. `None` where this process is the only
     /// writer: then a pending blob not known to it is abandoned.
-    fn pending_age_max(&self) -> Option<std::time::Duration>;
+    fn pending_age_max(&self) -> Option<Duration>;
 
     fn health(&self) -> Health;
 

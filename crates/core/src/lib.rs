@@ -7,6 +7,7 @@ pub mod account;
 pub mod body;
 pub mod bucket;
 pub mod checksum;
+mod claim;
 pub mod collector;
 pub mod engine;
 pub mod env;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::bucket::{Bucket, ListBuckets};
 use crate::checksum::{Digester, crc64_combine};
+use crate::claim::{self, Claim};
 use crate::engine::{Expect, Partition, RowRef, Table, Write};
 use crate::error::{Error, Result};
 use crate::limits::BUCKETS_MAX;
@@ -49,14 +50,20 @@ pub async fn run(store: Arc<Store>, owner_uin: u64, options: ScrubOptions) {
     if options.bytes_per_second == 0 {
         return;
     }
+    let claim = Claim::new(store.clone(), "scrub");
     loop {
-        match pass(&store, owner_uin, options).await {
-            Ok(()) => {
+        let pause = match pass(&store, owner_uin, options, &claim).await {
+            Ok(true) => {
                 store.scrub.passes.fetch_add(1, Ordering::Relaxed);
+                options.pause
             }
-            Err(error) => tracing::warn!(%error, "scrub stopped early"),
-        }
-        tokio::time::sleep(options.pause).await;
+            Ok(false) => claim::BEAT,
+            Err(error) => {
+                tracing::warn!(%error, "scrub stopped early");
+                options.pause
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -75,7 +82,16 @@ impl Pace {
     }
 }
 
-async fn pass(store: &Arc<Store>, owner_uin: u64, options: ScrubOptions) -> Result<()> {
+/// Reads everything behind the cursor; false when it is another process's work.
+async fn pass(
+    store: &Arc<Store>,
+    owner_uin: u64,
+    options: ScrubOptions,
+    claim: &Claim,
+) -> Result<bool> {
+    if !claim.hold().await? {
+        return Ok(false);
+    }
     let mut pace = Pace { bytes_per_second: options.bytes_per_second, owed: Duration::ZERO };
     let (first, key) = read_cursor(store).await?;
     let buckets = ListBuckets { owner_uin, max: BUCKETS_MAX, ..Default::default() };
@@ -90,6 +106,9 @@ async fn pass(store: &Arc<Store>, owner_uin: u64, options: ScrubOptions) -> Resu
             let request = ListObjects { after: after.clone(), max: PAGE, ..ListObjects::default() };
             let page = store.list_objects(&bucket, &request).await?;
             for (key, _) in &page.entries {
+                if !claim.hold().await? {
+                    return Ok(false);
+                }
                 check(store, &bucket, key, &mut pace).await?;
                 pace.spent(BYTES_PER_OBJECT).await;
             }
@@ -103,7 +122,8 @@ async fn pass(store: &Arc<Store>, owner_uin: u64, options: ScrubOptions) -> Resu
             }
         }
     }
-    write_cursor(store, "", "").await
+    write_cursor(store, "", "").await?;
+    Ok(true)
 }
 
 /// Counts what one object's bytes are like; fails when that cannot be told now.

@@ -61,6 +61,7 @@ impl Store {
     ) -> (Arc<Store>, Collector) {
         let (collect, collectables) = mpsc::channel(4096);
         let pool_kib = (options.ingest_bytes_max / 2 / 1024).clamp(2048, u32::MAX as usize);
+        let memory_max = engine.peers().map(|peers| peers.memory_max());
         let store = Arc::new(Store {
             writer: entropy.id(),
             writing: Mutex::default(),
@@ -68,7 +69,7 @@ impl Store {
             clock,
             entropy,
             options,
-            buckets: BucketDirectory::default(),
+            buckets: BucketDirectory::new(memory_max),
             pins: Pins::default(),
             collect,
             pool_kib,
@@ -76,6 +77,14 @@ impl Store {
             large_bodies: Arc::new(Semaphore::new(pool_kib)),
             scrub: ScrubProgress::default(),
         });
+        if let Some(peers) = store.engine.peers() {
+            let store = Arc::downgrade(&store);
+            peers.listen(Box::new(move |bucket| match (store.upgrade(), bucket) {
+                (Some(store), Some(id)) => store.buckets.forget(Partition::Bucket(id)),
+                (Some(store), None) => store.buckets.forget_all(),
+                (None, _) => {}
+            }));
+        }
         let collector = Collector::new(store.clone(), collectables);
         (store, collector)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use costrel_core::engine::{Blobs, Engine, EngineError, Health, Index, Metric};
+use costrel_core::engine::{Blobs, Engine, EngineError, Health, Index, Metric, Peers};
 use parking_lot::Mutex;
 
 use crate::blobs::EmbeddedBlobs;
@@ -96,6 +96,10 @@ impl Engine for EmbeddedEngine {
 
     fn blobs(&self) -> &dyn Blobs {
         &self.blobs
+    }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        None
     }
 
     fn inline_max(&self) -> usize {

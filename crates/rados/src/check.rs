@@ -23,8 +23,11 @@ pub enum OpenError {
     User { user: String },
     #[error("Ceph's configuration {path} names no keyring with a key for {user}")]
     NoKey { path: PathBuf, user: String },
-    #[error("the cluster refuses {user}: its key in the keyring is not the cluster's")]
-    WrongKey { user: String },
+    #[error(
+        "the cluster refuses {user}: the keyring of {path} has no key for that user, or not the \
+         cluster's"
+    )]
+    WrongKey { path: PathBuf, user: String },
     #[error("no monitor of {path} answers")]
     NoMonitor { path: PathBuf },
     #[error("cannot connect to the cluster of {path}: {reason}")]
@@ -61,6 +64,8 @@ pub enum OpenError {
          knows format {known}"
     )]
     Format { pool: String, namespace: String, found: String, known: &'static str },
+    #[error("namespace {namespace:?} of pool {pool} holds no installation")]
+    Nothing { pool: String, namespace: String },
     #[error(transparent)]
     Engine(#[from] costrel_core::engine::EngineError),
 }
@@ -76,7 +81,7 @@ pub(crate) fn explain(error: ConnectError, options: &Options) -> OpenError {
         }
         ConnectError::Failed(Stage::Setting | Stage::Connect, errno) => match errno {
             Errno::NOENT => OpenError::NoKey { path, user },
-            Errno::PERM | Errno::ACCES => OpenError::WrongKey { user },
+            Errno::PERM | Errno::ACCES => OpenError::WrongKey { path, user },
             Errno::TIMEDOUT => OpenError::NoMonitor { path },
             errno => OpenError::Connect { path, reason: errno.to_string() },
         },

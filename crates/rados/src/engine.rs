@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use costrel_core::engine::{Blobs, Engine, EngineError, Health, Index, Metric};
+use costrel_core::engine::{Blobs, Engine, EngineError, Health, Index, Metric, Peers};
 
 use crate::blobs::RadosBlobs;
 use crate::check::{self, OpenError};
@@ -12,6 +12,7 @@ use crate::ffi::{Cluster, Errno};
 use crate::index::RadosIndex;
 use crate::metrics;
 use crate::options::Options;
+use crate::peers::RadosPeers;
 use crate::remote::Remote;
 use crate::status::Status;
 
@@ -26,6 +27,7 @@ const FORMAT_ROW: &[u8] = b"format";
 pub struct RadosEngine {
     index: RadosIndex,
     blobs: RadosBlobs,
+    peers: RadosPeers,
     status: Arc<Status>,
     options: Options,
 }
@@ -55,26 +57,38 @@ impl RadosEngine {
         check::rights(&meta, &options.meta_pool, true, &options).await?;
         check::rights(&data, &options.data_pool, false, &options).await?;
         check_format(&meta, &options).await?;
-        let index = RadosIndex::open(meta, options.op_timeout).await?;
+        let meta = Arc::new(meta);
+        let index = RadosIndex::open(meta.clone(), options.op_timeout).await?;
         let blobs = RadosBlobs::new(data);
-        Ok(Arc::new(RadosEngine { index, blobs, status, options }))
+        let peers = RadosPeers::open(meta).await?;
+        Ok(Arc::new(RadosEngine { index, blobs, peers, status, options }))
     }
 }
 
 /// Writes the format at the first start and refuses one that is not known.
 async fn check_format(meta: &Remote, options: &Options) -> Result<(), OpenError> {
-    let mut op = meta.write_op();
-    op.create_exclusive();
-    op.set(&[(FORMAT_ROW, FORMAT)]);
-    match meta.apply(INSTALLATION, op).await {
-        Ok(()) => return Ok(()),
-        Err(Errno::EXIST) => {}
-        Err(errno) => return Err(meta.error("reading the format", errno).into()),
+    if options.make {
+        let mut op = meta.write_op();
+        op.create_exclusive();
+        op.set(&[(FORMAT_ROW, FORMAT)]);
+        match meta.apply(INSTALLATION, op).await {
+            Ok(()) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(meta.error("writing the format", errno).into()),
+        }
     }
     let mut op = meta.read_op();
     op.keys(&[FORMAT_ROW]);
-    let done = meta.read(INSTALLATION, op, 0).await;
-    let done = done.map_err(|errno| meta.error("reading the format", errno))?;
+    let done = match meta.read(INSTALLATION, op, 0).await {
+        Ok(done) => done,
+        Err(Errno::NOENT) => {
+            return Err(OpenError::Nothing {
+                pool: options.meta_pool.clone(),
+                namespace: options.namespace.clone(),
+            });
+        }
+        Err(errno) => return Err(meta.error("reading the format", errno).into()),
+    };
     let found = done.keys().into_iter().next().map(|(_, value)| value).unwrap_or_default();
     if found == FORMAT.as_bytes() {
         return Ok(());
@@ -95,6 +109,10 @@ impl Engine for RadosEngine {
 
     fn blobs(&self) -> &dyn Blobs {
         &self.blobs
+    }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        Some(&self.peers)
     }
 
     fn inline_max(&self) -> usize {
@@ -119,6 +137,7 @@ impl Engine for RadosEngine {
 
     async fn close(&self) -> Result<(), EngineError> {
         self.status.close();
+        self.peers.close().await;
         // librados ends every operation, if only with a timeout.
         self.index.settle().await;
         self.blobs.settle().await;

@@ -22,6 +22,7 @@ mod ffi;
 mod index;
 mod metrics;
 mod options;
+mod peers;
 mod remote;
 mod status;
 

@@ -16,6 +16,9 @@ pub struct Options {
     pub data_pool: String,
     /// Namespace in both pools; several installations can share them.
     pub namespace: String,
+    /// Whether a namespace that holds nothing is made ready. A check does not make
+    /// what it is to check.
+    pub make: bool,
     /// How long one operation may take. Longer than the cluster's ordinary
     /// failover, which takes about 25 seconds when an OSD hangs.
     pub op_timeout: Duration,
@@ -38,6 +41,7 @@ impl Options {
             meta_pool: meta_pool.to_owned(),
             data_pool: data_pool.to_owned(),
             namespace: String::new(),
+            make: true,
             op_timeout: Duration::from_secs(30),
             inline_max: INLINE_MAX_DEFAULT,
             reader_grace: Duration::from_secs(3600),

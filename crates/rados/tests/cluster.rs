@@ -3,11 +3,23 @@
 //!
 //! Needs the cluster that `cargo xtask test --only rados-engine` starts.
 
-use std::sync::Arc;
+#[path = "../../core/tests/common/linear.rs"]
+mod linear;
 
-use costrel_core::engine::Engine;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use costrel_core::engine::{
+    BucketId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write,
+};
 use costrel_rados::{Options, RadosEngine};
 use costrel_testkit::{Workload, conformance, seed};
+use linear::{Event, Operation, check};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 const META: &str = "costrel-meta";
 const REPLICATED: &str = "costrel-data";
@@ -51,5 +63,101 @@ async fn gateways_see_each_others_work() {
     }
     for gateway in gateways {
         gateway.close().await.unwrap();
+    }
+}
+
+const BUCKET: Partition = Partition::Bucket(BucketId(1));
+const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
+
+/// Hands out values and times, and keeps what happened to each key.
+#[derive(Default)]
+struct Recorder {
+    ticks: AtomicU64,
+    values: AtomicU64,
+    events: Mutex<HashMap<&'static [u8], Vec<Event>>>,
+}
+
+impl Recorder {
+    fn tick(&self) -> u64 {
+        self.ticks.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+async fn client(gateway: Arc<dyn Engine>, recorder: Arc<Recorder>, mut rng: StdRng) {
+    let row = RowRef::only(Table::Object);
+    let bytes = |value: u64| Bytes::copy_from_slice(&value.to_be_bytes());
+    let mut seen: HashMap<&[u8], u64> = HashMap::new();
+    for _ in 0..120 {
+        let key = KEYS[rng.random_range(0..KEYS.len())];
+        let new = recorder.values.fetch_add(1, Ordering::SeqCst) + 1;
+        let old = seen.get(key).copied();
+        let put = Write::Put(row.clone(), bytes(new));
+        let equals = |old| vec![Expect::Equals(row.clone(), bytes(old))];
+        let (expects, write) = match (rng.random_range(0..8), old) {
+            (0 | 1, _) => (vec![], put),
+            (2, _) => (vec![Expect::Absent(row.clone())], put),
+            (3, Some(old)) => (equals(old), put),
+            (4, _) => (vec![], Write::Delete(row.clone())),
+            (5, Some(old)) => (equals(old), Write::Delete(row.clone())),
+            _ => {
+                let called = recorder.tick();
+                let rows = std::slice::from_ref(&row);
+                let value = gateway.index().read(BUCKET, key, rows).await.unwrap().remove(0);
+                let value = value.map(|v| u64::from_be_bytes(v[..].try_into().unwrap()));
+                value.map(|value| seen.insert(key, value));
+                let returned = Some(recorder.tick());
+                let event = Event { called, returned, operation: Operation::Read(value) };
+                recorder.events.lock().entry(key).or_default().push(event);
+                continue;
+            }
+        };
+        let called = recorder.tick();
+        let commit = Commit {
+            partition: BUCKET,
+            group: Bytes::from_static(key),
+            expects: expects.clone(),
+            writes: vec![write.clone()],
+        };
+        let taken = match gateway.index().commit(commit).await {
+            Ok(()) => true,
+            Err(CommitError::Conflict(0)) => false,
+            Err(error) => panic!("{error}"),
+        };
+        let returned = Some(recorder.tick());
+        let operation = match (&expects[..], &write, old) {
+            ([], Write::Put(..), _) => Operation::Put(new),
+            ([], Write::Delete(_), _) => Operation::Delete,
+            ([Expect::Equals(..)], Write::Put(..), Some(old)) => {
+                Operation::PutIfMatch(old, new, taken)
+            }
+            ([_], Write::Delete(_), Some(old)) => Operation::DeleteIfMatch(old, taken),
+            _ => Operation::PutIfAbsent(new, taken),
+        };
+        recorder.events.lock().entry(key).or_default().push(Event { called, returned, operation });
+    }
+}
+
+/// Clients of three gateways at once, on the same few keys.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Ceph cluster: cargo xtask test --only rados-engine"]
+async fn histories_over_several_gateways_are_linearizable() {
+    let (options, seed) = (options(REPLICATED), seed());
+    let mut clients = Vec::new();
+    let recorder = Arc::new(Recorder::default());
+    for gateway in 0..3 {
+        let engine = open(&options).await;
+        engine.index().create_partition(BUCKET).await.unwrap();
+        for number in 0..3 {
+            let rng = StdRng::seed_from_u64(seed.wrapping_add(gateway * 3 + number));
+            clients.push(tokio::spawn(client(engine.clone(), recorder.clone(), rng)));
+        }
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    let events = std::mem::take(&mut *recorder.events.lock());
+    assert!(events.values().map(Vec::len).sum::<usize>() > 800);
+    for (key, history) in events {
+        check(&history).unwrap_or_else(|problem| panic!("key {key:?}: {problem}"));
     }
 }

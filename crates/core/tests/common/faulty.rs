@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use costrel_core::engine::{
     BlobId, BlobInfo, BlobReader, BlobWriter, Blobs, BucketId, Commit, CommitError, Engine,
-    EngineError, Health, Index, Metric, Partition, PartitionState, Retired, RowRef, ScanRange,
-    Table, Visitor,
+    EngineError, Health, Index, Metric, Partition, PartitionState, Peers, Retired, RowRef,
+    ScanRange, Table, Visitor,
 };
 use parking_lot::Mutex;
 
@@ -122,6 +122,10 @@ impl Engine for Faulty {
 
     fn blobs(&self) -> &dyn Blobs {
         &self.blobs
+    }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        self.inner.peers()
     }
 
     fn inline_max(&self) -> usize {

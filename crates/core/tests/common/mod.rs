@@ -81,6 +81,15 @@ impl World {
         World { engine, store, collector, clock, entropy, _dir: dir }
     }
 
+    /// Another process over what the engine keeps.
+    pub fn beside(&self, engine: Arc<dyn Engine>) -> World {
+        let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
+        let options = StoreOptions::default();
+        let (store, collector) =
+            Store::new(engine.clone(), clock.clone(), entropy.clone(), options);
+        World { engine, store, collector, clock, entropy, _dir: None }
+    }
+
     pub fn memory() -> World {
         World::over(Arc::new(MemoryEngine::with_inline_max(INLINE_MAX)))
     }

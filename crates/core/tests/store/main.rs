@@ -12,6 +12,7 @@ mod dropped;
 mod interleaved;
 mod listings;
 mod objects;
+mod peers;
 mod races;
 mod readers;
 mod records;

@@ -9,6 +9,12 @@ pub(super) type Handle = *mut c_void;
 pub(super) type Completion = *mut c_void;
 pub(super) type CompletionCallback = unsafe extern "C" fn(Completion, *mut c_void);
 
+/// Argument, notify id, watch cookie, notifier, data, length.
+pub(super) type WatchCallback =
+    unsafe extern "C" fn(*mut c_void, u64, u64, u64, *mut c_void, usize);
+/// Argument, watch cookie, negative errno.
+pub(super) type WatchErrorCallback = unsafe extern "C" fn(*mut c_void, u64, c_int);
+
 const LIBRARY: &str = "librados.so.2";
 
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +102,13 @@ functions! {
     rados_nobjects_list_next2(Handle, *mut *const c_char, *mut *const c_char,
         *mut *const c_char, *mut usize, *mut usize, *mut usize) -> c_int;
     rados_nobjects_list_close(Handle);
+    rados_watch3(Handle, *const c_char, *mut u64, Option<WatchCallback>,
+        Option<WatchErrorCallback>, u32, *mut c_void) -> c_int;
+    rados_unwatch2(Handle, u64) -> c_int;
+    rados_watch_flush(Handle) -> c_int;
+    rados_notify_ack(Handle, *const c_char, u64, u64, *const c_char, c_int) -> c_int;
+    rados_aio_notify(Handle, *const c_char, Completion, *const c_char, c_int, u64,
+        *mut *mut c_char, *mut usize) -> c_int;
 }
 
 /// The library, opened at the first call.

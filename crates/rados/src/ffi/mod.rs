@@ -16,10 +16,12 @@ mod cluster;
 mod library;
 mod listing;
 mod ops;
+mod watch;
 
 pub(crate) use cluster::{Cluster, ConnectError, Pool, Stage};
 pub use library::LoadError;
 pub(crate) use ops::{Comparison, Done, ReadOp, Values, WriteOp, Written};
+pub(crate) use watch::{Told, Watch};
 
 /// A negative errno of librados, as a positive number.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -469,13 +469,13 @@ unsafe fn copy(at: *const c_char, len: usize) -> Bytes {
 }
 
 /// What librados works on and gives back when it is complete.
-trait Operation: Send {
+pub(super) trait Operation: Send {
     type Answer: Send;
     fn answer(self, code: i32) -> Self::Answer;
 }
 
 /// An operation between its submission and its callback.
-struct OnItsWay<O: Operation> {
+pub(super) struct OnItsWay<O: Operation> {
     operation: O,
     reply: oneshot::Sender<O::Answer>,
     api: &'static Api,
@@ -483,7 +483,7 @@ struct OnItsWay<O: Operation> {
 }
 
 impl<O: Operation> OnItsWay<O> {
-    fn start(
+    pub(super) fn start(
         operation: O,
         reply: oneshot::Sender<O::Answer>,
         permit: OwnedSemaphorePermit,

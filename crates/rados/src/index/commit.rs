@@ -119,6 +119,14 @@ pub(super) struct Work {
     reply: oneshot::Sender<Outcome>,
 }
 
+impl Work {
+    #[cfg(test)]
+    pub(super) fn test(commit: Prepared) -> Work {
+        let (reply, _) = oneshot::channel();
+        Work { commit: Arc::new(commit), deadline: Instant::now(), reply }
+    }
+}
+
 pub(super) enum Outcome {
     Done(Result<(), CommitError>),
     /// The shard is not, or no longer, the place of this group.
@@ -272,7 +280,7 @@ impl Shard {
         }
     }
 
-    fn operation(
+    pub(super) fn operation(
         &self,
         context: &Context,
         batch: &[Work],
@@ -437,7 +445,7 @@ impl Shard {
         }
     }
 
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         context: &Context,
         header: Header,
@@ -479,7 +487,7 @@ impl Drop for Ending<'_> {
 }
 
 #[derive(Debug)]
-enum Settled {
+pub(super) enum Settled {
     Applied,
     NotApplied,
     Gone,

@@ -17,6 +17,8 @@ mod recover;
 mod root;
 mod scan;
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,7 +69,7 @@ async fn again((tries, deadline): &mut (u32, Instant)) -> Result<(), EngineError
 impl RadosIndex {
     /// Opens the index of a namespace, making the system partition at the first
     /// start.
-    pub(crate) async fn open(meta: Remote, patience: Duration) -> Result<Self, EngineError> {
+    pub(crate) async fn open(meta: Arc<Remote>, patience: Duration) -> Result<Self, EngineError> {
         let context = Arc::new(Context::new(meta, patience));
         let index = RadosIndex { context, layouts: Layouts::default() };
         index.create(Partition::System).await?;

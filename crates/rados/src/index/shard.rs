@@ -20,7 +20,7 @@ const KEYS_AT_ONCE: usize = 512;
 
 /// What all shards of an engine share.
 pub(crate) struct Context {
-    pub meta: Remote,
+    pub meta: Arc<Remote>,
     /// How long a request is worked on before it is given up.
     pub patience: Duration,
     /// The row in which this run of this process marks its commits.
@@ -29,7 +29,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(meta: Remote, patience: Duration) -> Self {
+    pub(crate) fn new(meta: Arc<Remote>, patience: Duration) -> Self {
         let mut marker = vec![MARKER];
         marker.extend_from_slice(hex::encode(rand::random::<[u8; 8]>()).as_bytes());
         Context { meta, patience, marker, numbers: AtomicU64::new(1) }

@@ -5,6 +5,7 @@
 //! differs from it is wrong. It is also what the layers above are tested on.
 
 mod blobs;
+mod peers;
 mod rows;
 
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use costrel_core::engine::{Blobs, Engine, EngineError, Health, Index, Metric, MetricKind};
+use costrel_core::engine::{Blobs, Engine, EngineError, Health, Index, Metric, MetricKind, Peers};
 
 use blobs::MemoryBlobs;
+pub use peers::SharedMemory;
 use rows::MemoryIndex;
 
 /// Largest inline body unless [`MemoryEngine::with_inline_max`] says otherwise.
@@ -69,6 +71,10 @@ impl Engine for MemoryEngine {
 
     fn blobs(&self) -> &dyn Blobs {
         &self.blobs
+    }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        None
     }
 
     fn inline_max(&self) -> usize {

@@ -1,0 +1,104 @@
+//! The memory engine as several processes see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use costrel_core::engine::{
+    Blobs, BucketId, Engine, EngineError, Health, Index, Listener, Metric, Peers,
+};
+use parking_lot::Mutex;
+
+use super::MemoryEngine;
+
+/// One process's view of an engine that others have open too.
+pub struct SharedMemory {
+    engine: Arc<MemoryEngine>,
+    memory_max: Duration,
+    pending_age_max: Duration,
+    listeners: Arc<Mutex<Vec<Arc<Listener>>>>,
+    /// Neither hears nor is heard.
+    deaf: bool,
+}
+
+impl SharedMemory {
+    pub fn new(memory_max: Duration, pending_age_max: Duration) -> Self {
+        let (engine, listeners) = (Arc::new(MemoryEngine::new()), Arc::default());
+        SharedMemory { engine, memory_max, pending_age_max, listeners, deaf: false }
+    }
+
+    /// Another process on the same rows.
+    pub fn another(&self) -> Self {
+        SharedMemory {
+            engine: self.engine.clone(),
+            memory_max: self.memory_max,
+            pending_age_max: self.pending_age_max,
+            listeners: self.listeners.clone(),
+            deaf: false,
+        }
+    }
+
+    /// Another one that announcements do not reach.
+    pub fn deaf(&self) -> Self {
+        SharedMemory { deaf: true, ..self.another() }
+    }
+}
+
+#[async_trait]
+impl Peers for SharedMemory {
+    fn memory_max(&self) -> Duration {
+        self.memory_max
+    }
+
+    fn listen(&self, listener: Listener) {
+        if !self.deaf {
+            self.listeners.lock().push(Arc::new(listener));
+        }
+    }
+
+    async fn announce(&self, bucket: BucketId) {
+        let listeners = self.listeners.lock().clone();
+        for listener in listeners {
+            listener(Some(bucket));
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for SharedMemory {
+    fn index(&self) -> &dyn Index {
+        self.engine.index()
+    }
+
+    fn blobs(&self) -> &dyn Blobs {
+        self.engine.blobs()
+    }
+
+    fn peers(&self) -> Option<&dyn Peers> {
+        Some(self)
+    }
+
+    fn inline_max(&self) -> usize {
+        self.engine.inline_max()
+    }
+
+    fn reader_grace(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn pending_age_max(&self) -> Option<Duration> {
+        Some(self.pending_age_max)
+    }
+
+    fn health(&self) -> Health {
+        self.engine.health()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.engine.metrics()
+    }
+
+    async fn close(&self) -> Result<(), EngineError> {
+        self.engine.close().await
+    }
+}
