@@ -222,6 +222,16 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout)
 
 
+def new_server():
+    """What a suite is to run against: one server on its own disk, or, beside a Ceph
+    cluster, two gateways on that cluster."""
+    if "COSTREL_TEST_CEPH_CONF" in os.environ:
+        from rados.gateways import Gateways
+
+        return Gateways()
+    return Server()
+
+
 class Answer:
     """Status, headers as spelt on the wire, and body."""
 
@@ -341,7 +351,7 @@ def in_threads(count, work):
 
 
 def main(command):
-    server = Server().start()
+    server = new_server().start()
     described = {
         "COSTREL_TEST_PORT": str(server.port),
         "COSTREL_TEST_SECRET_ID": SECRET_ID,

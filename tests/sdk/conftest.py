@@ -16,7 +16,7 @@ def pytest_report_header():
 @pytest.fixture(scope="module")
 def server():
     """One server for a file's tests; what it leaves behind is judged at the end."""
-    server = harness.Server().start()
+    server = harness.new_server().start()
     yield server
     server.finish()
 

@@ -33,6 +33,8 @@ enum Runner {
     Node,
     /// `tests/go`.
     Go,
+    /// A file below `tests/` against two gateways on a cluster, with this data pool.
+    PytestOnCeph(&'static str, &'static str),
     /// Ignored tests of one crate, which need the cluster that runs beside them.
     CargoBesideCeph(&'static str),
 }
@@ -48,6 +50,24 @@ const SUITES: &[Suite] = &[
         "the RADOS engine on a real cluster",
         &[Python, Ceph],
         Runner::CargoBesideCeph("costrel-rados"),
+    ),
+    suite(
+        "rados-boto3",
+        "boto3, two gateways on a cluster",
+        &[Python, Ceph],
+        Runner::PytestOnCeph("sdk/test_boto3.py", "costrel-data"),
+    ),
+    suite(
+        "rados-cos-python",
+        "cos-python-sdk-v5, two gateways, erasure-coded bodies",
+        &[Python, Ceph],
+        Runner::PytestOnCeph("sdk/test_cos_python.py", "costrel-data-ec"),
+    ),
+    suite(
+        "rados-gateways",
+        "several gateways: what one does, the others obey; failures of the cluster",
+        &[Python, Ceph],
+        Runner::Pytest("rados"),
     ),
     suite("crash", "SIGKILL under load, nothing lost", &[Python], Runner::Pytest("crash")),
     suite("awscli", "aws CLI", &[Python], Runner::Pytest("sdk/test_awscli.py")),
@@ -244,7 +264,13 @@ impl Runs<'_> {
             Runner::Pytest(path) => (self.pytest(path, &scratch), Format::Pytest),
             Runner::Node => (self.node_test(), Format::Tap),
             Runner::Go => (self.go_test(), Format::GoTest),
-            Runner::CargoBesideCeph(package) => (self.beside_ceph(package), Format::CargoTest),
+            Runner::PytestOnCeph(path, pool) => {
+                (self.pytest_on_ceph(path, pool, &scratch), Format::Pytest)
+            }
+            Runner::CargoBesideCeph(package) => (
+                self.beside_ceph(&["cargo", "test", "-p", package, "--", "--ignored"]),
+                Format::CargoTest,
+            ),
         };
         command.env("COSTREL_BIN", server_binary());
 
@@ -309,13 +335,30 @@ impl Runs<'_> {
         command
     }
 
-    fn beside_ceph(&self, package: &str) -> Command {
-        let mut command =
-            Command::new(self.tools.python.clone().unwrap_or_default().join("python"));
+    /// A command that runs with a Ceph cluster beside it, see
+    /// `tests/rados/cluster.py`.
+    fn beside_ceph(&self, command_line: &[&str]) -> Command {
+        let python = self.tools.python.clone().unwrap_or_default().join("python");
+        let mut command = Command::new(python);
         command
-            .args(["tests/rados/cluster.py", "cargo", "test", "-p", package, "--", "--ignored"])
+            .arg(root().join("tests/rados/cluster.py"))
+            .args(command_line)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .current_dir(root());
+        command
+    }
+
+    fn pytest_on_ceph(&self, path: &str, pool: &str, scratch: &Path) -> Command {
+        let pytest = self.pytest(path, scratch);
+        let words: Vec<_> = std::iter::once(pytest.get_program())
+            .chain(pytest.get_args())
+            .filter_map(std::ffi::OsStr::to_str)
+            .collect();
+        let mut command = self.beside_ceph(&words);
+        for (name, value) in pytest.get_envs() {
+            value.map(|value| command.env(name, value));
+        }
+        command.env("COSTREL_TEST_DATA_POOL", pool).current_dir(root().join("tests"));
         command
     }
 

@@ -12,7 +12,8 @@ pub struct Start<'a> {
     /// The second endpoint, if there is one.
     pub tls_endpoint: Option<&'a str>,
     pub console: &'a str,
-    pub data_dir: &'a std::path::Path,
+    /// Where the data are.
+    pub data: &'a str,
     pub region: &'a str,
     pub account: &'a Account,
 }
@@ -29,7 +30,7 @@ pub fn text(start: &Start<'_>, first: Option<&FirstStart>) -> String {
         line("Endpoint", &format_args!("{endpoint}  (COS and S3)"));
     }
     line("Console", &format_args!("{}  (/healthz, /readyz, /metrics)", start.console));
-    line("Data", &start.data_dir.display());
+    line("Data", &start.data);
     line("Region", &start.region);
     line("Owner uin", &start.account.uin);
     line("APPID", &start.account.appid);
@@ -109,7 +110,7 @@ mod tests {
             endpoint: "http://127.0.0.1:9000",
             tls_endpoint: None,
             console: "http://127.0.0.1:9001",
-            data_dir: std::path::Path::new("./costrel-data"),
+            data: "./costrel-data",
             region: "ap-guangzhou",
             account: &account,
         };

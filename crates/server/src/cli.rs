@@ -21,11 +21,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the data directory
+    /// Serve
     Serve(Box<ServeArgs>),
-    /// Read everything in a data directory and compare it with its checksums and
-    /// references; exits with 1 if anything is wrong
-    Fsck(FsckArgs),
+    /// Read everything that is stored and compare it with its checksums and
+    /// references; exits with 1 if anything is wrong. No server may be using it.
+    /// Takes the settings of `serve`
+    Fsck(Box<ServeArgs>),
     /// Put load on a COS or S3 endpoint and measure
     Bench(Box<BenchArgs>),
     /// Print which operations of COS and S3 are implemented, as Markdown
@@ -43,11 +44,4 @@ pub struct ServeArgs {
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub given: Given,
-}
-
-#[derive(Debug, Args)]
-pub struct FsckArgs {
-    /// Data directory; no server may be using it
-    #[arg(long, default_value = "./costrel-data")]
-    pub data_dir: PathBuf,
 }

@@ -1,38 +1,36 @@
 //! `costrel fsck`: proves that what is stored can be read and nothing else is
 //! there.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use costrel_core::engine::Engine;
 use costrel_core::fsck::{self, Report};
-use costrel_embedded::{EmbeddedEngine, Options};
+
+use crate::cli::ServeArgs;
+use crate::config::{self, ConfigError};
+use crate::engine::{self, EngineOpenError};
 
 /// Time between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FsckError {
-    /// A check does not make what it is to check.
-    #[error("{0} is not a directory")]
-    NoData(std::path::PathBuf),
     #[error(transparent)]
-    Open(#[from] costrel_embedded::OpenError),
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Open(#[from] EngineOpenError),
     #[error("the check stopped: {0}")]
-    Check(#[from] costrel_core::Error),
+    Check(#[source] costrel_core::Error),
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
 }
 
 /// Checks and prints; succeeds if there are no findings.
-pub fn run(data_dir: &Path) -> Result<ExitCode, FsckError> {
-    if !data_dir.is_dir() {
-        return Err(FsckError::NoData(data_dir.to_owned()));
-    }
+pub fn run(args: ServeArgs) -> Result<ExitCode, FsckError> {
+    let config = config::load(args.given, args.config.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let engine = EmbeddedEngine::open(Options::new(data_dir))?;
     let report = runtime.block_on(async {
+        let engine = engine::open_to_check(&config).await?;
         let mut last = Instant::now();
         let report = fsck::run(&*engine, |report| {
             if last.elapsed() >= PROGRESS_EVERY {
@@ -43,7 +41,7 @@ pub fn run(data_dir: &Path) -> Result<ExitCode, FsckError> {
         .await;
         // Nothing was written; that closing fails says nothing about the data.
         let _ = engine.close().await;
-        report
+        report.map_err(FsckError::Check)
     })?;
     print!("{}", summary(&report));
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

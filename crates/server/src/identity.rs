@@ -10,7 +10,7 @@ use costrel_core::account::{FixedIdentity, InvalidIdentity, KeyPair};
 use costrel_core::env::Entropy;
 use costrel_core::secret::{MASTER_KEY_LEN, MasterKey};
 
-use crate::config::Config;
+use crate::config::{Config, EngineKind};
 
 const ROOT_SECRET_ID: &str = "COSTREL_ROOT_SECRET_ID";
 const ROOT_SECRET_KEY: &str = "COSTREL_ROOT_SECRET_KEY";
@@ -27,6 +27,11 @@ pub enum IdentityError {
     HalfRootKey,
     #[error("the root key: {0}")]
     RootKey(#[from] InvalidIdentity),
+    #[error(
+        "gateways of one cluster seal secrets under the same master key: set {MASTER_KEY} or \
+         master_key_file to 64 hexadecimal digits"
+    )]
+    NoMasterKey,
     #[error("{0} does not hold 64 hexadecimal digits")]
     MasterKey(String),
 }
@@ -57,7 +62,8 @@ pub fn fixed(config: &Config, env: Env<'_>) -> Result<FixedIdentity, IdentityErr
     Ok(FixedIdentity { uin: config.owner_uin, appid: config.appid, root_key })
 }
 
-/// The master key, made in the data directory if it is nowhere. Call it while the
+/// The master key, made in the data directory if it is nowhere and the directory
+/// holds everything. Call it while the
 /// data directory is locked, so that two processes do not make one each.
 pub fn master_key(
     config: &Config,
@@ -68,6 +74,9 @@ pub fn master_key(
     if let Some(digits) = secret(env, MASTER_KEY, "master_key_file", given)? {
         let source = given.map_or(MASTER_KEY.to_owned(), |path| path.display().to_string());
         return parse_master_key(&digits, source);
+    }
+    if config.engine == EngineKind::Rados {
+        return Err(IdentityError::NoMasterKey);
     }
     let path = config.data_dir.join(MASTER_KEY_FILE);
     if path.exists() {
@@ -179,6 +188,16 @@ mod tests {
         std::fs::write(&path, "not a key").unwrap();
         let error = master_key(&config, &nothing, &SystemEntropy).unwrap_err();
         assert!(matches!(error, IdentityError::MasterKey(_)), "{error}");
+    }
+
+    #[test]
+    fn gateways_are_given_their_master_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { engine: EngineKind::Rados, ..config(dir.path()) };
+        let error = master_key(&config, &nothing, &SystemEntropy).unwrap_err();
+        assert!(matches!(error, IdentityError::NoMasterKey), "{error}");
+        let env = |name: &str| (name == MASTER_KEY).then(|| "07".repeat(32));
+        master_key(&config, &env, &SystemEntropy).unwrap();
     }
 
     #[test]

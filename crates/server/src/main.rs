@@ -5,6 +5,7 @@ mod banner;
 mod cli;
 mod config;
 mod console;
+mod engine;
 mod fsck;
 mod gateway;
 mod identity;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     match cli.command {
         None => finish(serve(cli.serve)),
         Some(Command::Serve(args)) => finish(serve(*args)),
-        Some(Command::Fsck(args)) => match fsck::run(&args.data_dir) {
+        Some(Command::Fsck(args)) => match fsck::run(*args) {
             Ok(code) => code,
             Err(error) => fail(&error),
         },

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use costrel_core::account::{Accounts, FirstStart, OpenError};
 use costrel_core::collector::Collector;
-use costrel_core::engine::{Engine, EngineError};
+use costrel_core::engine::EngineError;
 use costrel_core::scrub::{self, ScrubOptions};
 use costrel_core::{Store, StoreOptions};
-use costrel_embedded::{EmbeddedEngine, Options};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::access_log::AccessLog;
 use crate::banner;
-use crate::config::{Config, ConfigError, Durability, LogLevel};
+use crate::config::{Config, ConfigError, LogLevel};
 use crate::console::{Console, Running};
+use crate::engine::{self, EngineOpenError};
 use crate::gateway;
 use crate::identity::{self, IdentityError};
 use crate::listen::{Acceptor, Certificate, Limits, TlsError};
@@ -37,7 +37,7 @@ pub enum ServeError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
-    Engine(#[from] costrel_embedded::OpenError),
+    Engine(#[from] EngineOpenError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
@@ -103,7 +103,7 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
             endpoint: &endpoints[0],
             tls_endpoint: endpoints.get(1).map(String::as_str),
             console: &sockets.console_url,
-            data_dir: &config.data_dir,
+            data: &engine::place(&config),
             region: &config.region.0,
             account: &account,
         },
@@ -155,17 +155,7 @@ type Opened = (Arc<Store>, Collector, Accounts, Option<FirstStart>);
 
 async fn open(config: &Config) -> Result<Opened, ServeError> {
     let ingest = config.memory.0 / 7 * INGEST_SEVENTHS;
-    let options = Options {
-        memory_bytes: config.memory.0 - ingest,
-        durability: match config.durability {
-            Durability::Full => costrel_embedded::Durability::Sync,
-            Durability::None => costrel_embedded::Durability::None,
-        },
-        reserve_bytes: config.free_space_reserve.0,
-        ..Options::new(&config.data_dir)
-    };
-    let opening = tokio::task::spawn_blocking(|| EmbeddedEngine::open(options));
-    let engine: Arc<dyn Engine> = opening.await.map_err(io::Error::other)??;
+    let engine = engine::open(config, config.memory.0 - ingest).await?;
     let env = &identity::process_env;
     let fixed = identity::fixed(config, env)?;
     let master_key = identity::master_key(config, env, &SystemEntropy)?;

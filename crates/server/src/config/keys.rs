@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use costrel_core::account::{AppId, Uin};
 
 use super::values::{
-    ByteSize, Dialect, Domains, Durability, LogFormat, LogLevel, Number, Region, Span,
+    ByteSize, Dialect, Domains, Durability, EngineKind, LogFormat, LogLevel, Number, Region, Span,
 };
 
 /// A setting as the manual and the suggestions see it.
@@ -83,6 +83,9 @@ macro_rules! settings {
 
 settings! {
     "Data" {
+        /// `embedded`: everything is in the data directory. `rados`: on a Ceph
+        /// cluster, which any number of gateways share.
+        engine: EngineKind = "embedded";
         /// Directory that holds everything the server keeps. Made if missing.
         data_dir: PathBuf = "./costrel-data";
         /// Memory for caches, buffers and bodies on their way, in bytes. The
@@ -97,6 +100,29 @@ settings! {
         /// Rate at which stored bodies are read again and compared with their
         /// checksums in the background, in bytes per second; 0 for never.
         scrub_rate: ByteSize = "8MiB";
+    }
+    "Ceph" {
+        /// Ceph's own configuration: it says where the monitors are and where the
+        /// key of `ceph_user` is.
+        ceph_conf: PathBuf = "/etc/ceph/ceph.conf";
+        /// Ceph user of this gateway.
+        ceph_user: String = "client.costrel";
+        /// Replicated pool for rows and small bodies.
+        rados_meta_pool: String = "costrel-meta";
+        /// Pool for larger bodies, replicated or erasure-coded.
+        rados_data_pool: String = "costrel-data";
+        /// Namespace in both pools. Installations with different ones share pools.
+        rados_namespace: String = "";
+        /// Time for one operation on the cluster. Shorter than the cluster's
+        /// failover (about 25 seconds when a disk hangs), requests fail with 503
+        /// that would only have waited.
+        rados_op_timeout: Span = "30s";
+        /// How long a body that was overwritten or deleted can still be read by
+        /// requests that began before.
+        rados_reader_grace: Span = "1h";
+        /// Age at which an upload of a gateway that is gone counts as abandoned.
+        /// Longer than any upload of one body takes.
+        rados_pending_age: Span = "24h";
     }
     "Endpoints" {
         /// Address of the COS and S3 endpoint. Port 0 takes a free one.
@@ -140,7 +166,8 @@ settings! {
         /// File with the master key that seals secrets at rest, 64 hexadecimal
         /// digits; the environment variable `COSTREL_MASTER_KEY` holds the digits
         /// themselves. Without both, `master.key` in the data directory, made at
-        /// the first start.
+        /// the first start; with the `rados` engine one of them is needed, the same
+        /// on every gateway.
         master_key_file: PathBuf;
     }
     "Limits" {

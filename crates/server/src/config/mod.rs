@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 pub use docs::settings_markdown;
 pub use keys::{Config, Given};
-pub use values::{Dialect, Durability, LogFormat, LogLevel};
+pub use values::{Dialect, Durability, EngineKind, LogFormat, LogLevel};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -71,6 +71,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     if config.tls_listen.is_some() && config.tls_cert.is_none() {
         return contradiction("tls_listen needs tls_cert and tls_key");
+    }
+    if config.rados_op_timeout.0 < std::time::Duration::from_secs(1) {
+        return contradiction("rados_op_timeout is at least 1s");
     }
     if config.max_connections.0 == 0 {
         return contradiction("max_connections is at least 1");
@@ -154,5 +157,7 @@ mod tests {
         check_refusal("tls_cert = 'c.pem'", "set together");
         check_refusal("tls_listen = '127.0.0.1:9443'", "needs tls_cert");
         check_refusal("max_connections = 0", "at least 1");
+        check_refusal("rados_op_timeout = '10ms'", "at least 1s");
+        check_refusal("engine = 'floppy'", "is none of embedded, rados");
     }
 }

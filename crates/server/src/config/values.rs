@@ -142,6 +142,11 @@ choice! {
 }
 
 choice! {
+    /// Where rows and bodies stay.
+    EngineKind { Embedded = "embedded", Rados = "rados" }
+}
+
+choice! {
     LogFormat { Text = "text", Json = "json" }
 }
 
