@@ -282,13 +282,20 @@ impl Collector {
         let index = self.store.engine.index();
         // Names first: a partition is there before its name.
         let mut names = Vec::new();
+        let mut all_named = true;
         let mut range = ScanRange::all();
         loop {
             let page = self.page(Partition::System, Table::Bucket, range).await?;
             let Some(next) = behind(&page) else { break };
             for row in page {
-                let id = BucketId(decode::<BucketRecord>(&row.value, "bucket record")?.id);
-                names.push((id, row));
+                match decode::<BucketRecord>(&row.value, "bucket record") {
+                    Ok(record) => names.push((BucketId(record.id), row)),
+                    Err(error) => {
+                        let name = String::from_utf8_lossy(&row.group);
+                        tracing::error!(%name, %error, "a bucket's row is damaged");
+                        all_named = false;
+                    }
+                }
             }
             range = next;
         }
@@ -305,6 +312,10 @@ impl Collector {
             let writes = vec![Write::Delete(row)];
             // A conflict means that the name leads elsewhere by now.
             let _ = self.store.try_commit(Partition::System, &name.group, expects, writes).await?;
+        }
+        if !all_named {
+            // Any partition may be the one that the damaged row names.
+            return Ok(());
         }
         let is_nameless = |bucket: &BucketId| {
             partitions.get(bucket) == Some(&PartitionState::Live) && !named.contains(bucket)
@@ -337,7 +348,9 @@ impl Collector {
             let Some(next) = behind(&page) else { break };
             let pending = stream::iter(page).map(Ok::<_, Error>);
             pending
-                .try_for_each_concurrent(AT_ONCE, |row| self.sweep_pending(partition, row))
+                .try_for_each_concurrent(AT_ONCE, |row| async move {
+                    self.pass_over(self.sweep_pending(partition, row).await)
+                })
                 .await?;
             range = next;
         }
@@ -351,10 +364,23 @@ impl Collector {
             garbage
                 .try_for_each_concurrent(AT_ONCE, |row| async move {
                     let name = RowRef { table: Table::Garbage, suffix: row.suffix };
-                    self.free(partition, &row.group, name, row.value).await
+                    self.pass_over(self.free(partition, &row.group, name, row.value).await)
                 })
                 .await?;
             range = next;
+        }
+    }
+
+    /// A damaged row is left for the check to find and keeps nothing else from
+    /// being freed.
+    fn pass_over(&self, freed: Result<()>) -> Result<()> {
+        match freed {
+            Err(error @ Error::Damaged(_)) => {
+                self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, "the collector passes over a damaged row");
+                Ok(())
+            }
+            other => other,
         }
     }
 
@@ -406,7 +432,8 @@ impl Collector {
                 return Ok(());
             };
             for row in page {
-                if decode::<BucketRecord>(&row.value, "bucket record")?.id == bucket.0 {
+                let record = decode::<BucketRecord>(&row.value, "bucket record");
+                if record.is_ok_and(|record| record.id == bucket.0) {
                     let name = String::from_utf8_lossy(&row.group);
                     self.store.remove_name(&name, bucket).await?;
                 }

@@ -2,11 +2,14 @@
 //! behind the store's back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use costrel_core::Error;
 use costrel_core::bucket::{Bucket, ListBuckets};
-use costrel_core::engine::{BlobId, Commit, Partition, RowRef, ScanRange, Step, Table, Write};
+use costrel_core::engine::{
+    BlobId, Commit, EngineError, Partition, PartitionState, RowRef, ScanRange, Step, Table, Write,
+};
 use costrel_core::fsck;
 use costrel_core::list::{ListObjects, ObjectPage};
 use costrel_core::names::{ObjectKey, UploadId};
@@ -300,4 +303,31 @@ async fn a_bucket_without_a_name_is_kept() {
     broken.world.collector.sweep().await.unwrap();
     assert_eq!(broken.world.get(&broken.bucket, "large").await.unwrap(), body(2, LARGE));
     broken.finds(&["holds objects and has no name"]).await;
+}
+
+/// A damaged row keeps neither the others from being freed nor the store from
+/// starting, and no partition is taken for nameless that it may name.
+#[tokio::test]
+async fn undecodable_rows_stop_neither_collector_nor_start() {
+    let noise = Bytes::from_static(&[0xff; 7]);
+    let mut broken = Broken::new().await;
+    let blob = broken.blob_of("large").await;
+    for table in [Table::Garbage, Table::Pending] {
+        broken.write("a", table, &Bytes::from_static(&[1; 16]), noise.clone()).await;
+    }
+    broken.world.delete(&broken.bucket, "large").await.unwrap();
+    broken.world.collector.sweep().await.unwrap();
+    let freed = broken.world.engine.blobs().open(blob).await.map(drop);
+    assert!(matches!(freed, Err(EngineError::NotFound(_))), "{freed:?}");
+    assert_eq!(broken.world.collector.stats().failures.load(Ordering::Relaxed), 2);
+
+    let empty = broken.world.bucket("empty").await;
+    let row = RowRef::only(Table::Bucket);
+    broken.commit(Partition::System, "empty", Write::Put(row, noise)).await;
+    broken.world.restart();
+    broken.world.collector.recover().await.unwrap();
+    let partitions = broken.world.engine.index().partitions().await.unwrap();
+    assert!(partitions.contains(&(empty.id, PartitionState::Live)), "{partitions:?}");
+    let bucket = broken.world.store.bucket("broken").await.unwrap();
+    assert_eq!(broken.world.get(&bucket, "small").await.unwrap(), body(1, SMALL));
 }
