@@ -6,7 +6,7 @@ use std::sync::Arc;
 use costrel_core::account::{AccessKey, Accounts};
 use costrel_core::bucket::Bucket;
 use costrel_signature::{Form, HeaderSource, RequestView, Secret, Verified, Verifier, parse};
-use costrel_signature::{PresentedPost, parse_post};
+use costrel_signature::{Presented, PresentedPost, parse_post};
 
 use crate::dialect::Dialect;
 use crate::error::Failure;
@@ -32,10 +32,12 @@ impl Authenticator {
         Authenticator { accounts, verifier: Verifier::default() }
     }
 
-    /// Who sent the request, by its signature. `now_ms` is milliseconds.
+    /// Who sent the request, by its signature. `now_ms` is milliseconds. `row` is
+    /// what the request asks for, if anything.
     pub async fn authenticate<H: HeaderSource + Sync>(
         &self,
         request: &RequestView<'_, H>,
+        row: Option<&OpRow>,
         now_ms: u64,
     ) -> Outcome<Authenticated> {
         let presented = parse(request)?;
@@ -46,6 +48,9 @@ impl Authenticator {
         let secret = signing_secret(&key);
         let now = (now_ms / 1000) as i64;
         let verified = self.verifier.verify(&presented, request, &secret, now)?;
+        if let Some(row) = row.filter(|_| is_presigned_by_list(&presented)) {
+            check_covers(&presented, row)?;
+        }
         let overrides_signed = request
             .query
             .iter()
@@ -75,6 +80,25 @@ impl Authenticator {
             Some(_) => Err(Failure::UnknownToken),
             None => Ok(key),
         }
+    }
+}
+
+/// Whether it is a URL to be passed on whose signature covers only what it lists.
+/// S3's cover all that matters, and who sends a signature in a header holds the
+/// key himself.
+fn is_presigned_by_list(presented: &Presented<'_>) -> bool {
+    matches!(presented.form(), Form::CosQuery | Form::CosMerged)
+}
+
+/// Whoever was given a URL must not make another request of it by adding what
+/// its maker did not sign: a copy of any object in place of an upload.
+fn check_covers(presented: &Presented<'_>, row: &OpRow) -> Outcome<()> {
+    let parameters = row.query.iter().map(|param| param.name());
+    let parameters = parameters.filter(|name| !presented.signs_parameter(name));
+    let headers = row.headers.iter().copied().filter(|name| !presented.signs_header(name));
+    match parameters.chain(headers).next() {
+        Some(name) => Err(Failure::NotSigned(name)),
+        None => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 
-use crate::address::{self, Domains, Style};
+use crate::address::{self, AddressError, Domains, Style};
 use crate::auth::{self, Authenticator};
 use crate::body::{BodyLimits, Done, ErrorShape, Incoming, ResponseBody};
 use crate::dialect::Dialect;
@@ -200,6 +200,10 @@ impl Gateway {
         progress.dialect = auth::dialect_of(form)
             .unwrap_or_else(|| guess_dialect(known, &parts.headers, self.options.default_dialect));
         let address = resolved.clone()?;
+        // Whoever stands in between may have read the other one.
+        if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(AddressError::BadHost.into());
+        }
         let query = query.clone().map_err(Failure::Query)?;
         progress.record.bucket = address.bucket.clone();
         progress.record.key = address.key.clone();
@@ -240,7 +244,10 @@ impl Gateway {
                 .await;
             }
         }
-        let authenticated = self.authenticator.authenticate(&view, self.store.now_ms()).await?;
+        let authenticated = self
+            .authenticator
+            .authenticate(&view, routed.as_ref().ok().copied(), self.store.now_ms())
+            .await?;
         progress.record.access_key_id = Some(authenticated.key.id.clone());
         request.identity = Some(authenticated.key.clone());
         request.overrides_signed = authenticated.overrides_signed;

@@ -47,6 +47,10 @@ pub enum Failure {
     /// A token was sent, but this server has issued none.
     #[error("unknown security token")]
     UnknownToken,
+    /// A presigned URL was given a parameter or header that makes another request
+    /// of it.
+    #[error("the URL was presigned without {0}")]
+    NotSigned(&'static str),
     #[error("anonymous access is not allowed")]
     Anonymous,
     #[error("access denied")]
@@ -204,6 +208,10 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
                 "The provided token is malformed or otherwise invalid.",
             ),
         },
+        Failure::NotSigned(name) => {
+            let message = format!("The URL was presigned without {name}");
+            Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message)
+        }
         Failure::Anonymous | Failure::AccessDenied => access_denied(dialect),
         Failure::Head(status @ S::REQUEST_HEADER_FIELDS_TOO_LARGE) => new(
             *status,

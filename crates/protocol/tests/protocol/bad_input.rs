@@ -29,6 +29,19 @@ async fn unharmed(world: &World, stored: &str, what: &str) {
     assert!(internal.is_none(), "{what}: {internal:?}");
 }
 
+/// A proxy in front may have obeyed the one that we do not.
+#[tokio::test]
+async fn two_hosts() {
+    let world = World::with_bucket().await;
+    let stored = filled(&world).await;
+    for dialect in Dialect::ALL {
+        let other = [("Host", format!("other.{}", endpoint(dialect)))];
+        let head = get(dialect, &object()).head_bytes(&world, &other);
+        exchange(&world, &head, false).await.refused(400, "InvalidURI");
+    }
+    unharmed(&world, &stored, "two hosts").await;
+}
+
 #[tokio::test]
 async fn documents() {
     let world = World::with_bucket().await;

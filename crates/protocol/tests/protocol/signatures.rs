@@ -71,6 +71,38 @@ async fn what_is_signed_cannot_be_changed() {
     assert_eq!(world.stored().await, stored);
 }
 
+/// A COS signature covers what it lists. Who is given a URL can add what is not in
+/// the list, but not so as to make another request of it.
+#[tokio::test]
+async fn a_presigned_url_is_for_one_operation() {
+    let world = World::with_bucket().await;
+    put(Dialect::S3, &format!("/{BUCKET}/secret")).body("secret").send(&world).await.ok();
+    let stored = world.stored().await;
+    let (object, bucket) = (format!("/{BUCKET}/key"), format!("/{BUCKET}/"));
+    let copy = format!("x-cos-copy-source: {BUCKET}.localhost:9000/secret\r\n");
+    for signing in [Signing::CosQuery, Signing::CosMerged] {
+        let text = |method, path: &str, body: &str| {
+            let call = put(Dialect::Cos, path).signing(signing).method(method);
+            String::from_utf8(call.body(body).bytes(&world)).unwrap()
+        };
+        let delete = "<Delete><Object><Key>secret</Key></Object></Delete>";
+        let changed = [
+            text("PUT", &object, "").replacen("\r\n", &format!("\r\n{copy}"), 1),
+            text("POST", &bucket, delete).replacen(" HTTP/1.1", "&delete HTTP/1.1", 1),
+            text("GET", &bucket, "").replacen(" HTTP/1.1", "&uploads HTTP/1.1", 1),
+        ];
+        for changed in changed {
+            let answer = exchange(&world, changed.as_bytes(), false).await;
+            answer.refused(403, "AccessDenied");
+            assert!(answer.text().contains("was presigned without"), "{}", answer.dump());
+        }
+        // What changes nothing may be added.
+        let more = text("GET", &bucket, "").replacen(" HTTP/1.1", "&prefix=a HTTP/1.1", 1);
+        assert_eq!(exchange(&world, more.as_bytes(), false).await.status, 200);
+    }
+    assert_eq!(world.stored().await, stored);
+}
+
 #[tokio::test]
 async fn the_body_is_what_was_signed() {
     let world = World::with_bucket().await;
