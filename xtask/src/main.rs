@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask test [--only SUITE]... [--no-build] [--crash-cycles N]
+cargo xtask test [--only SUITE]... [--no-build] [--crash-cycles N] [--power-cuts N]
     Set up what the suites need, build, run them, print a summary.
     --only SUITE      run just this suite (repeatable, comma-separated)
     --no-build        use the release binary that is there
     --crash-cycles N  kill the server N times in the crash suite (50)
+    --power-cuts N    cut the power at N moments in the power-cut suite (48)
 cargo xtask coverage
     Rewrite docs/coverage.md from the operation tables.
 cargo xtask suites
@@ -52,27 +53,30 @@ pub struct TestOptions {
     pub only: Vec<String>,
     pub build: bool,
     pub crash_cycles: u32,
+    pub power_cuts: u32,
 }
 
 impl TestOptions {
     fn parse(args: &[String]) -> Result<TestOptions, String> {
-        let mut options = TestOptions { only: Vec::new(), build: true, crash_cycles: 50 };
+        let mut options =
+            TestOptions { only: Vec::new(), build: true, crash_cycles: 50, power_cuts: 48 };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(format!("{arg} needs a value"));
             match arg.as_str() {
                 "--only" => options.only.extend(value()?.split(',').map(str::to_owned)),
                 "--no-build" => options.build = false,
-                "--crash-cycles" => {
-                    let text = value()?;
-                    options.crash_cycles =
-                        text.parse().map_err(|_| format!("{text} is not a number of cycles"))?;
-                }
+                "--crash-cycles" => options.crash_cycles = number(value()?)?,
+                "--power-cuts" => options.power_cuts = number(value()?)?,
                 _ => return Err(format!("unknown argument {arg}\n{USAGE}")),
             }
         }
         Ok(options)
     }
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("{text} is not a number"))
 }
 
 /// The folder of the checkout.

@@ -1,5 +1,5 @@
 //! What the suites need besides Rust: Debian packages, a Python environment with
-//! the official clients, npm packages, coscli. Everything but the Debian packages
+//! the official clients, npm packages, coscli, strace. Everything but the Debian packages
 //! lies in a cache folder outside the checkout, under the hash of the file that
 //! pins it, so that fresh clones find it ready.
 
@@ -23,6 +23,7 @@ pub enum Need {
     Coscli,
     /// The daemons and tools of a Ceph cluster.
     Ceph,
+    Strace,
 }
 
 /// The cache folder: `$COSTREL_TEST_CACHE`, or `costrel-tests` in the user's.
@@ -52,6 +53,7 @@ pub struct Tools {
     pub rclone: Option<PathBuf>,
     pub coscli: Option<PathBuf>,
     pub ceph: Option<PathBuf>,
+    pub strace: Option<PathBuf>,
 }
 
 impl Tools {
@@ -63,6 +65,7 @@ impl Tools {
             Need::Rclone => self.rclone.is_some(),
             Need::Coscli => self.coscli.is_some(),
             Need::Ceph => self.ceph.is_some(),
+            Need::Strace => self.strace.is_some(),
         }
     }
 
@@ -84,6 +87,7 @@ impl Tools {
             rclone: None,
             coscli: None,
             ceph: None,
+            strace: None,
         };
         if needed.contains(&Need::Python) {
             tools.python = Some(python(&tools.cache)?);
@@ -94,6 +98,9 @@ impl Tools {
         if needed.contains(&Need::Ceph) {
             let packages = ["ceph-mon", "ceph-osd", "ceph-common", "librados2"];
             tools.ceph = left_out("Ceph", debian_program("ceph-osd", &packages));
+        }
+        if needed.contains(&Need::Strace) {
+            tools.strace = left_out("strace", strace());
         }
         if needed.contains(&Need::Node) {
             tools.node = left_out("the Node.js clients", node(&tools.cache));
@@ -178,6 +185,13 @@ fn debian_program(program: &str, packages: &[&str]) -> Result<PathBuf, String> {
     }
     debian_install(packages)?;
     process::which(program).ok_or(format!("{program} is still missing"))
+}
+
+fn strace() -> Result<PathBuf, String> {
+    let path = debian_program("strace", &["strace"])?;
+    // Some containers have it and may not use it.
+    process::output(Command::new(&path).args(["-f", "--seccomp-bpf", "-o", "/dev/null", "true"]))?;
+    Ok(path)
 }
 
 fn python(cache: &Path) -> Result<PathBuf, String> {

@@ -27,6 +27,8 @@ enum Runner {
     Cargo,
     /// The page of operations against the tables.
     Coverage,
+    /// `crates/power-cut`.
+    PowerCut,
     /// A file below `tests/`.
     Pytest(&'static str),
     /// `tests/node`.
@@ -39,7 +41,7 @@ enum Runner {
     CargoBesideCeph(&'static str),
 }
 
-use Need::{Ceph, Coscli, Go, Node, Python, Rclone};
+use Need::{Ceph, Coscli, Go, Node, Python, Rclone, Strace};
 
 /// Unit tests first; then the longest, so that the ends of the others meet.
 const SUITES: &[Suite] = &[
@@ -70,6 +72,7 @@ const SUITES: &[Suite] = &[
         Runner::Pytest("rados"),
     ),
     suite("crash", "SIGKILL under load, nothing lost", &[Python], Runner::Pytest("crash")),
+    suite("power-cut", "nothing lost without power", &[Strace], Runner::PowerCut),
     suite("awscli", "aws CLI", &[Python], Runner::Pytest("sdk/test_awscli.py")),
     suite("coscmd", "coscmd", &[Python], Runner::Pytest("sdk/test_coscmd.py")),
     suite(
@@ -145,6 +148,11 @@ pub fn run(options: &TestOptions) -> Result<bool, String> {
 
     if options.build && chosen.iter().any(|s| !matches!(s.runner, Runner::Cargo)) {
         process::run(Command::new("cargo").args(["build", "--release"]).current_dir(root()))?;
+    }
+    if chosen.iter().any(|s| matches!(s.runner, Runner::PowerCut)) {
+        process::run(
+            Command::new("cargo").args(["build", "-p", "costrel-power-cut"]).current_dir(root()),
+        )?;
     }
     if chosen.iter().any(|s| matches!(s.runner, Runner::Cargo | Runner::CargoBesideCeph(_))) {
         // Outside the suite's time limit, which is for tests that hang.
@@ -261,6 +269,7 @@ impl Runs<'_> {
                 return Ok(Outcome::Ran { counts, took: begun.elapsed() });
             }
             Runner::Cargo => (self.cargo_test(), Format::CargoTest),
+            Runner::PowerCut => (self.power_cut(), Format::CargoTest),
             Runner::Pytest(path) => (self.pytest(path, &scratch), Format::Pytest),
             Runner::Node => (self.node_test(), Format::Tap),
             Runner::Go => (self.go_test(), Format::GoTest),
@@ -303,6 +312,13 @@ impl Runs<'_> {
     fn cargo_test(&self) -> Command {
         let mut command = Command::new("cargo");
         command.args(["test", "--workspace", "--no-fail-fast"]).current_dir(root());
+        command
+    }
+
+    fn power_cut(&self) -> Command {
+        let mut command = Command::new("cargo");
+        command.args(["run", "--quiet", "--package", "costrel-power-cut", "--"]);
+        command.args(["--cuts", &self.options.power_cuts.to_string()]).current_dir(root());
         command
     }
 

@@ -6,6 +6,11 @@
 //! is there but its middle is not. Damage anywhere else is lost data: fjall
 //! would drop what follows it without a word, so it is refused here.
 //!
+//! fjall removes journals oldest first, when their rows are in tables, and does
+//! not sync that: after a loss of power some of the removed ones may be there
+//! again. One without its successor would bring back rows that the successor
+//! deletes. Numbers are given without gaps, so what lies before a gap was removed.
+//!
 //! The journal's format is fjall's (version 3). A journal is a sequence of
 //! groups: `01`, number of entries (u32), sequence number (u64); the entries;
 //! `03`, XXH3-64 of the entries (u64), `46 4A 4C 03`. An entry is `02`, type of
@@ -37,9 +42,10 @@ pub(super) enum JournalError {
     Io(#[from] io::Error),
 }
 
-/// Checks all journals in the row store's directory and cuts off a torn tail.
+/// Checks all journals in the row store's directory, removes what was removed
+/// before and cuts off a torn tail.
 pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
-    let journals = journals(dir)?;
+    let journals = remove_again(dir, journals(dir)?)?;
     for (position, path) in journals.iter().enumerate() {
         let mut window = Window::open(path)?;
         window.pass_groups()?;
@@ -64,8 +70,22 @@ pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// The journals, oldest first.
-fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// Removes the journals before the last gap; the others.
+fn remove_again(dir: &Path, mut journals: Vec<(u64, PathBuf)>) -> io::Result<Vec<PathBuf>> {
+    let gap = journals.windows(2).rposition(|pair| pair[0].0 + 1 != pair[1].0);
+    let removed: Vec<_> = journals.drain(..gap.map_or(0, |gap| gap + 1)).collect();
+    for (_, path) in &removed {
+        tracing::warn!(journal = %path.display(), "removing a journal that had been removed");
+        std::fs::remove_file(path)?;
+    }
+    if !removed.is_empty() {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The journals with their numbers, oldest first.
+fn journals(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -83,7 +103,7 @@ fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     journals.sort();
-    Ok(journals.into_iter().map(|(_, path)| path).collect())
+    Ok(journals)
 }
 
 /// How far a window moves on at once, in bytes.
@@ -267,13 +287,13 @@ mod tests {
                 batch.insert(&rows, vec![group], vec![group + 1; VALUE_BYTES]);
                 batch.remove(&rows, vec![group, 0]);
                 batch.commit().unwrap();
-                let journal = &journals(dir.path()).unwrap()[0];
+                let journal = &journals(dir.path()).unwrap()[0].1;
                 let mut window = Window::open(journal).unwrap();
                 window.pass_groups().unwrap();
                 ends.push(window.offset as usize);
             }
         }
-        let journal = journals(dir.path()).unwrap().remove(0);
+        let (_, journal) = journals(dir.path()).unwrap().remove(0);
         (dir, journal, ends)
     }
 
@@ -318,6 +338,25 @@ mod tests {
             // And what is written after that is found again.
             check(dir.path()).unwrap();
         }
+    }
+
+    /// Those that were removed and are there again are not read again.
+    #[test]
+    fn a_journal_before_a_gap_is_removed() {
+        let (dir, journal, _) = three_groups();
+        assert_eq!(journal.file_name().unwrap(), "0.jnl");
+        let numbers = |dir: &Path| -> Vec<u64> {
+            journals(dir).unwrap().into_iter().map(|(number, _)| number).collect()
+        };
+        std::fs::write(dir.path().join("1.jnl"), [0; 100]).unwrap();
+        check(dir.path()).unwrap();
+        assert_eq!(numbers(dir.path()), [0, 1]);
+        for number in [3, 5, 6] {
+            std::fs::write(dir.path().join(format!("{number}.jnl")), [0; 100]).unwrap();
+        }
+        check(dir.path()).unwrap();
+        assert_eq!(numbers(dir.path()), [5, 6]);
+        assert_eq!(rows_in(dir.path()), 0);
     }
 
     #[test]

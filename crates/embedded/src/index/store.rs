@@ -49,19 +49,14 @@ impl Store {
         memory: Memory,
         durability: Durability,
     ) -> Result<Store, fjall::Error> {
-        clear_unfinished(path)?;
-        let database = Database::builder(path)
-            .cache_size(memory.block_cache)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .max_cached_files(Some(cached_files_max()))
-            .worker_threads(2)
-            .open()?;
-        let partitions = database.keyspace(KEYSPACE_PARTITIONS, rows_options)?;
-        let mut tables = Vec::with_capacity(Table::ALL.len());
-        for table in Table::ALL {
-            let options = if table.has_large_values() { bodies_options } else { rows_options };
-            tables.push(database.keyspace(&keyspace_name(table), options)?);
+        if !path.try_exists()? {
+            make(path, memory)?;
         }
+        if !path.join("version").try_exists()? {
+            // fjall would begin a new database over what is there.
+            return Err(std::io::Error::other("the row store's version file is missing").into());
+        }
+        let (database, partitions, tables) = open_tables(path, memory)?;
         let persist = match durability {
             Durability::Sync => PersistMode::SyncData,
             Durability::None => PersistMode::Buffer,
@@ -209,19 +204,47 @@ impl Batch<'_> {
     }
 }
 
-/// Removes what a first start left behind that ended before the database was
-/// made: fjall opens neither half a database nor over its remains. The version
-/// file is made last and the first keyspace after it, so without both there is
-/// nothing that anybody was told of.
-fn clear_unfinished(path: &Path) -> std::io::Result<()> {
-    if !path.try_exists()? || path.join("version").try_exists()? {
-        return Ok(());
+/// Makes an empty row store under a name of its own and gives it its place when it
+/// is whole and stable: fjall does not open what a first start has left that was
+/// cut short.
+fn make(path: &Path, memory: Memory) -> Result<(), fjall::Error> {
+    let new = path.with_extension("new");
+    match std::fs::remove_dir_all(&new) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+        _ => {}
     }
-    let keyspaces = path.join("keyspaces");
-    if keyspaces.try_exists()? && std::fs::read_dir(keyspaces)?.next().is_some() {
-        return Err(std::io::Error::other("the row store's version file is missing"));
+    drop(open_tables(&new, memory)?);
+    std::fs::rename(&new, path)?;
+    match path.parent() {
+        Some(parent) => Ok(sync_dir(parent)?),
+        None => Ok(()),
     }
-    std::fs::remove_dir_all(path)
+}
+
+fn open_tables(
+    path: &Path,
+    memory: Memory,
+) -> Result<(Database, Keyspace, Vec<Keyspace>), fjall::Error> {
+    let database = Database::builder(path)
+        .cache_size(memory.block_cache)
+        .max_journaling_size(JOURNAL_BYTES_MAX)
+        .max_cached_files(Some(cached_files_max()))
+        .worker_threads(2)
+        .open()?;
+    let partitions = database.keyspace(KEYSPACE_PARTITIONS, rows_options)?;
+    let mut tables = Vec::with_capacity(Table::ALL.len());
+    for table in Table::ALL {
+        let options = if table.has_large_values() { bodies_options } else { rows_options };
+        tables.push(database.keyspace(&keyspace_name(table), options)?);
+    }
+    // fjall syncs what is in a keyspace's directory and not its name. Without
+    // the directory it drops the keyspace's rows from the journal as well.
+    sync_dir(&path.join("keyspaces"))?;
+    Ok((database, partitions, tables))
+}
+
+fn sync_dir(path: &Path) -> std::io::Result<()> {
+    std::fs::File::open(path)?.sync_all()
 }
 
 fn keyspace_name(table: Table) -> String {
@@ -280,18 +303,11 @@ mod tests {
     fn an_unfinished_first_start_is_done_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("index");
-        for made in 0..4 {
-            std::fs::create_dir(&path).unwrap();
-            for name in ["lock", "0.jnl"].into_iter().take(made) {
-                std::fs::write(path.join(name), "").unwrap();
-            }
-            if made == 3 {
-                std::fs::create_dir(path.join("keyspaces")).unwrap();
-            }
-            drop(open(&path).unwrap());
-            std::fs::remove_dir_all(&path).unwrap();
-        }
+        let new = dir.path().join("index.new");
+        std::fs::create_dir_all(new.join("keyspaces/1")).unwrap();
+        std::fs::write(new.join("0.jnl"), "").unwrap();
         drop(open(&path).unwrap());
+        assert!(!new.exists());
         std::fs::remove_file(path.join("version")).unwrap();
         assert!(open(&path).is_err(), "a database without its version file");
         assert!(path.join("keyspaces/1").exists(), "it was not touched");
