@@ -10,7 +10,8 @@
 //!    then. A blob is finished after its bytes and its name are synced.
 //! 2. A blob's file is never written again after it was finished.
 //! 3. Every byte of a blob is compared with its checksum before it is returned.
-//! 4. After a failed sync nothing is written until the engine is reopened.
+//! 4. After a failed sync nothing is written until the engine is reopened. When the
+//!    rows only missed space, it reopens them itself once there is some.
 
 mod blobs;
 mod blocking;

@@ -1,7 +1,8 @@
 //! Refuses writes before the disk is full.
 //!
-//! The row store cannot go on after its journal met a full disk, so that must
-//! not happen: what grows is refused while less than the reserve is free, and
+//! The row store cannot go on after its journal met a full disk and has to be
+//! opened anew, which other processes can bring about and this one should not: what
+//! grows is refused while less than the reserve is free, and
 //! what shrinks may use the reserve down to a quarter, since deleting is how
 //! space comes back.
 
@@ -11,6 +12,9 @@ use costrel_core::engine::EngineError;
 
 use crate::disk::Disk;
 use crate::status::{Status, count};
+
+/// Free bytes that the row store may need at once for its work in the background.
+const SHORT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a write does to the space in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,12 @@ impl SpaceGuard {
     /// Free bytes at this moment. Asking costs about a microsecond.
     pub(crate) fn free_bytes(&self) -> Result<u64, EngineError> {
         self.disk.free_bytes().map_err(|e| EngineError::io("reading the free space", e))
+    }
+
+    /// Whether so little is free that a failure of unknown cause in the row store
+    /// is taken for want of space.
+    pub(crate) fn is_short(&self) -> bool {
+        self.free_bytes().is_ok_and(|free| free < self.reserve.max(SHORT_BYTES))
     }
 
     /// Whether a write may go on, given the free bytes.

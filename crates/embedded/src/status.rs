@@ -10,8 +10,15 @@ use parking_lot::Mutex;
 pub(crate) struct Status {
     closed: AtomicBool,
     poisoned: AtomicBool,
-    poison: Mutex<Option<String>>,
+    poison: Mutex<Option<Poison>>,
     pub(crate) counters: Counters,
+}
+
+/// Why nothing is written.
+struct Poison {
+    reason: String,
+    /// Only space was missing, and the rows can be opened anew when it is back.
+    for_space: bool,
 }
 
 /// Counts since the engine was opened.
@@ -64,25 +71,59 @@ impl Status {
     }
 
     pub(crate) fn check_not_poisoned(&self) -> Result<(), EngineError> {
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(EngineError::Poisoned(self.poison.lock().clone().unwrap_or_default()));
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
         }
-        Ok(())
+        match &*self.poison.lock() {
+            Some(Poison { reason, for_space: true }) => Err(EngineError::Full(reason.clone())),
+            Some(Poison { reason, .. }) => Err(EngineError::Poisoned(reason.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Refuses writes from now on: what is on stable storage is no longer known.
     /// The first reason stays.
     pub(crate) fn poison(&self, reason: String) -> EngineError {
+        self.refuse(Poison { reason, for_space: false })
+    }
+
+    /// Refuses writes until the rows have been opened anew, for want of space.
+    pub(crate) fn poison_for_space(&self, reason: String) -> EngineError {
+        self.refuse(Poison { reason, for_space: true })
+    }
+
+    fn refuse(&self, new: Poison) -> EngineError {
         let mut poison = self.poison.lock();
-        if poison.is_none() {
+        let replaces = match &*poison {
+            None => true,
+            Some(old) => old.for_space && !new.for_space,
+        };
+        if replaces {
+            let until = if new.for_space { "space is back" } else { "reopened" };
             tracing::error!(
-                reason,
-                "a write to stable storage failed; refusing writes until reopened"
+                reason = new.reason,
+                "a write to stable storage failed; refusing writes until {until}"
             );
+            *poison = Some(new);
         }
-        let reason = poison.get_or_insert(reason).clone();
         self.poisoned.store(true, Ordering::Release);
-        EngineError::Poisoned(reason)
+        let reason = poison.as_ref().map(|poison| poison.reason.clone());
+        EngineError::Poisoned(reason.unwrap_or_default())
+    }
+
+    /// Whether the rows wait to be opened anew.
+    pub(crate) fn waits_for_space(&self) -> bool {
+        self.poison.lock().as_ref().is_some_and(|poison| poison.for_space)
+    }
+
+    /// The rows have been opened anew.
+    pub(crate) fn space_is_back(&self) {
+        let mut poison = self.poison.lock();
+        if poison.as_ref().is_some_and(|poison| poison.for_space) {
+            *poison = None;
+            self.poisoned.store(false, Ordering::Release);
+            tracing::info!("space is back and the rows are open again");
+        }
     }
 
     /// Counts and reports stored data that is not what was written.
@@ -105,7 +146,7 @@ impl Status {
             return Health::Down(error.to_string());
         }
         match &*self.poison.lock() {
-            Some(reason) => Health::ReadOnly(reason.clone()),
+            Some(poison) => Health::ReadOnly(poison.reason.clone()),
             None => Health::Ready,
         }
     }

@@ -21,8 +21,9 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::group::Group;
+use super::opening::{Place, Slot, stopped, unshared};
 use super::partitions::Partitions;
-use super::store::{Batch, Store, engine_error};
+use super::store::{Batch, Store, engine_error, is_for_space};
 use crate::space::{Growth, SpaceGuard};
 use crate::status::{Status, add, count};
 
@@ -32,6 +33,9 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// While space is short, how often the row store is told to give some back.
 const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often it is tried to open the rows anew after they missed space.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the answer to a request goes. The asker may be gone.
 pub(super) type Reply<T> = oneshot::Sender<T>;
@@ -78,13 +82,27 @@ pub(super) struct Committer {
 
 impl Committer {
     pub(super) fn start(
-        store: Arc<Store>,
+        slot: Slot,
+        place: Place,
         space: Arc<SpaceGuard>,
         status: Arc<Status>,
     ) -> Result<Self, EngineError> {
+        let closed = || EngineError::Unavailable("the rows are not open".into());
+        let store = slot.read().clone().ok_or_else(closed)?;
         let partitions = Partitions::load(&store)?;
         let shared = Arc::new(Shared::default());
-        let worker = Worker { store, space, status, partitions, reclaimed: None };
+        let acknowledged_below = store.unacknowledged();
+        let store = Some(store);
+        let worker = Worker {
+            store,
+            slot,
+            place,
+            space,
+            status,
+            partitions,
+            acknowledged_below,
+            reclaimed: None,
+        };
         let queue = shared.clone();
         let thread = std::thread::Builder::new()
             .name("committer".into())
@@ -109,6 +127,11 @@ impl Committer {
         if wake {
             self.shared.wake.notify_one();
         }
+    }
+
+    /// Lets the committer see that the rows have to be opened anew.
+    pub(super) fn wake(&self) {
+        self.shared.wake.notify_one();
     }
 
     /// Lets the committer finish what waits, then ends it. Blocks.
@@ -154,7 +177,12 @@ impl Drop for End {
 }
 
 struct Worker {
-    store: Arc<Store>,
+    /// Missing only when it could not be opened anew; then every write is refused.
+    store: Option<Arc<Store>>,
+    slot: Slot,
+    place: Place,
+    /// Batches from this sequence number on failed, once the store is closed.
+    acknowledged_below: u64,
     space: Arc<SpaceGuard>,
     status: Arc<Status>,
     partitions: Partitions,
@@ -164,7 +192,10 @@ struct Worker {
 impl Worker {
     fn run(mut self, shared: &Shared) {
         let mut taken = Vec::new();
-        while take_all(shared, &mut taken) {
+        while take_all(shared, &self.status, &mut taken) {
+            if self.status.waits_for_space() {
+                self.reopen();
+            }
             let mut commits = Vec::with_capacity(taken.len());
             let mut bytes = 0;
             for request in taken.drain(..) {
@@ -192,13 +223,15 @@ impl Worker {
         if commits.is_empty() {
             return;
         }
-        if let Err(EngineError::Poisoned(reason)) = self.status.check_not_poisoned() {
+        if self.status.check_not_poisoned().is_err() {
             for (_, reply) in commits {
-                let _ = reply.send(Err(EngineError::Poisoned(reason.clone()).into()));
+                let refused = self.status.check_not_poisoned();
+                let _ = reply.send(refused.map_err(CommitError::from));
             }
             return;
         }
-        let mut group = Group::new(&self.store);
+        let Some(store) = self.store.clone() else { return };
+        let mut group = Group::new(&store);
         let mut free = None;
         let mut outcomes = Vec::with_capacity(commits.len());
         let mut accepted = 0;
@@ -226,7 +259,7 @@ impl Worker {
             matches!(outcome, Err(CommitError::Engine(EngineError::Full(_))))
         };
         let full = outcomes.iter().any(|(_, outcome)| is_full(outcome));
-        let written = apply(group.into_batch(), &self.status);
+        let written = self.apply(group.into_batch());
         if written.is_ok() && full {
             self.reclaim();
         }
@@ -251,13 +284,15 @@ impl Worker {
             return;
         }
         self.reclaimed = Some(Instant::now());
-        if let Err(error) = self.store.reclaim() {
+        let Some(store) = &self.store else { return };
+        if let Err(error) = store.reclaim() {
             tracing::warn!(%error, "the row store could not begin to give back space");
         }
     }
 
     fn change_partition(&mut self, request: Request) {
-        let mut batch = self.store.batch();
+        let Some(store) = self.store.clone() else { return };
+        let mut batch = store.batch();
         match request {
             Request::Commit(..) => unreachable!("commits are written in groups"),
             Request::Inspect(partition, reply) => {
@@ -268,14 +303,13 @@ impl Worker {
                 self.finish_change(batch, outcome, reply);
             }
             Request::Retire { partition, must_be_empty, seen_empty_at, reply } => {
-                let (store, partitions) = (&self.store, &mut self.partitions);
+                let partitions = &mut self.partitions;
                 let outcome =
-                    partitions.retire(store, partition, &must_be_empty, seen_empty_at, &mut batch);
+                    partitions.retire(&store, partition, &must_be_empty, seen_empty_at, &mut batch);
                 self.finish_change(batch, outcome, reply);
             }
             Request::RemoveStep { partition, rows, reply } => {
-                let (store, partitions) = (&self.store, &mut self.partitions);
-                let outcome = partitions.remove_step(store, partition, rows, &mut batch);
+                let outcome = self.partitions.remove_step(&store, partition, rows, &mut batch);
                 self.finish_change(batch, outcome, reply);
             }
         }
@@ -289,45 +323,86 @@ impl Worker {
     ) {
         let outcome = self.status.check_not_poisoned().and(outcome);
         let written = match outcome {
-            Ok(_) => apply(batch, &self.status).map_err(EngineError::Poisoned),
+            Ok(_) => self.apply(batch).map_err(EngineError::Poisoned),
             Err(_) => Ok(()),
         };
         let _ = reply.send(written.and(outcome));
     }
+
+    /// Writes a batch and syncs it, if there is anything in it. The error is why
+    /// the engine refuses writes from now on.
+    fn apply(&self, batch: Batch<'_>) -> Result<(), String> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let error = match batch.apply() {
+            Ok(()) => {
+                count(&self.status.counters.groups);
+                self.status.counters.syncs.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let for_space = is_for_space(&error);
+        let refused = match error {
+            fjall::Error::Poisoned => stopped(&self.status, &self.space),
+            error => {
+                let reason = format!("writing rows: {}", engine_error(error));
+                match for_space {
+                    true => self.status.poison_for_space(reason),
+                    false => self.status.poison(reason),
+                }
+            }
+        };
+        match refused {
+            EngineError::Poisoned(reason) => Err(reason),
+            other => Err(other.to_string()),
+        }
+    }
+
+    /// Closes the row store and opens it again, once there is space, after a write
+    /// of it has missed some.
+    ///
+    /// Reads are refused meanwhile. What fails is tried again.
+    fn reopen(&mut self) {
+        if self.space.is_short() {
+            return;
+        }
+        self.slot.write().take();
+        if let Some(store) = self.store.take() {
+            self.acknowledged_below = store.unacknowledged();
+            drop(unshared(store));
+        }
+        let opened = self.place.open_again(self.acknowledged_below, &self.status);
+        match opened.and_then(|store| self.partitions.reload(&store).map(|()| store)) {
+            Ok(store) => {
+                *self.slot.write() = Some(store.clone());
+                self.store = Some(store);
+                self.status.space_is_back();
+            }
+            Err(error) => tracing::error!(%error, "the rows could not be opened again"),
+        }
+    }
 }
 
 /// Waits for requests and takes all of them; `false` when there will be none.
-fn take_all(shared: &Shared, taken: &mut Vec<Request>) -> bool {
+/// Returns with nothing now and then while the rows wait to be opened anew.
+fn take_all(shared: &Shared, status: &Status, taken: &mut Vec<Request>) -> bool {
     let mut queue = shared.queue.lock();
     while queue.waiting.is_empty() {
         if queue.closing {
             return false;
         }
         queue.asleep = true;
-        shared.wake.wait(&mut queue);
+        if !status.waits_for_space() {
+            shared.wake.wait(&mut queue);
+        } else if shared.wake.wait_for(&mut queue, REOPEN_INTERVAL).timed_out() {
+            break;
+        }
     }
     queue.asleep = false;
     std::mem::swap(&mut queue.waiting, taken);
     true
-}
-
-/// Writes a batch and syncs it, if there is anything in it. The error is why
-/// the engine refuses writes from now on.
-fn apply(batch: Batch<'_>, status: &Status) -> Result<(), String> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    match batch.apply() {
-        Ok(()) => {
-            count(&status.counters.groups);
-            status.counters.syncs.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        }
-        Err(error) => match status.poison(format!("writing rows: {}", engine_error(error))) {
-            EngineError::Poisoned(reason) => Err(reason),
-            other => Err(other.to_string()),
-        },
-    }
 }
 
 fn value_bytes(commit: &Commit) -> usize {

@@ -1,7 +1,7 @@
 //! Looks through the row store's journal before the row store does.
 //!
 //! Every commit group is synced before the next is written, so a loss of power
-//! can tear only the last group of the newest journal. Such a tail was never
+//! can tear only the last group of the newest journal that holds any. Such a tail was never
 //! acknowledged and is cut off here: fjall refuses to open when the group's end
 //! is there but its middle is not. Damage anywhere else is lost data: fjall
 //! would drop what follows it without a word, so it is refused here.
@@ -46,16 +46,20 @@ pub(super) enum JournalError {
 /// before and cuts off a torn tail.
 pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
     let journals = remove_again(dir, journals(dir)?)?;
-    for (position, path) in journals.iter().enumerate() {
+    // Behind a write that failed there may be journals, but they are empty.
+    let mut is_last = true;
+    for path in journals.iter().rev() {
         let mut window = Window::open(path)?;
-        window.pass_groups()?;
+        window.pass_groups(u64::MAX)?;
         let whole = window.offset;
         let rest = window.read_rest()?;
+        let may_be_torn = is_last;
+        is_last &= whole == 0;
         if rest.iter().all(|byte| *byte == 0) {
             continue;
         }
-        let is_newest = position + 1 == journals.len();
-        if !is_newest || holds_a_group(&rest[1..]) {
+        is_last = false;
+        if !may_be_torn || holds_a_group(&rest[1..]) {
             return Err(JournalError::Damaged(path.clone(), whole));
         }
         tracing::warn!(
@@ -65,6 +69,23 @@ pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
         );
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(whole)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Cuts off the groups with the sequence number `first` and later ones, and
+/// whatever lies behind them: nobody was told that they are stable.
+pub(super) fn cut(dir: &Path, first: u64) -> Result<(), JournalError> {
+    for (_, path) in journals(dir)? {
+        let mut window = Window::open(&path)?;
+        window.pass_groups(first)?;
+        let acknowledged = window.offset;
+        let file = OpenOptions::new().write(true).open(&path)?;
+        if window.read_rest()?.iter().any(|byte| *byte != 0) {
+            tracing::warn!(journal = %path.display(), "cutting off commits that failed");
+            file.set_len(acknowledged)?;
+        }
         file.sync_all()?;
     }
     Ok(())
@@ -124,14 +145,17 @@ impl Window {
         Ok(Window { file: File::open(path)?, offset: 0, bytes: Vec::new(), passed: 0 })
     }
 
-    /// Moves past the whole groups at the front.
-    fn pass_groups(&mut self) -> io::Result<()> {
+    /// Moves past the whole groups at the front whose sequence numbers are below
+    /// `end`.
+    fn pass_groups(&mut self, end: u64) -> io::Result<()> {
         let mut last = None;
         loop {
             match group(&self.bytes[self.passed..]) {
                 // The checksum does not cover the sequence number, but it only
                 // rises.
-                Group::Whole { len, number } if last.is_none_or(|last| number > last) => {
+                Group::Whole { len, number }
+                    if number < end && last.is_none_or(|last| number > last) =>
+                {
                     last = Some(number);
                     self.passed += len;
                 }
@@ -289,7 +313,7 @@ mod tests {
                 batch.commit().unwrap();
                 let journal = &journals(dir.path()).unwrap()[0].1;
                 let mut window = Window::open(journal).unwrap();
-                window.pass_groups().unwrap();
+                window.pass_groups(u64::MAX).unwrap();
                 ends.push(window.offset as usize);
             }
         }
@@ -357,6 +381,37 @@ mod tests {
         check(dir.path()).unwrap();
         assert_eq!(numbers(dir.path()), [5, 6]);
         assert_eq!(rows_in(dir.path()), 0);
+    }
+
+    #[test]
+    fn a_torn_tail_may_have_empty_journals_behind_it() {
+        let (dir, journal, ends) = three_groups();
+        overwrite(&journal, ends[1], &[0; 512]);
+        let next = dir.path().join("1.jnl");
+        std::fs::copy(&journal, &next).unwrap();
+        let result = check(dir.path());
+        assert!(matches!(result, Err(JournalError::Damaged(..))), "{result:?}");
+        std::fs::write(&next, [0; 100]).unwrap();
+        check(dir.path()).unwrap();
+        assert_eq!(rows_in(dir.path()), 2);
+    }
+
+    #[test]
+    fn groups_are_cut_off_by_number() {
+        let (dir, journal, ends) = three_groups();
+        let bytes = std::fs::read(&journal).unwrap();
+        let number = |at: usize| match group(&bytes[at..]) {
+            Group::Whole { number, .. } => number,
+            _ => panic!("no group at {at}"),
+        };
+        cut(dir.path(), number(ends[1]) + 1).unwrap();
+        assert_eq!(rows_in(dir.path()), 3);
+        let (dir, journal, _) = three_groups();
+        // Half a group behind the last.
+        overwrite(&journal, ends[2], &bytes[..100]);
+        cut(dir.path(), number(ends[1])).unwrap();
+        assert_eq!(journal.metadata().unwrap().len(), ends[1] as u64);
+        assert_eq!(rows_in(dir.path()), 2);
     }
 
     #[test]

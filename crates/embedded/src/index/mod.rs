@@ -4,6 +4,7 @@ mod committer;
 mod group;
 mod journal;
 mod key;
+mod opening;
 mod pace;
 mod partitions;
 mod scan;
@@ -23,7 +24,7 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use committer::{Committer, Reply, Request};
-use journal::JournalError;
+use opening::{Place, Slot, stopped, unshared};
 use pace::Pace;
 use partitions::REMOVE_STEP_ROWS;
 use store::Store;
@@ -39,10 +40,10 @@ const RETIRE_TRIES: usize = 3;
 
 /// The embedded engine's rows.
 pub(crate) struct EmbeddedIndex {
-    /// Taken away when the engine closes.
-    store: RwLock<Option<Arc<Store>>>,
+    store: Slot,
     committer: Committer,
     pace: Arc<Pace>,
+    space: Arc<SpaceGuard>,
     status: Arc<Status>,
 }
 
@@ -54,24 +55,17 @@ impl EmbeddedIndex {
         space: Arc<SpaceGuard>,
         status: Arc<Status>,
     ) -> Result<Self, EngineError> {
-        journal::check(path).map_err(|error| match error {
-            JournalError::Io(source) => EngineError::io("reading the journal of rows", source),
-            damaged => status.corrupt(damaged.to_string()),
-        })?;
-        let store = Store::open(path, options.memory(), options.durability);
-        let store = Arc::new(store.map_err(|error| match store::engine_error(error) {
-            EngineError::Io { source, .. } => EngineError::io("opening the row store", source),
-            other => other,
-        })?);
-        let committer = Committer::start(store.clone(), space, status.clone())?;
-        let (store, pace) = (RwLock::new(Some(store)), Arc::default());
-        Ok(EmbeddedIndex { store, committer, pace, status })
+        let (memory, durability) = (options.memory(), options.durability);
+        let place = Place { path: path.to_owned(), memory, durability };
+        let store: Slot = Arc::new(RwLock::new(Some(place.open(&status)?)));
+        let committer = Committer::start(store.clone(), place, space.clone(), status.clone())?;
+        Ok(EmbeddedIndex { store, committer, pace: Arc::default(), space, status })
     }
 
     fn store(&self) -> Result<Arc<Store>, EngineError> {
         self.status.check_open()?;
         let store = self.store.read().clone();
-        store.ok_or_else(|| EngineError::Unavailable("the engine is closed".into()))
+        store.ok_or_else(|| EngineError::Unavailable("the rows are not open".into()))
     }
 
     /// Sends a request to the committer and waits for its answer.
@@ -89,14 +83,10 @@ impl EmbeddedIndex {
     /// files, once running scans have ended. Blocks.
     pub(crate) fn close(&self) -> Result<(), EngineError> {
         self.committer.close();
-        let Some(mut store) = self.store.write().take() else { return Ok(()) };
-        let store = loop {
-            match Arc::try_unwrap(store) {
-                Ok(store) => break store,
-                Err(shared) => store = shared,
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1));
+        let Some(store) = self.store.write().take() else {
+            return self.status.check_not_poisoned();
         };
+        let store = unshared(store);
         self.status.check_not_poisoned()?;
         store.persist().map_err(|error| {
             self.status.poison(format!("syncing the journal: {}", store::engine_error(error)))
@@ -108,7 +98,8 @@ impl EmbeddedIndex {
     pub(crate) fn sizes(&self) -> Option<IndexSizes> {
         let store = self.store().ok()?;
         if store.has_stopped() {
-            let _ = self.status.poison("the row store failed in the background".into());
+            let _ = stopped(&self.status, &self.space);
+            self.committer.wake();
         }
         Some(IndexSizes {
             journal_bytes: store.journal_bytes()?,

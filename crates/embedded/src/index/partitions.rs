@@ -34,6 +34,18 @@ impl Partitions {
         Ok(Partitions { known: known.collect() })
     }
 
+    /// Looks again after the store was opened anew. Nobody may take the count of
+    /// commits for what it was before.
+    pub(super) fn reload(&mut self, store: &Store) -> Result<(), EngineError> {
+        let mut fresh = Partitions::load(store)?;
+        for (partition, known) in &mut fresh.known {
+            let before = self.known.get(partition).map_or(0, |known| known.commits);
+            known.commits = before + 1;
+        }
+        *self = fresh;
+        Ok(())
+    }
+
     pub(super) fn state(&self, partition: Partition) -> Option<PartitionState> {
         self.known.get(&partition).map(|known| known.state)
     }

@@ -1,6 +1,7 @@
 //! The rows on fjall: one keyspace per table and one for the partitions.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use costrel_core::engine::{EngineError, Partition, PartitionState, Table};
@@ -39,6 +40,8 @@ pub(super) struct Store {
     tables: Vec<Keyspace>,
     partitions: Keyspace,
     persist: PersistMode,
+    /// Batches with this sequence number and later ones are not known to be stable.
+    unacknowledged: AtomicU64,
 }
 
 impl Store {
@@ -61,7 +64,8 @@ impl Store {
             Durability::Sync => PersistMode::SyncData,
             Durability::None => PersistMode::Buffer,
         };
-        Ok(Store { database, tables, partitions, persist })
+        let unacknowledged = AtomicU64::new(database.visible_seqno());
+        Ok(Store { database, tables, partitions, persist, unacknowledged })
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -145,6 +149,11 @@ impl Store {
         Ok(())
     }
 
+    /// The first sequence number that a batch which is not stable can have.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        self.unacknowledged.load(Ordering::Acquire)
+    }
+
     /// Whether the row store has stopped by itself, because its work in the
     /// background failed.
     pub(super) fn has_stopped(&self) -> bool {
@@ -200,7 +209,11 @@ impl Batch<'_> {
     /// Writes all changes to the journal, syncs it, and only then lets readers
     /// see them. An error means that the store takes no more changes.
     pub(super) fn apply(self) -> Result<(), fjall::Error> {
-        self.changes.commit()
+        self.changes.commit()?;
+        // One thread applies batches: a later one has a number at least as high.
+        let next = self.store.database.visible_seqno();
+        self.store.unacknowledged.store(next, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -272,6 +285,29 @@ fn cached_files_max() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let half = limit.map_or(u64::MAX, |limit| limit / 2);
     usize::try_from(half.clamp(64, 8192)).unwrap_or(64)
+}
+
+/// Makes everything that the row store's manifests name last, after syncs that
+/// failed for want of space: opening it removes what they do not name.
+pub(super) fn sync_manifests(path: &Path) -> std::io::Result<()> {
+    for keyspace in std::fs::read_dir(path.join("keyspaces"))? {
+        let keyspace = keyspace?.path();
+        for entry in std::fs::read_dir(&keyspace)? {
+            // Files of the manifest, and the directories of tables and of values.
+            std::fs::File::open(entry?.path())?.sync_all()?;
+        }
+        sync_dir(&keyspace)?;
+    }
+    sync_dir(path)
+}
+
+/// Whether a failed write of the row store only missed space.
+pub(super) fn is_for_space(error: &fjall::Error) -> bool {
+    let source = match error {
+        fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) => source,
+        _ => return false,
+    };
+    matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// What a failed read of the row store means.
