@@ -20,13 +20,15 @@ import pytest
 
 import harness
 from harness import Server, cos_request
-from crash_model import Model, Upload, matches, part_body
+from crash_model import Model, Upload, content_type, matches, part_body
 
 CYCLES = int(os.environ.get("COSTREL_CRASH_CYCLES", "50"))
 SEED = int(os.environ.get("COSTREL_CRASH_SEED", random.SystemRandom().randrange(2**32)))
 WRITERS = 12
 KEYS = 160
 MIB = 1024 * 1024
+# Appended objects begin anew at this length.
+GROWN = 2 * MIB
 BUCKET = f"crash-{harness.APPID}"
 
 # What a client sees of a server that dies.
@@ -100,6 +102,7 @@ def work(world, rng, seconds):
 
     def writer(n, seed):
         mine = random.Random(seed)
+        mine.writer = n
         with client(world) as send:
             while not stop.is_set():
                 try:
@@ -156,7 +159,8 @@ def expect(answer, *statuses):
 
 def one_write(world, rng, send):
     kind = rng.choices(
-        [put, delete, copy, create, multi_delete, multipart], weights=[50, 10, 8, 8, 4, 12]
+        [put, delete, copy, create, multi_delete, multipart, append],
+        weights=[50, 10, 8, 8, 4, 12, 10],
     )[0]
     kind(world, rng, send)
 
@@ -166,10 +170,14 @@ def some_size(rng):
                        rng.randrange(MIB), rng.randrange(3 * MIB)])
 
 
+def named(meta):
+    return {"x-cos-meta-write": meta, "Content-Type": content_type(meta)}
+
+
 def put(world, rng, send, **headers):
     key, size, seed = some_key(rng), some_size(rng), rng.random()
     write = world.model.begin(key, [(seed, size)], f"put {seed}")
-    headers = {"x-cos-meta-write": write.meta, **headers}
+    headers = {**named(write.meta), **headers}
     answer = expect(send("PUT", key, headers=headers, body=part_body(seed, size)), 200, 409)
     if answer.status == 200:
         world.model.acknowledge(write)
@@ -206,17 +214,36 @@ def copy(world, rng, send):
     headers = {
         "x-cos-copy-source": f"{harness.host_of(BUCKET)}/{source}",
         "x-cos-metadata-directive": "Replaced",
-        "x-cos-meta-write": write.meta,
+        **named(write.meta),
     }
     answer = expect(send("PUT", key, headers=headers), 200)
     assert b"<ETag>" in answer.body, answer
     world.model.acknowledge(write)
 
 
+def append(world, rng, send):
+    """Appends to an object that nobody else writes; a long one begins anew."""
+    key, seed, size = f"k/grown-{rng.writer:02d}", rng.random(), some_size(rng)
+    known = world.model.current(key)
+    parts = known.parts if known else []
+    position = sum(size for _, size in parts)
+    if position > GROWN:
+        write = world.model.begin(key, None)
+        expect(send("DELETE", key), 204)
+        return world.model.acknowledge(write)
+    # What it is named by comes with its first bytes.
+    write = world.model.begin(key, [*parts, (seed, size)], known.meta if known else f"append {seed}")
+    query = {"append": "", "position": position}
+    headers = named(write.meta) if not known else {}
+    answer = expect(send("POST", key, query=query, headers=headers, body=part_body(seed, size)), 200)
+    assert answer.header("x-cos-next-append-position") == str(position + size), answer
+    world.model.acknowledge(write)
+
+
 def multipart(world, rng, send):
     """Begins an upload, or goes on with one; now and then aborts it."""
     key, meta = some_key(rng), f"multipart {rng.random()}"
-    answer = expect(send("POST", key, query={"uploads": ""}, headers={"x-cos-meta-write": meta}), 200)
+    answer = expect(send("POST", key, query={"uploads": ""}, headers=named(meta)), 200)
     upload = Upload(key, re.search(rb"<UploadId>(.*)</UploadId>", answer.body)[1].decode(), meta)
     world.model.uploads.append(upload)
     count = rng.randrange(1, 4)
@@ -292,13 +319,17 @@ def verify(world):
             world.model.settle(key, shown[-1])
             if answer.status == 200:
                 head = expect(send("HEAD", key), 200)
-                assert head.header("ETag") == answer.header("ETag"), (key, head)
+                for name in ("ETag", "Content-Length", "Content-Type", "x-cos-meta-write"):
+                    assert head.header(name) == answer.header(name), (key, name, head)
                 seen[key] = (answer.header("ETag"), len(answer.body))
         for key, size in world.sources.items():
             answer = expect(send("GET", key), 200)
             assert answer.body == part_body(size, size), key
             seen[key] = (answer.header("ETag"), size)
         assert listing(send) == seen
+        folders = expect(send("GET", query={"delimiter": "/"}), 200).body
+        shown = re.findall(rb"<CommonPrefixes>\s*<Prefix>(.*?)</Prefix>", folders)
+        assert {p.decode() for p in shown} == {key.split("/")[0] + "/" for key in seen}, folders
         verify_uploads(world, send)
 
 

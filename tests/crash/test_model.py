@@ -2,20 +2,22 @@
 
 import hashlib
 
-from crash_model import Model, expected_etag, matches, part_body
+from crash_model import Model, content_type, expected_etag, matches, part_body
 
 
 class Shown:
     """An answer to GET."""
 
-    def __init__(self, write=None, body=None, meta=None):
+    def __init__(self, write=None, body=None, meta=None, type=None):
+        self.type = type
         self.status = 200 if write else 404
         self.body = (write.body() if body is None else body) if write else b""
         self.meta = meta or (write and write.meta)
         self.etag = write and expected_etag(write)
 
     def header(self, name):
-        return {"x-cos-meta-write": self.meta, "ETag": self.etag}[name]
+        known = {"x-cos-meta-write": self.meta, "ETag": self.etag}
+        return {**known, "Content-Type": self.type or content_type(self.meta)}[name]
 
 
 def judged(model, key, shown):
@@ -85,6 +87,7 @@ def test_torn_and_mixed_contents_are_refused():
     assert not judged(model, "k", Shown(two, body=two.body()[:500] + one.body()[500:]))
     assert not judged(model, "k", Shown(two, body=two.body()[:999]))
     assert not judged(model, "k", Shown(two, meta=one.meta))
+    assert not judged(model, "k", Shown(two, type=content_type(one.meta)))
 
 
 def test_what_was_seen_becomes_the_truth():
@@ -102,3 +105,13 @@ def test_the_etag_of_parts():
     upload = write(model, [(1, 10), (2, 20)], meta="multipart 1")
     digests = b"".join(hashlib.md5(part_body(*part)).digest() for part in ((1, 10), (2, 20)))
     assert expected_etag(upload) == f'"{hashlib.md5(digests).hexdigest()}-2"'
+
+
+def test_a_key_with_one_writer():
+    model = Model()
+    assert model.current("k") is None
+    grown = write(model, [(1, 10), (2, 20)], meta="append 1")
+    assert model.current("k") is grown
+    assert judged(model, "k", Shown(grown)) and not judged(model, "k", Shown(grown, body=b"0"))
+    delete(model)
+    assert model.current("k") is None
