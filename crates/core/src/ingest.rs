@@ -124,37 +124,35 @@ impl Store {
         let inline_max = self.engine.inline_max();
         let small = intake.size_hint.is_none_or(|size| size <= inline_max as u64);
 
-        let mut first = Vec::new();
-        let mut first_len = 0;
+        let mut first = Gathered::default();
         let mut ended = false;
         if small {
             let kib = intake.size_hint.map_or(inline_max, |size| size as usize) / 1024 + 1;
             let _permit = self.small_bodies.acquire_many(kib.min(self.pool_kib) as u32).await;
-            while !ended && first_len <= inline_max {
+            while !ended && first.len <= inline_max {
                 match body.next().await? {
-                    Some(piece) => {
-                        first_len += piece.len();
-                        first.push(piece);
-                    }
+                    Some(piece) => first.push(piece),
                     None => ended = true,
                 }
             }
             if ended {
-                let size = first_len as u64;
+                let size = first.len as u64;
                 if size > intake.size_max {
                     return Err(Error::TooLarge { size, max: intake.size_max });
                 }
                 let mut digester = Digester::new(algorithms);
+                let first = first.take();
                 first.iter().for_each(|piece| digester.update(piece));
                 let digests = digester.finish();
                 check(&digests, intake.expected, body)?;
-                return Ok(self.inline(digests, &first, first_len));
+                return Ok(self.inline(digests, &first));
             }
         }
-        self.ingest_blob(intake, algorithms, first, first_len, body).await
+        self.ingest_blob(intake, algorithms, first, body).await
     }
 
-    fn inline(&self, digests: Digests, pieces: &[Bytes], len: usize) -> Ingested {
+    fn inline(&self, digests: Digests, pieces: &[Bytes]) -> Ingested {
+        let len: usize = pieces.iter().map(Bytes::len).sum();
         if len == 0 {
             return Ingested { digests, content: None, body_row: None, pending: None };
         }
@@ -171,8 +169,7 @@ impl Store {
         self: &Arc<Self>,
         intake: Intake<'_>,
         algorithms: Vec<Algorithm>,
-        first: Vec<Bytes>,
-        first_len: usize,
+        first: Gathered,
         body: &mut dyn BodySource,
     ) -> Result<Ingested> {
         // Gathering, hashing and the engine's writer hold a piece each.
@@ -182,28 +179,23 @@ impl Store {
 
         let mut hashing = Hashing::Idle(Box::new(Digester::new(algorithms)));
         let mut chunk = first;
-        let mut chunk_len = first_len;
         let mut total = 0u64;
         loop {
             let ended = loop {
-                if chunk_len >= INGEST_CHUNK_BYTES {
+                if chunk.len >= INGEST_CHUNK_BYTES {
                     break false;
                 }
                 match body.next().await? {
-                    Some(piece) => {
-                        chunk_len += piece.len();
-                        chunk.push(piece);
-                    }
+                    Some(piece) => chunk.push(piece),
                     None => break true,
                 }
             };
-            total += chunk_len as u64;
+            total += chunk.len as u64;
             if total > intake.size_max {
                 return Err(Error::TooLarge { size: total, max: intake.size_max });
             }
-            if !chunk.is_empty() {
-                let pieces = std::mem::take(&mut chunk);
-                chunk_len = 0;
+            if chunk.len > 0 {
+                let pieces = chunk.take();
                 hashing = hashing.start(pieces.clone()).await?;
                 for piece in pieces {
                     writer.write(piece).await?;
@@ -216,7 +208,7 @@ impl Store {
         let digests = hashing.finish().await?;
         check(&digests, intake.expected, body)?;
         if total == 0 {
-            return Ok(self.inline(digests, &[], 0));
+            return Ok(self.inline(digests, &[]));
         }
         writer.finish().await?;
         let content = Some(Content::Blob(Bytes::copy_from_slice(&pending.blob.0)));
@@ -275,6 +267,51 @@ impl Store {
     }
 }
 
+/// Pieces shorter than this are copied together, in bytes.
+const SMALL_PIECE_BYTES: usize = 4096;
+/// Until so many are together, in bytes.
+const COPIED_BYTES: usize = 64 << 10;
+
+/// Pieces that wait to be hashed and written.
+///
+/// A client chooses their sizes. One of a single byte would hold many times that
+/// by what names it, and by the buffer it was read into, and no budget would hold.
+#[derive(Default)]
+struct Gathered {
+    pieces: Vec<Bytes>,
+    /// Small pieces, copied.
+    copied: BytesMut,
+    len: usize,
+}
+
+impl Gathered {
+    fn push(&mut self, piece: Bytes) {
+        self.len += piece.len();
+        if piece.len() < SMALL_PIECE_BYTES {
+            self.copied.extend_from_slice(&piece);
+            if self.copied.len() < COPIED_BYTES {
+                return;
+            }
+        }
+        self.end_copied();
+        if piece.len() >= SMALL_PIECE_BYTES {
+            self.pieces.push(piece);
+        }
+    }
+
+    fn end_copied(&mut self) {
+        if !self.copied.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.copied).freeze());
+        }
+    }
+
+    fn take(&mut self) -> Vec<Bytes> {
+        self.end_copied();
+        self.len = 0;
+        std::mem::take(&mut self.pieces)
+    }
+}
+
 fn check(digests: &Digests, mut expected: Expected, body: &mut dyn BodySource) -> Result<()> {
     let trailing = body.trailing_checksums();
     if trailing.iter().any(|(algorithm, _)| digests.of(*algorithm).is_none()) {
@@ -311,5 +348,27 @@ impl Hashing {
 
     async fn finish(self) -> Result<Digests> {
         Ok(self.idle().await?.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_are_gathered_into_few() {
+        let mut gathered = Gathered::default();
+        let mut expected = Vec::new();
+        for number in 0..200_000usize {
+            let len = if number % 50_000 == 7 { SMALL_PIECE_BYTES } else { 1 };
+            let piece = Bytes::from(vec![number as u8; len]);
+            expected.extend_from_slice(&piece);
+            gathered.push(piece);
+        }
+        assert_eq!(gathered.len, expected.len());
+        let pieces = gathered.take();
+        assert!(pieces.len() < 16, "{} pieces", pieces.len());
+        assert_eq!(pieces.concat(), expected);
+        assert_eq!((gathered.len, gathered.take().len()), (0, 0));
     }
 }
