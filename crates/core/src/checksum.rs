@@ -1,11 +1,15 @@
 //! Digests and checksums of bodies: computed once while the bytes pass, combined
 //! from parts without reading them again.
 
+mod combining;
+
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest as CrcDigest};
 use md5::{Digest as _, Md5};
 
 use crate::error::{Declared, Error, Result};
+
+pub use combining::Combiner;
 
 /// Checksums a client may ask for (AWS S3's set). The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,21 +127,26 @@ impl Expected {
     }
 }
 
-/// CRC-64/XZ, the `crc64ecma` of COS.
+/// Combines values of CRC-64/XZ, the `crc64ecma` of COS.
+pub fn crc64_combiner() -> Combiner {
+    Combiner::new(CrcAlgorithm::Crc64Xz).expect("a CRC that objects have")
+}
+
+/// One combination; for many pieces [`crc64_combiner`] is cheaper.
 pub fn crc64_combine(first: u64, second: u64, second_len: u64) -> u64 {
-    crc_fast::checksum_combine(CrcAlgorithm::Crc64Xz, first, second, second_len)
+    crc64_combiner().combine(first, second, second_len)
 }
 
 /// Combines the full checksums of consecutive pieces; `None` when the algorithm
 /// cannot be combined or a value has the wrong length.
 pub fn combine(algorithm: Algorithm, pieces: &[(Bytes, u64)]) -> Option<Bytes> {
-    let crc = algorithm.crc()?;
+    let mut combiner = Combiner::new(algorithm.crc()?)?;
     let mut whole: Option<u64> = None;
     for (value, len) in pieces {
         let value = to_u64(value, algorithm.value_len())?;
         whole = Some(match whole {
             None => value,
-            Some(first) => crc_fast::checksum_combine(crc, first, value, *len),
+            Some(first) => combiner.combine(first, value, *len),
         });
     }
     Some(from_u64(whole?, algorithm.value_len()))
@@ -318,8 +327,8 @@ mod tests {
         let data: Vec<u8> = (0..100_000u32).map(|i| (i * 7 + i / 251) as u8).collect();
         let whole = digests(&data);
         let parts: Vec<Digests> = data.chunks(33_333).map(digests).collect();
-        let crc64 =
-            parts.iter().skip(1).fold(parts[0].crc64, |a, p| crc64_combine(a, p.crc64, p.len));
+        let mut crc64s = crc64_combiner();
+        let crc64 = parts.iter().fold(0, |a, p| crc64s.combine(a, p.crc64, p.len));
         assert_eq!(crc64, whole.crc64);
         for algorithm in [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme] {
             let pieces: Vec<_> =

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
-use crate::checksum::{Algorithm, Checksum, Digester, Digests, crc64_combine};
+use crate::checksum::{Algorithm, Checksum, Digester, Digests, crc64_combiner};
 use crate::engine::{
     BlobId, BucketId, Engine, EngineError, Partition, PartitionState, RowRef, ScanRange, Table,
 };
@@ -268,6 +268,7 @@ impl Check<'_> {
         };
         let mut md5 = Md5::new();
         let (mut size, mut crc64) = (0, 0);
+        let mut crc64s = crc64_combiner();
         for (number, expected_size) in numbers(&runs) {
             let suffix = part_suffix(&set, number);
             if sets.collectable_parts.contains(&(row.group.clone(), suffix.clone())) {
@@ -282,10 +283,7 @@ impl Check<'_> {
                 return Err(Error::Damaged(format!("part {number} has a wrong size")));
             }
             md5.update(&part.md5);
-            crc64 = match size {
-                0 => part.crc64,
-                _ => crc64_combine(crc64, part.crc64, part.size),
-            };
+            crc64 = crc64s.combine(crc64, part.crc64, part.size);
             size += part.size;
         }
         let whole = Digests { md5: md5.finalize().into(), crc64, len: size, others: Vec::new() };

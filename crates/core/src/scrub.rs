@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::bucket::{Bucket, ListBuckets};
-use crate::checksum::{Digester, crc64_combine};
+use crate::checksum::{Digester, crc64_combiner};
 use crate::claim::{self, Claim};
 use crate::engine::{Expect, Partition, RowRef, Table, Write};
 use crate::error::{Error, Result};
@@ -153,12 +153,13 @@ async fn read_back(store: &Arc<Store>, bucket: &Bucket, key: &str, pace: &mut Pa
     };
     let (info, range, mut reader) = store.get_object(bucket, &request).await?;
     let mut crc64 = None;
+    let mut crc64s = crc64_combiner();
     while let Some(piece) = reader.next_piece().await? {
         pace.spent(piece.len() as u64).await;
         let piece_crc = Digester::crc64(&piece);
         crc64 = Some(match crc64 {
             None => piece_crc,
-            Some(before) => crc64_combine(before, piece_crc, piece.len() as u64),
+            Some(before) => crc64s.combine(before, piece_crc, piece.len() as u64),
         });
     }
     match crc64 {

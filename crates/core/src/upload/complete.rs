@@ -7,7 +7,7 @@ use super::parts::whole_part;
 use super::{OpenUpload, UploadChecksum, upload_row};
 use crate::bucket::Bucket;
 use crate::checksum::{
-    Algorithm, Checksum, ChecksumType, Expected, combine, composite, crc64_combine,
+    Algorithm, Checksum, ChecksumType, Expected, combine, composite, crc64_combiner,
 };
 use crate::engine::{Expect, Write};
 use crate::error::{Declared, Error, Result};
@@ -118,11 +118,11 @@ impl Store {
         if let Some(declared) = request.expected_size.filter(|declared| *declared != size) {
             return Err(Error::UploadSizeMismatch { size, declared });
         }
+        // The CRC of no bytes is zero.
+        let mut crc64s = crc64_combiner();
         let crc64 = chosen
             .iter()
-            .map(|(_, part)| (part.crc64, part.size))
-            .reduce(|(a, a_len), (b, b_len)| (crc64_combine(a, b, b_len), a_len + b_len))
-            .map_or(0, |(crc64, _)| crc64);
+            .fold(0, |before, (_, part)| crc64s.combine(before, part.crc64, part.size));
         let checksum = match upload.checksum() {
             Some(wanted) => Some(whole_checksum(wanted, &chosen)?),
             None => None,
