@@ -148,10 +148,11 @@ fn connections(shared: &Arc<Shared>, thread: usize, threads: usize) -> std::io::
     })
 }
 
-/// Whether the moment came before the end of all threads.
+/// Waits for the moment; false when all threads ended before it. Threads that end
+/// because it has come may do so before this one is woken.
 fn wait_until(ends: &mpsc::Receiver<()>, moment: Instant) -> bool {
     let left = moment.saturating_duration_since(Instant::now());
-    ends.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
+    ends.recv_timeout(left) == Err(RecvTimeoutError::Timeout) || Instant::now() >= moment
 }
 
 struct Samples {
