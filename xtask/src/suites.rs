@@ -84,6 +84,12 @@ const SUITES: &[Suite] = &[
     suite("s3cmd", "s3cmd", &[Python], Runner::Pytest("sdk/test_s3cmd.py")),
     suite("cos-python", "cos-python-sdk-v5", &[Python], Runner::Pytest("sdk/test_cos_python.py")),
     suite("boto3", "boto3", &[Python], Runner::Pytest("sdk/test_boto3.py")),
+    suite(
+        "versions",
+        "versions in both dialects",
+        &[Python],
+        Runner::Pytest("sdk/test_versions.py"),
+    ),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(
         "cross-dialect",

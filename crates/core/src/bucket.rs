@@ -22,15 +22,45 @@ use crate::limits::BUCKETS_MAX;
 use crate::names::BucketName;
 use crate::record::{BucketRecord, decode, encode};
 use crate::store::{Store, detached};
+use crate::version::Versioning;
 
 /// A bucket that exists, as far as this process knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Bucket {
     pub id: BucketId,
     pub name: BucketName,
     pub created_ms: u64,
     pub region: String,
     pub owner_uin: u64,
+    state: Arc<State>,
+}
+
+/// What of a bucket may change. All who know the bucket share it.
+#[derive(Debug)]
+struct State {
+    settings: RwLock<Arc<BucketSettings>>,
+    /// Held by writes while they commit by these settings, and by whoever
+    /// changes them: what was begun under the old ones is over when the change
+    /// is acknowledged.
+    gate: tokio::sync::RwLock<()>,
+}
+
+/// What its owner decides about a bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BucketSettings {
+    pub versioning: Versioning,
+}
+
+impl BucketSettings {
+    fn from_record(record: &BucketRecord) -> Result<BucketSettings> {
+        Ok(BucketSettings { versioning: Versioning::from_number(record.versioning)? })
+    }
+}
+
+/// While it lives, the settings do not change.
+pub(crate) struct Settled<'a> {
+    pub settings: Arc<BucketSettings>,
+    _gate: tokio::sync::RwLockReadGuard<'a, ()>,
 }
 
 impl Bucket {
@@ -38,14 +68,27 @@ impl Bucket {
         Partition::Bucket(self.id)
     }
 
-    fn from_record(name: BucketName, record: BucketRecord) -> Bucket {
-        Bucket {
+    pub fn settings(&self) -> Arc<BucketSettings> {
+        self.state.settings.read().clone()
+    }
+
+    pub fn versioning(&self) -> Versioning {
+        self.state.settings.read().versioning
+    }
+
+    fn from_record(name: BucketName, record: BucketRecord) -> Result<Bucket> {
+        let settings = BucketSettings::from_record(&record)?;
+        Ok(Bucket {
             id: BucketId(record.id),
             name,
             created_ms: record.created_ms,
             region: record.region,
             owner_uin: record.owner_uin,
-        }
+            state: Arc::new(State {
+                settings: RwLock::new(Arc::new(settings)),
+                gate: tokio::sync::RwLock::default(),
+            }),
+        })
     }
 }
 
@@ -95,13 +138,30 @@ impl BucketDirectory {
         Moment { forgotten: self.known.read().forgotten, until }
     }
 
-    /// Remembers a bucket that was read, or made, after this moment.
-    fn remember(&self, bucket: &Arc<Bucket>, moment: Moment) {
+    /// Remembers a bucket that was read, or made, after this moment, and gives
+    /// back the one that everybody shares. `None`: it must be read again.
+    fn remember(&self, bucket: Bucket, moment: Moment) -> Option<Arc<Bucket>> {
         let mut known = self.known.write();
-        if known.forgotten == moment.forgotten {
-            let remembered = Remembered { bucket: bucket.clone(), until: moment.until };
-            known.buckets.insert(bucket.name.as_str().to_owned(), remembered);
+        if known.forgotten != moment.forgotten {
+            return None;
         }
+        let name = bucket.name.as_str().to_owned();
+        let shared = match known.buckets.get(&name).filter(|known| known.bucket.id == bucket.id) {
+            Some(known) => {
+                // Another process may have changed what was remembered.
+                *known.bucket.state.settings.write() = bucket.settings();
+                known.bucket.clone()
+            }
+            None => Arc::new(bucket),
+        };
+        let remembered = Remembered { bucket: shared.clone(), until: moment.until };
+        known.buckets.insert(name, remembered);
+        Some(shared)
+    }
+
+    /// What was read until now may be older than the settings that are known.
+    fn changed(&self) {
+        self.known.write().forgotten += 1;
     }
 
     pub(crate) fn forget(&self, partition: Partition) {
@@ -142,13 +202,91 @@ impl Store {
         }
         // A name that could not have been created is simply not there.
         let name = BucketName::new(name).map_err(|_| Error::NoSuchBucket)?;
-        let moment = self.buckets.moment();
-        let row =
-            self.read_row(Partition::System, name.as_str().as_bytes(), RowRef::only(Table::Bucket));
-        let row = row.await?.ok_or(Error::NoSuchBucket)?;
-        let bucket = Arc::new(Bucket::from_record(name, decode(&row, "bucket record")?));
-        self.buckets.remember(&bucket, moment);
-        Ok(bucket)
+        loop {
+            let moment = self.buckets.moment();
+            let row = self.bucket_row(&name).await?.ok_or(Error::NoSuchBucket)?;
+            let bucket = Bucket::from_record(name.clone(), decode(&row, "bucket record")?)?;
+            // Writes must see what others do to its settings.
+            if let Some(bucket) = self.buckets.remember(bucket, moment) {
+                return Ok(bucket);
+            }
+        }
+    }
+
+    async fn bucket_row(&self, name: &BucketName) -> Result<Option<bytes::Bytes>> {
+        let group = name.as_str().as_bytes();
+        self.read_row(Partition::System, group, RowRef::only(Table::Bucket)).await
+    }
+
+    /// The settings for the commit of a write.
+    pub(crate) async fn settled<'a>(&self, bucket: &'a Bucket) -> Result<Settled<'a>> {
+        if self.engine.peers().is_some() {
+            // Another process may have changed them since the request began.
+            let known = self.bucket(bucket.name.as_str()).await?;
+            if known.id != bucket.id {
+                return Err(Error::NoSuchBucket);
+            }
+            *bucket.state.settings.write() = known.settings();
+        }
+        let gate = bucket.state.gate.read().await;
+        Ok(Settled { settings: bucket.settings(), _gate: gate })
+    }
+
+    /// Turns versioning on or off. It goes on to its end when its client goes
+    /// away, and every write that is begun after its answer obeys it.
+    pub async fn set_versioning(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        versioning: Versioning,
+    ) -> Result<()> {
+        self.change_settings(bucket, move |record| {
+            record.versioning = versioning as u32;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes a bucket's record when no write of this process is being committed
+    /// by the old one.
+    async fn change_settings(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        change: impl Fn(&mut BucketRecord) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let (store, bucket) = (self.clone(), bucket.clone());
+        detached(async move {
+            let _closed = bucket.state.gate.write().await;
+            let group = bucket.name.as_str().to_owned().into();
+            loop {
+                let old = store.bucket_row(&bucket.name).await?.ok_or(Error::NoSuchBucket)?;
+                let mut record: BucketRecord = decode(&old, "bucket record")?;
+                if BucketId(record.id) != bucket.id {
+                    return Err(Error::NoSuchBucket);
+                }
+                change(&mut record)?;
+                let settings = BucketSettings::from_record(&record)?;
+                let row = RowRef::only(Table::Bucket);
+                let expects = vec![Expect::Equals(row.clone(), old)];
+                let writes = vec![Write::Put(row, encode(&record))];
+                match store.try_commit(Partition::System, &group, expects, writes).await {
+                    Ok(Ok(())) => {
+                        *bucket.state.settings.write() = Arc::new(settings);
+                        store.buckets.changed();
+                        if let Some(peers) = store.engine.peers() {
+                            peers.announce(bucket.id).await;
+                        }
+                        return Ok(());
+                    }
+                    Ok(Err(_)) => {}
+                    Err(error) => {
+                        // Nobody knows which settings count; the row does.
+                        store.buckets.forget(bucket.partition());
+                        return Err(error);
+                    }
+                }
+            }
+        })
+        .await
     }
 
     pub async fn create_bucket(
@@ -197,8 +335,9 @@ impl Store {
             created_ms: self.now_ms(),
             region: region.to_owned(),
             owner_uin,
+            ..Default::default()
         };
-        let bucket = Bucket::from_record(name.clone(), record.clone());
+        let bucket = Bucket::from_record(name.clone(), record.clone())?;
         let moment = self.buckets.moment();
         self.engine.index().create_partition(bucket.partition()).await?;
         let row = RowRef::only(Table::Bucket);
@@ -222,9 +361,10 @@ impl Store {
         if self.engine.peers().is_some() {
             self.mark_named(&bucket, &record).await?;
         }
-        let bucket = Arc::new(bucket);
-        self.buckets.remember(&bucket, moment);
-        Ok(bucket)
+        match self.buckets.remember(bucket, moment) {
+            Some(bucket) => Ok(bucket),
+            None => self.bucket(name.as_str()).await,
+        }
     }
 
     /// Where a collector of another process may have taken the partition for what
@@ -249,11 +389,8 @@ impl Store {
     }
 
     async fn delete_to_the_end(&self, bucket: &Bucket) -> Result<()> {
-        let retired = self
-            .engine
-            .index()
-            .retire_partition(bucket.partition(), &[Table::Object, Table::Upload])
-            .await?;
+        let retired =
+            self.engine.index().retire_partition(bucket.partition(), &Table::HOLDINGS).await?;
         if retired == Retired::NotEmpty {
             return Err(Error::BucketNotEmpty);
         }
@@ -294,9 +431,9 @@ impl Store {
                 let parsed = std::str::from_utf8(group)
                     .map_err(|_| Error::Damaged("a bucket's name is not UTF-8".into()))
                     .and_then(BucketName::new)
-                    .and_then(|name| Ok((name, decode::<BucketRecord>(value, "bucket record")?)));
-                let (name, record) = match parsed {
-                    Ok(parsed) => parsed,
+                    .and_then(|name| Bucket::from_record(name, decode(value, "bucket record")?));
+                let bucket = match parsed {
+                    Ok(bucket) => bucket,
                     // Whose it is cannot be told, so nobody is shown it.
                     Err(error) => {
                         let name = String::from_utf8_lossy(group);
@@ -304,22 +441,23 @@ impl Store {
                         return Step::Next;
                     }
                 };
-                if !name.as_str().starts_with(&request.prefix) {
-                    return match name.as_str() > request.prefix.as_str() {
+                let name = bucket.name.as_str();
+                if !name.starts_with(&request.prefix) {
+                    return match name > request.prefix.as_str() {
                         true => Step::Stop,
                         false => Step::SeekGroup(request.prefix.clone().into()),
                     };
                 }
-                let wanted = name.as_str() > request.after.as_str()
-                    && record.owner_uin == request.owner_uin
-                    && request.region.as_ref().is_none_or(|region| *region == record.region);
+                let wanted = name > request.after.as_str()
+                    && bucket.owner_uin == request.owner_uin
+                    && request.region.as_ref().is_none_or(|region| *region == bucket.region);
                 if wanted {
                     let mut page = found.lock();
                     if page.buckets.len() == request.max {
                         page.next = page.buckets.last().map(|b| b.name.as_str().to_owned());
                         return Step::Stop;
                     }
-                    page.buckets.push(Bucket::from_record(name, record));
+                    page.buckets.push(bucket);
                 }
                 Step::Next
             }

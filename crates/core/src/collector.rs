@@ -331,7 +331,8 @@ impl Collector {
                 // A creation that crashed has left nothing in it. Anything else
                 // has lost its name, and that is no reason to free its objects.
                 // One that was named since has a row that says so.
-                let must_be_empty = [Table::Object, Table::Upload, Table::Installation];
+                let must_be_empty =
+                    [Table::Object, Table::Upload, Table::Version, Table::Installation];
                 let partition = Partition::Bucket(bucket);
                 if index.retire_partition(partition, &must_be_empty).await? == Retired::NotEmpty {
                     tracing::error!(?bucket, "a bucket that holds objects has no name");

@@ -48,10 +48,12 @@ pub enum Table {
     AccessKey = 2,
     /// System partition: buckets by name.
     Bucket = 3,
-    /// The current record of a key; the group is the key, the suffix is empty.
+    /// The current object of a key; the group is the key, the suffix is empty.
+    /// Absent when the current version is a delete marker, so that a listing
+    /// meets neither markers nor older versions.
     Object = 10,
-    /// Body of a small object, beside its record. The only table whose values
-    /// are large (up to the engine's [`Engine::inline_max`]).
+    /// Body of a small object or part, by the suffix of its owner. The only table
+    /// whose values are large (up to the engine's [`Engine::inline_max`]).
     Body = 11,
     /// Open multipart uploads of a key; the suffix is the upload id.
     Upload = 12,
@@ -63,10 +65,16 @@ pub enum Table {
     Pending = 14,
     /// What a commit has unreferenced and the collector is to free.
     Garbage = 15,
+    /// Every version of a key that was written while its bucket kept versions,
+    /// the current one and delete markers among them; the suffix is the
+    /// version's id, so that the newest is first.
+    Version = 16,
+    /// What is known of a key's versions together; the suffix is empty.
+    History = 17,
 }
 
 impl Table {
-    pub const ALL: [Table; 9] = [
+    pub const ALL: [Table; 11] = [
         Table::Installation,
         Table::AccessKey,
         Table::Bucket,
@@ -76,7 +84,12 @@ impl Table {
         Table::Part,
         Table::Pending,
         Table::Garbage,
+        Table::Version,
+        Table::History,
     ];
+
+    /// Tables that are empty when a bucket holds nothing.
+    pub const HOLDINGS: [Table; 3] = [Table::Object, Table::Upload, Table::Version];
 
     /// Whether an engine should keep this table's values apart from its keys.
     pub fn has_large_values(self) -> bool {

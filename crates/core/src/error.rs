@@ -4,6 +4,7 @@
 
 use crate::checksum::Algorithm;
 use crate::engine::EngineError;
+use crate::version::VersionRef;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -36,6 +37,14 @@ pub enum Error {
     TooManyBuckets { max: usize },
     #[error("no such key")]
     NoSuchKey,
+    #[error("no such version")]
+    NoSuchVersion,
+    /// A delete marker is the current version: there is no object.
+    #[error("the current version is a delete marker")]
+    CurrentIsMarker { version: VersionRef },
+    /// The version that was named is a delete marker.
+    #[error("the version is a delete marker")]
+    VersionIsMarker { version: VersionRef, modified_ms: u64 },
     #[error("no such upload")]
     NoSuchUpload,
 
@@ -89,10 +98,15 @@ pub enum Error {
     AppendPosition { length: u64 },
     #[error("object was not made by append")]
     NotAppendable,
+    #[error("objects of a bucket that keeps versions cannot grow")]
+    AppendToVersions,
     #[error("appendable object has its maximum of {max} segments")]
     TooManyAppends { max: u32 },
 
     // Copy
+    /// The version to copy is a delete marker.
+    #[error("the copy's source is a delete marker")]
+    SourceIsMarker,
     #[error("copy onto itself changes nothing")]
     CopyOntoItself,
 

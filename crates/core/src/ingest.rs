@@ -71,13 +71,22 @@ impl Ingested {
             let row = RowRef { table: Table::Body, suffix: suffix.clone() };
             return (None, vec![Write::Put(row, value.clone())]);
         }
-        match &self.pending {
-            Some(pending) => {
-                let row = RowRef::new(Table::Pending, pending.blob.0.to_vec());
-                (Some(Expect::Present(row.clone())), vec![Write::Delete(row)])
-            }
+        match self.pending_parts() {
+            Some((expect, write)) => (Some(expect), vec![write]),
             None => (None, Vec::new()),
         }
+    }
+
+    /// The value of an inline body's row.
+    pub fn body_row(&self) -> Option<Bytes> {
+        self.body_row.clone()
+    }
+
+    /// What the commit that references a blob must expect and write.
+    pub fn pending_parts(&self) -> Option<(Expect, Write)> {
+        let pending = self.pending.as_ref()?;
+        let row = RowRef::new(Table::Pending, pending.blob.0.to_vec());
+        Some((Expect::Present(row.clone()), Write::Delete(row)))
     }
 
     /// The bytes, when they are inline.

@@ -26,6 +26,7 @@ pub mod scrub;
 pub mod secret;
 mod store;
 pub mod upload;
+pub mod version;
 
 pub use error::{BodyError, Error, Result};
 pub use store::{Store, StoreOptions};

@@ -37,6 +37,18 @@ pub struct ObjectEntry {
     pub checksums: Vec<Checksum>,
 }
 
+impl ObjectEntry {
+    pub(crate) fn of(record: ListedRecord) -> ObjectEntry {
+        ObjectEntry {
+            size: record.size,
+            modified_ms: record.modified_ms,
+            etag: record.etag_text(),
+            checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
+            storage_class: record.storage_class,
+        }
+    }
+}
+
 /// A page in order; entries and prefixes together are at most the maximum.
 #[derive(Clone, Debug)]
 pub struct KeyPage<E> {
@@ -48,6 +60,10 @@ pub struct KeyPage<E> {
 pub type ObjectPage = KeyPage<ObjectEntry>;
 
 impl<E> KeyPage<E> {
+    pub(crate) fn empty() -> KeyPage<E> {
+        KeyPage { entries: Vec::new(), common_prefixes: Vec::new(), truncated: false }
+    }
+
     /// The last key or common prefix of the page: where the next one begins.
     pub fn last(&self) -> Option<&str> {
         let entry = self.entries.last().map(|(key, _)| key.as_str());
@@ -75,14 +91,7 @@ impl Store {
             max: request.max,
         };
         self.list_rows(bucket.partition(), Table::Object, query, |key, _, value| {
-            let record: ListedRecord = decode_listed(key, value, "object record");
-            Some(ObjectEntry {
-                size: record.size,
-                modified_ms: record.modified_ms,
-                etag: record.etag_text(),
-                checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
-                storage_class: record.storage_class,
-            })
+            Some(ObjectEntry::of(decode_listed(key, value, "object record")))
         })
         .await
     }
@@ -95,7 +104,7 @@ impl Store {
         query: KeyQuery,
         read: impl Fn(&[u8], &[u8], &[u8]) -> Option<E> + Send + 'static,
     ) -> Result<KeyPage<E>> {
-        let page = KeyPage { entries: Vec::new(), common_prefixes: Vec::new(), truncated: false };
+        let page = KeyPage::empty();
         if query.max == 0 {
             return Ok(page);
         }
@@ -112,8 +121,7 @@ impl Store {
         };
         self.engine.index().scan(partition, table, range, Box::new(visit)).await?;
         let mut shared = shared.lock();
-        let empty = KeyPage { entries: Vec::new(), common_prefixes: Vec::new(), truncated: false };
-        Ok(std::mem::replace(&mut *shared, empty))
+        Ok(std::mem::replace(&mut *shared, KeyPage::empty()))
     }
 }
 

@@ -149,6 +149,31 @@ pub struct ObjectRecord {
     pub content: Option<Content>,
     #[prost(bool, tag = "13")]
     pub appendable: bool,
+    /// [`crate::version::VersionId`]; empty when the bucket kept no versions.
+    #[prost(bytes = "bytes", tag = "14")]
+    pub version: Bytes,
+    /// The version that clients call `null`, written while versioning was
+    /// suspended. One without an id is called so too.
+    #[prost(bool, tag = "15")]
+    pub null_version: bool,
+    /// Stands for a deletion; never in an object row.
+    #[prost(bool, tag = "16")]
+    pub delete_marker: bool,
+}
+
+/// What is known of a key's versions together. Every change of which version is
+/// current changes this row or the object row; neither is there when there are
+/// no versions.
+#[derive(Clone, PartialEq, Message)]
+pub struct HistoryRecord {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub write_id: Bytes,
+    /// The delete marker that is the current version; empty for none.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub marker: Bytes,
+    /// Where the `null` version has a version row; empty for none.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub null_version: Bytes,
 }
 
 /// The fields of an [`ObjectRecord`] that a listing shows; the rest is skipped.
@@ -166,6 +191,12 @@ pub struct ListedRecord {
     pub storage_class: String,
     #[prost(message, repeated, tag = "9")]
     pub checksums: Vec<StoredChecksum>,
+    #[prost(bytes = "bytes", tag = "14")]
+    pub version: Bytes,
+    #[prost(bool, tag = "15")]
+    pub null_version: bool,
+    #[prost(bool, tag = "16")]
+    pub delete_marker: bool,
 }
 
 /// An open multipart upload.
@@ -245,6 +276,9 @@ pub struct BucketRecord {
     pub region: String,
     #[prost(uint64, tag = "4")]
     pub owner_uin: u64,
+    /// 0: never had versioning, 1: enabled, 2: suspended.
+    #[prost(uint32, tag = "5")]
+    pub versioning: u32,
 }
 
 /// Decodes a stored record.
@@ -299,6 +333,12 @@ pub fn etag_text(etag: &[u8], parts: u32) -> String {
 impl ObjectRecord {
     pub fn etag_text(&self) -> String {
         etag_text(&self.etag, self.etag_parts)
+    }
+
+    /// Suffix of the row of an inline body. Each version has its own, so that no
+    /// body moves when another version becomes the current one.
+    pub fn body_suffix(&self) -> Bytes {
+        self.version.clone()
     }
 }
 

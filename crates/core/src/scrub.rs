@@ -12,12 +12,12 @@ use crate::claim::{self, Claim};
 use crate::engine::{Expect, Partition, RowRef, Table, Write};
 use crate::error::{Error, Result};
 use crate::limits::BUCKETS_MAX;
-use crate::list::ListObjects;
 use crate::names::ObjectKey;
 use crate::object::{GetRequest, Selection};
 use crate::precondition::ReadConditions;
 use crate::record::{Pair, decode, encode};
 use crate::store::{Store, unchanged};
+use crate::version::{ListVersions, VersionRef};
 
 /// Counters of the scrub, since the process began.
 #[derive(Default, Debug)]
@@ -98,25 +98,26 @@ async fn pass(
     let buckets = store.list_buckets(&buckets).await?.buckets;
     // The bucket of the cursor itself, then those behind it.
     for bucket in buckets.into_iter().filter(|bucket| bucket.name.as_str() >= first.as_str()) {
-        let mut after = match bucket.name.as_str() == first {
+        let key_marker = match bucket.name.as_str() == first {
             true => key.clone(),
             false => String::new(),
         };
+        let mut request = ListVersions { key_marker, max: PAGE, ..ListVersions::default() };
         loop {
-            let request = ListObjects { after: after.clone(), max: PAGE, ..ListObjects::default() };
-            let page = store.list_objects(&bucket, &request).await?;
-            for (key, _) in &page.entries {
+            let page = store.list_versions(&bucket, &request).await?;
+            for (key, entry) in page.entries.iter().filter(|(_, entry)| !entry.delete_marker) {
                 if !claim.hold().await? {
                     return Ok(false);
                 }
-                check(store, &bucket, key, &mut pace).await?;
+                check(store, &bucket, key, entry.version, &mut pace).await?;
                 pace.spent(BYTES_PER_OBJECT).await;
             }
-            match page.entries.last() {
-                Some((key, _)) => after = key.clone(),
-                None => break,
+            let Some(last) = page.last() else { break };
+            if last != request.key_marker {
+                // All of the keys before; a restart goes over this one again.
+                write_cursor(store, bucket.name.as_str(), &request.key_marker).await?;
             }
-            write_cursor(store, bucket.name.as_str(), &after).await?;
+            (request.key_marker, request.version_marker) = (last.to_owned(), page.last_version());
             if !page.truncated {
                 break;
             }
@@ -127,15 +128,21 @@ async fn pass(
 }
 
 /// Counts what one object's bytes are like; fails when that cannot be told now.
-async fn check(store: &Arc<Store>, bucket: &Bucket, key: &str, pace: &mut Pace) -> Result<()> {
+async fn check(
+    store: &Arc<Store>,
+    bucket: &Bucket,
+    key: &str,
+    version: Option<VersionRef>,
+    pace: &mut Pace,
+) -> Result<()> {
     let progress = &store.scrub;
-    match read_back(store, bucket, key, pace).await {
+    match read_back(store, bucket, key, version, pace).await {
         Ok(bytes) => {
             progress.objects.fetch_add(1, Ordering::Relaxed);
             progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         // Deleted since it was listed.
-        Err(Error::NoSuchKey | Error::NoSuchBucket) => {}
+        Err(Error::NoSuchKey | Error::NoSuchVersion | Error::NoSuchBucket) => {}
         Err(error @ (Error::Damaged(_) | Error::Internal(_))) => {
             progress.findings.fetch_add(1, Ordering::Relaxed);
             tracing::error!(bucket = %bucket.name, key, %error, "scrub found a damaged object");
@@ -145,9 +152,16 @@ async fn check(store: &Arc<Store>, bucket: &Bucket, key: &str, pace: &mut Pace) 
     Ok(())
 }
 
-async fn read_back(store: &Arc<Store>, bucket: &Bucket, key: &str, pace: &mut Pace) -> Result<u64> {
+async fn read_back(
+    store: &Arc<Store>,
+    bucket: &Bucket,
+    key: &str,
+    version: Option<VersionRef>,
+    pace: &mut Pace,
+) -> Result<u64> {
     let request = GetRequest {
         key: ObjectKey::from_stored(key.as_bytes())?,
+        version,
         selection: Selection::Whole,
         conditions: ReadConditions::default(),
     };

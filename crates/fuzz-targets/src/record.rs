@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use costrel_core::record::{
-    BucketRecord, Content, GarbageRecord, LayoutRecord, ListedRecord, Metadata, ObjectRecord,
-    PartRecord, Parts, PendingRecord, StoredChecksum, UploadRecord, blob_id, decode, encode,
-    part_suffix, split_part_suffix,
+    BucketRecord, Content, GarbageRecord, HistoryRecord, LayoutRecord, ListedRecord, Metadata,
+    ObjectRecord, PartRecord, Parts, PendingRecord, StoredChecksum, UploadRecord, blob_id, decode,
+    encode, part_suffix, split_part_suffix,
 };
 use prost::Message;
 
@@ -23,6 +23,7 @@ pub fn record(data: &[u8]) {
         garbage.blobs.iter().for_each(|blob| identifier(blob));
     }
     check::<ListedRecord>(data);
+    check::<HistoryRecord>(data);
     check::<UploadRecord>(data);
     check::<LayoutRecord>(data);
     check::<Parts>(data);
@@ -55,6 +56,11 @@ fn object_record(data: &[u8], object: &ObjectRecord) {
     assert_eq!(listed.etag_text(), object.etag_text());
     assert_eq!(listed.storage_class, object.storage_class);
     assert_eq!(listed.checksums, object.checksums);
+    assert_eq!(listed.version, object.version);
+    assert_eq!(
+        (listed.null_version, listed.delete_marker),
+        (object.null_version, object.delete_marker)
+    );
 }
 
 fn content(content: &Option<Content>) {

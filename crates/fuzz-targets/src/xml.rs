@@ -2,7 +2,7 @@
 
 use costrel_protocol::xml::{
     CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_complete_upload,
-    parse_create_bucket, parse_delete_objects,
+    parse_create_bucket, parse_delete_objects, parse_versioning,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -24,6 +24,15 @@ pub fn xml(data: &[u8]) {
     }
     if let Ok(read) = parse_complete_upload(data) {
         complete_upload(data, read);
+    }
+    if let Ok(read) = parse_versioning(data) {
+        let again = written("VersioningConfiguration", |xml| {
+            if let Some(enabled) = read.enabled {
+                xml.text("Status", if enabled { "Enabled" } else { "Suspended" });
+            }
+            xml.text("MfaDelete", if read.mfa_delete { "Enabled" } else { "Disabled" });
+        });
+        assert_eq!(parse_versioning(&again), Ok(read));
     }
 }
 

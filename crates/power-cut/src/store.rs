@@ -105,15 +105,17 @@ impl Requests<'_> {
     }
 
     pub async fn delete(&self, at: &str) -> Result<()> {
-        let request = DeleteRequest { key: key(at), conditions: WriteConditions::default() };
+        let request =
+            DeleteRequest { key: key(at), version: None, conditions: WriteConditions::default() };
         let delete = self.store.delete_object(self.bucket, &request);
-        delete.await.map_err(|e| format!("deleting {at}: {e}"))
+        delete.await.map(|_| ()).map_err(|e| format!("deleting {at}: {e}"))
     }
 
     pub async fn get(&self, at: &str) -> Result<Option<Bytes>> {
         let failed = |e| format!("getting {at}: {e}");
         let conditions = ReadConditions::default();
-        let request = GetRequest { key: key(at), selection: Selection::Whole, conditions };
+        let request =
+            GetRequest { key: key(at), version: None, selection: Selection::Whole, conditions };
         let (_, _, mut reader) = match self.store.get_object(self.bucket, &request).await {
             Ok(opened) => opened,
             Err(Error::NoSuchKey) => return Ok(None),

@@ -8,6 +8,7 @@ use costrel_core::Error;
 use costrel_core::checksum::{Algorithm, Checksum, ChecksumType};
 use costrel_core::object::{Attributes, ObjectInfo};
 use costrel_core::record::{Metadata, Pair};
+use costrel_core::version::VersionRef;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::date;
@@ -193,10 +194,18 @@ fn without_framing(encoding: &str) -> String {
     kept.join(",").trim().to_owned()
 }
 
+/// Names the version that an answer is about.
+pub fn set_version(reply: &mut Reply, dialect: Dialect, version: Option<VersionRef>) {
+    if let Some(version) = version {
+        set(reply, dialect.headers().version_id.clone(), &version.to_string());
+    }
+}
+
 /// Sets what every answer about an object carries.
 pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo) {
     let record = &info.record;
     set_etag(reply, &info.etag);
+    set_version(reply, dialect, info.version);
     reply.headers_mut().insert(header::LAST_MODIFIED, date::http_date(record.modified_ms));
     let default_type = match dialect {
         Dialect::Cos => "application/octet-stream",

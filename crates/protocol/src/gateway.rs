@@ -22,7 +22,7 @@ use crate::error::{self, Failure};
 use crate::handlers;
 use crate::ids::RequestIds;
 use crate::observe::{Observer, RequestRecord};
-use crate::ops::{self, OpRow, Operation};
+use crate::ops::{self, OpRow, Operation, Shape};
 use crate::query::Query;
 use crate::reply::{self, Reply};
 use crate::request::{ConnectionInfo, Outcome, Request, guess_dialect, host_of, with_hoisted};
@@ -267,13 +267,16 @@ impl Gateway {
         row: &'static OpRow,
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
-        use handlers::{bucket, copy, delete, list, multipart, object, service};
+        use handlers::{bucket, copy, delete, list, multipart, object, service, versions};
         let Some(operation) = row.operation else {
             self.permit(request, row, None)?;
             return Err(Failure::NotImplemented(row.name.into()));
         };
         request.refuse_foreign_copy()?;
         request.refuse_unsupported_parameters()?;
+        if row.shape == Shape::Object && !operation.takes_version() {
+            request.refuse_version()?;
+        }
         match operation {
             Operation::ListBuckets => {
                 self.permit(request, row, None)?;
@@ -293,7 +296,11 @@ impl Gateway {
             Operation::HeadBucket => Ok(bucket::head(request, &bucket)),
             Operation::DeleteBucket => bucket::delete(self, &bucket).await,
             Operation::GetBucketLocation => Ok(bucket::location(request, &bucket)),
-            Operation::GetBucketVersioning => Ok(bucket::versioning(request)),
+            Operation::GetBucketVersioning => Ok(versions::versioning(request, &bucket)),
+            Operation::PutBucketVersioning => {
+                versions::set_versioning(self, request, &bucket, &mut body).await
+            }
+            Operation::ListObjectVersions => versions::list(self, request, &bucket).await,
             Operation::ListObjects => list::version_1(self, request, &bucket).await,
             Operation::ListObjectsV2 => list::version_2(self, request, &bucket).await,
             Operation::PutObject => object::put(self, request, &bucket, &mut body).await,
@@ -372,11 +379,33 @@ impl Gateway {
         if let Failure::Core(costrel_core::Error::InvalidRange { size }) = failure {
             reply::set(&mut reply, header::CONTENT_RANGE, &format!("bytes */{size}"));
         }
+        if let Failure::Core(error) = failure {
+            describe_marker(&mut reply, dialect, error);
+        }
         if described.status == StatusCode::SERVICE_UNAVAILABLE {
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         reply
     }
+}
+
+/// Says that there is a delete marker where an object was looked for.
+fn describe_marker(reply: &mut Reply, dialect: Dialect, error: &costrel_core::Error) {
+    use costrel_core::Error::{CurrentIsMarker, VersionIsMarker};
+    let version = match error {
+        CurrentIsMarker { version } => version,
+        VersionIsMarker { version, modified_ms } => {
+            let modified = crate::date::http_date(*modified_ms);
+            reply.headers_mut().insert(header::LAST_MODIFIED, modified);
+            version
+        }
+        _ => return,
+    };
+    if reply.status() == StatusCode::METHOD_NOT_ALLOWED {
+        reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("DELETE"));
+    }
+    reply::set(reply, dialect.headers().delete_marker.clone(), "true");
+    crate::attributes::set_version(reply, dialect, Some(*version));
 }
 
 /// What was asked for, as errors of the dialect name it.

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use costrel_core::account::AccessKey;
 use costrel_core::names::ObjectKey;
 use costrel_core::precondition::{EtagCondition, ReadConditions, WriteConditions};
+use costrel_core::version::VersionRef;
 use costrel_core::{Error, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
@@ -77,11 +78,37 @@ impl Request<'_> {
         new_object_key(self.dialect, self.address.key.as_deref().unwrap_or_default())
     }
 
-    /// The named version must be the only one there is.
-    pub fn check_version(&self) -> Outcome<()> {
+    /// The version that is meant. An empty name is none: COS lists it for objects
+    /// of buckets without versions, and clients send it back.
+    pub fn version(&self) -> Outcome<Option<VersionRef>> {
         match self.query.get_any_case("versionId") {
-            None | Some("" | "null") => Ok(()),
-            Some(_) => Err(Failure::NoSuchVersion),
+            None | Some("") => Ok(None),
+            Some(text) => self.named_version("versionId", text).map(Some),
+        }
+    }
+
+    /// A version by its name in a parameter.
+    pub fn named_version(&self, parameter: &'static str, text: &str) -> Outcome<VersionRef> {
+        match (VersionRef::parse(text), self.dialect) {
+            (Some(version), _) => Ok(version),
+            (None, Dialect::Cos) => Err(Error::NoSuchVersion.into()),
+            (None, Dialect::S3) => Err(Failure::InvalidArgument {
+                name: parameter.into(),
+                value: text.into(),
+                why: "Invalid version id specified",
+            }),
+        }
+    }
+
+    /// An operation that would not obey a version must not look as if it had.
+    pub fn refuse_version(&self) -> Outcome<()> {
+        match self.query.get_any_case("versionId") {
+            None | Some("") => Ok(()),
+            Some(text) => Err(Failure::InvalidArgument {
+                name: "versionId".into(),
+                value: text.into(),
+                why: "This operation does not accept a version-id.",
+            }),
         }
     }
 

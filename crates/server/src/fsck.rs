@@ -55,6 +55,7 @@ fn summary(report: &Report) -> String {
     for (count, what) in [
         (report.buckets, "buckets"),
         (report.objects, "objects"),
+        (report.versions, "versions"),
         (report.uploads, "open uploads"),
         (report.parts, "parts"),
         (report.blobs, "blobs"),

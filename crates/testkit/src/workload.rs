@@ -18,7 +18,15 @@ const BUCKETS: u64 = 3;
 const GROUPS: usize = 12;
 const BLOBS_MAX: usize = 20;
 
-const TABLES: [Table; 5] = [Table::Object, Table::Body, Table::Upload, Table::Part, Table::Garbage];
+const TABLES: [Table; 7] = [
+    Table::Object,
+    Table::Body,
+    Table::Upload,
+    Table::Part,
+    Table::Garbage,
+    Table::Version,
+    Table::History,
+];
 
 /// A sequence of operations that a seed determines, and the oracle's state after
 /// them. The engine may be closed and reopened between calls.
@@ -181,7 +189,7 @@ impl Workload {
                 assert_eq!(got.create_partition(partition).await.is_ok(), want);
             }
             6..8 => {
-                let tables = [Table::Object, Table::Upload];
+                let tables = Table::HOLDINGS;
                 let want = want.retire_partition(partition, &tables).await.unwrap();
                 assert_eq!(got.retire_partition(partition, &tables).await.unwrap(), want);
             }

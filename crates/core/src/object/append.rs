@@ -8,7 +8,7 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 
 use super::read::runs;
-use super::{Attributes, CurrentObject, Replacement};
+use super::{Attributes, CurrentObject, Replaced, Replacement};
 use crate::body::BodySource;
 use crate::bucket::Bucket;
 use crate::checksum::{Expected, crc64_combine};
@@ -51,6 +51,9 @@ impl Store {
         request: AppendRequest,
         body: &mut dyn BodySource,
     ) -> Result<AppendOutcome> {
+        if bucket.versioning().has_versions() {
+            return Err(Error::AppendToVersions);
+        }
         request.attributes.check()?;
         let check = |current: &CurrentObject| match &current.record {
             Some(record) if !record.appendable => Err(Error::NotAppendable),
@@ -72,6 +75,11 @@ impl Store {
         };
         let ingested = self.ingest(intake, body).await?;
         loop {
+            let settled = self.settled(bucket).await?;
+            let versioning = settled.settings.versioning;
+            if versioning.has_versions() {
+                return Err(Error::AppendToVersions);
+            }
             let current = self.current_object(bucket, &request.key).await?;
             check(&current)?;
             let (replacement, outcome) =
@@ -84,13 +92,15 @@ impl Store {
                     }
                     grown => grown?,
                 };
-            match self.replace_once(bucket, &request.key, &current, &replacement).await? {
-                Ok(()) => {
+            let replaced =
+                self.replace_once(bucket, &request.key, versioning, &current, &replacement);
+            match replaced.await? {
+                Replaced::Done(_) => {
                     ingested.referenced();
                     return Ok(outcome);
                 }
-                Err(0) => continue,
-                Err(_) => return Err(Error::StorageUnavailable),
+                Replaced::Raced => continue,
+                Replaced::Refused => return Err(Error::StorageUnavailable),
             }
         }
     }
@@ -182,7 +192,8 @@ impl Store {
             appended_md5: added.md5,
             crc64: record.crc64,
         };
-        Ok((Replacement { record, conditions: &UNCONDITIONAL, expects, writes }, outcome))
+        let conditions = &UNCONDITIONAL;
+        Ok((Replacement { record, body: None, conditions, expects, writes }, outcome))
     }
 
     /// The last segment with the added bytes behind it, when both are inline and

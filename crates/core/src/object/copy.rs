@@ -2,7 +2,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::put::{full_checksums, kept_checksums};
-use super::{Attributes, GetRequest, ObjectInfo, ObjectReader, PutOutcome, Replacement, Selection};
+use super::{
+    Attributes, GetRequest, ObjectInfo, ObjectReader, PutOutcome, Replaced, Replacement, Selection,
+};
 use crate::bucket::Bucket;
 use crate::checksum::{Algorithm, Expected};
 use crate::error::{Error, Result};
@@ -11,14 +13,16 @@ use crate::limits::PUT_BYTES_MAX;
 use crate::names::ObjectKey;
 use crate::precondition::{ReadConditions, WriteConditions};
 use crate::range::ByteRange;
-use crate::record::{Metadata, StoredChecksum};
+use crate::record::Metadata;
 use crate::store::Store;
+use crate::version::VersionRef;
 
 /// An object, or a range of one, that is copied from.
 #[derive(Clone, Debug)]
 pub struct CopySource {
     pub bucket: Arc<Bucket>,
     pub key: ObjectKey,
+    pub version: Option<VersionRef>,
     pub range: Option<ByteRange>,
     pub conditions: ReadConditions,
 }
@@ -45,10 +49,16 @@ impl Store {
     ) -> Result<(ObjectInfo, Range<u64>, ObjectReader)> {
         let request = GetRequest {
             key: source.key.clone(),
+            version: source.version,
             selection: source.range.map_or(Selection::Whole, Selection::Range),
             conditions: ReadConditions::default(),
         };
-        let (info, range, reader) = self.get_object(&source.bucket, &request).await?;
+        let found = self.get_object(&source.bucket, &request).await;
+        let (info, range, reader) = found.map_err(|error| match error {
+            Error::CurrentIsMarker { .. } => Error::NoSuchKey,
+            Error::VersionIsMarker { .. } => Error::SourceIsMarker,
+            error => error,
+        })?;
         source.conditions.judge_copy_source(&info.etag, info.record.modified_ms)?;
         // Unlike a get's, a copy's range is not cut to what there is.
         if let Some(ByteRange::FromTo(_, last)) = source.range
@@ -68,12 +78,18 @@ impl Store {
         request: CopyRequest,
     ) -> Result<PutOutcome> {
         let source = &request.source;
-        let in_place = source.bucket.id == bucket.id && source.key == request.key;
-        if in_place && request.metadata.is_none() && request.storage_class.is_none() {
+        // An older version that is copied onto its key becomes the current one.
+        let onto_itself =
+            source.bucket.id == bucket.id && source.key == request.key && source.version.is_none();
+        if onto_itself && request.metadata.is_none() && request.storage_class.is_none() {
             return Err(Error::CopyOntoItself);
         }
-        if in_place && request.checksum.is_none() {
-            return self.change_in_place(bucket, request).await;
+        // Where versions are kept, the copy is one more, with its own bytes.
+        if onto_itself && request.checksum.is_none() && !bucket.versioning().has_versions() {
+            match self.change_in_place(bucket, &request).await? {
+                Some(outcome) => return Ok(outcome),
+                None => tracing::debug!("versioning was turned on meanwhile"),
+            }
         }
         self.current_object(bucket, &request.key).await?.judge(&request.conditions)?;
         let (info, _, mut reader) = self.open_copy_source(source).await?;
@@ -103,15 +119,22 @@ impl Store {
         let ingested = self.ingest(intake, &mut reader).await?;
         let checksums = full_checksums(&kept, &ingested.digests);
         let record = self.simple_record(attributes, &ingested, &checksums);
-        self.put_ingested(bucket, &request.key, record, &request.conditions, ingested).await
+        let put = self.put_ingested(bucket, &request.key, record, &request.conditions, ingested);
+        Ok(PutOutcome { source_version: info.version, ..put.await? })
     }
 
+    /// `None` when the bucket keeps versions by now.
     async fn change_in_place(
         self: &Arc<Self>,
         bucket: &Bucket,
-        request: CopyRequest,
-    ) -> Result<PutOutcome> {
+        request: &CopyRequest,
+    ) -> Result<Option<PutOutcome>> {
         loop {
+            let settled = self.settled(bucket).await?;
+            let versioning = settled.settings.versioning;
+            if versioning.has_versions() {
+                return Ok(None);
+            }
             let current = self.current_object(bucket, &request.key).await?;
             let old = current.record.as_ref().ok_or(Error::NoSuchKey)?;
             let etag = old.etag_text();
@@ -127,21 +150,18 @@ impl Store {
             record.modified_ms = self.now_ms();
             record.metadata = Some(attributes.metadata);
             record.storage_class = attributes.storage_class;
-            let outcome = PutOutcome {
-                etag,
-                size: record.size,
-                crc64: record.crc64,
-                checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
-                modified_ms: record.modified_ms,
-            };
+            let outcome = PutOutcome::of(&record);
             let replacement = Replacement {
                 record,
+                body: None,
                 conditions: &request.conditions,
                 expects: Vec::new(),
                 writes: Vec::new(),
             };
-            if self.replace_once(bucket, &request.key, &current, &replacement).await?.is_ok() {
-                return Ok(outcome);
+            let replaced =
+                self.replace_once(bucket, &request.key, versioning, &current, &replacement);
+            if let Replaced::Done(_) = replaced.await? {
+                return Ok(Some(outcome));
             }
         }
     }

@@ -1,28 +1,76 @@
-use bytes::Bytes;
-
 use super::CurrentObject;
+use super::history::judge;
 use crate::bucket::Bucket;
 use crate::engine::{RowRef, Table, Write};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::names::ObjectKey;
 use crate::precondition::WriteConditions;
-use crate::store::{Store, unchanged};
+use crate::store::Store;
+use crate::version::VersionRef;
 
 #[derive(Clone, Debug)]
 pub struct DeleteRequest {
     pub key: ObjectKey,
+    /// The version to remove for good. `None` deletes the object: where versions
+    /// are kept, by putting a delete marker on top of them.
+    pub version: Option<VersionRef>,
     pub conditions: WriteConditions,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOutcome {
+    /// The version that is gone, or the delete marker that was made.
+    pub version: Option<VersionRef>,
+    /// Whether that version is, or was, a delete marker.
+    pub delete_marker: bool,
+}
+
 impl Store {
-    /// Deletes the current object. Succeeds when there is none, unless a
-    /// condition asks for one.
-    pub async fn delete_object(&self, bucket: &Bucket, request: &DeleteRequest) -> Result<()> {
+    /// Deletes the current object, or a version. Succeeds when there is none,
+    /// unless a condition asks for one.
+    pub async fn delete_object(
+        &self,
+        bucket: &Bucket,
+        request: &DeleteRequest,
+    ) -> Result<DeleteOutcome> {
+        let key = &request.key;
         loop {
-            let current = self.current_object(bucket, &request.key).await?;
-            current.judge(&request.conditions)?;
-            if current.row.is_none() || self.delete_once(bucket, &request.key, &current).await? {
-                return Ok(());
+            let settled = self.settled(bucket).await?;
+            let versioning = settled.settings.versioning;
+            let (current, target) = match request.version {
+                Some(version) if versioning.has_versions() => {
+                    self.named_version(bucket, key, version).await?
+                }
+                _ => (self.current_object(bucket, key).await?, None),
+            };
+            match (&current.history, request.version) {
+                (None, None | Some(VersionRef::Null)) => {
+                    current.judge(&request.conditions)?;
+                    if current.row.is_none() || self.delete_once(bucket, key, &current).await? {
+                        let outcome = DeleteOutcome::default();
+                        return Ok(DeleteOutcome { version: request.version, ..outcome });
+                    }
+                }
+                (Some(history), None) => {
+                    current.judge(&request.conditions)?;
+                    let marked =
+                        self.mark_deleted_once(bucket, key, versioning, &current, history).await?;
+                    if marked.is_some() {
+                        return Ok(DeleteOutcome { version: marked, delete_marker: true });
+                    }
+                }
+                (history, Some(_)) => {
+                    let (Some(history), Some(target)) = (history, target) else {
+                        judge(None, &request.conditions)?;
+                        let outcome = DeleteOutcome::default();
+                        return Ok(DeleteOutcome { version: request.version, ..outcome });
+                    };
+                    let delete_marker = target.record.delete_marker;
+                    judge((!delete_marker).then_some(&target.record), &request.conditions)?;
+                    if self.remove_version_once(bucket, key, &current, history, &target).await? {
+                        return Ok(DeleteOutcome { version: request.version, delete_marker });
+                    }
+                }
             }
         }
     }
@@ -33,14 +81,26 @@ impl Store {
         key: &ObjectKey,
         current: &CurrentObject,
     ) -> Result<bool> {
-        let expects = vec![unchanged(Table::Object, Bytes::new(), &current.row)];
-        let (mut writes, garbage) = self.unreference(current.record.as_ref(), None);
-        writes.push(Write::Delete(RowRef::only(Table::Object)));
-        let group = key.group();
-        let committed = self.try_commit(bucket.partition(), &group, expects, writes).await?;
-        if let (Ok(()), Some(suffix)) = (committed, garbage) {
-            self.collect_garbage(bucket.partition(), &group, suffix);
+        let mut change = current.unchanged();
+        self.unreference(current.record.as_ref(), None, &mut change);
+        change.writes.push(Write::Delete(RowRef::only(Table::Object)));
+        Ok(self.commit_change(bucket, key, change).await?.is_ok())
+    }
+
+    /// Why there is no object where one was looked for.
+    pub(crate) async fn no_object(&self, bucket: &Bucket, key: &ObjectKey) -> Error {
+        if !bucket.versioning().has_versions() {
+            return Error::NoSuchKey;
         }
-        Ok(committed.is_ok())
+        let row = RowRef::only(Table::History);
+        let marker = match self.read_row(bucket.partition(), &key.group(), row).await {
+            Ok(row) => super::History::read(row).and_then(|history| history.marker()),
+            Err(error) => Err(error),
+        };
+        match marker {
+            Ok(Some(version)) => Error::CurrentIsMarker { version },
+            Ok(None) => Error::NoSuchKey,
+            Err(error) => error,
+        }
     }
 }

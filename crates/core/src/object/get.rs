@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::history::version_row;
 use super::{ObjectInfo, ObjectReader};
 use crate::bucket::Bucket;
 use crate::engine::{RowRef, Table};
@@ -12,6 +13,7 @@ use crate::precondition::{ReadConditions, ReadVerdict};
 use crate::range::ByteRange;
 use crate::record::{Content, ObjectRecord, decode};
 use crate::store::Store;
+use crate::version::VersionRef;
 
 /// Which bytes of an object are meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Selection {
 #[derive(Clone, Debug)]
 pub struct GetRequest {
     pub key: ObjectKey,
+    /// `None` for the current version.
+    pub version: Option<VersionRef>,
     pub selection: Selection,
     pub conditions: ReadConditions,
 }
@@ -61,8 +65,79 @@ impl Rounds {
     }
 }
 
+/// Where a record was found.
+struct Place {
+    row: RowRef,
+    /// The body row that was read beside it, and its suffix.
+    body: Option<Bytes>,
+    body_suffix: Bytes,
+}
+
 impl Store {
-    /// The current object's record and the bytes that a selection means,
+    /// The record that a request means, and its body row if that is where one
+    /// reading finds it.
+    async fn find(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        version: Option<VersionRef>,
+        with_body: bool,
+    ) -> Result<(ObjectRecord, Place)> {
+        let (row, suffix) = match version {
+            Some(VersionRef::Null) if bucket.versioning().has_versions() => {
+                let (_, found) = self.named_version(bucket, key, VersionRef::Null).await?;
+                let found = found.ok_or(Error::NoSuchVersion)?;
+                let record = found.object(VersionRef::Null)?.clone();
+                let row = match found.row {
+                    Some(_) => version_row(&found.suffix),
+                    None => RowRef::only(Table::Object),
+                };
+                return Ok((record, Place { row, body: None, body_suffix: Bytes::new() }));
+            }
+            Some(VersionRef::Id(id)) => (version_row(&id.suffix()), id.suffix()),
+            None | Some(VersionRef::Null) => (RowRef::only(Table::Object), Bytes::new()),
+        };
+        let rows = [row.clone(), RowRef { table: Table::Body, suffix: suffix.clone() }];
+        let rows = if with_body { &rows[..] } else { &rows[..1] };
+        let found = self.engine.index().read(bucket.partition(), &key.group(), rows).await?;
+        let mut found = found.into_iter();
+        let Some(value) = found.next().flatten() else {
+            return Err(match version {
+                Some(VersionRef::Id(_)) => Error::NoSuchVersion,
+                _ => self.no_object(bucket, key).await,
+            });
+        };
+        let record: ObjectRecord = decode(&value, "object record")?;
+        if let Some(named @ VersionRef::Id(_)) = version {
+            if record.null_version {
+                return Err(Error::NoSuchVersion);
+            }
+            if record.delete_marker {
+                let modified_ms = record.modified_ms;
+                return Err(Error::VersionIsMarker { version: named, modified_ms });
+            }
+        }
+        Ok((record, Place { row, body: found.next().flatten(), body_suffix: suffix }))
+    }
+
+    /// The row of an inline body, which each version has for itself.
+    async fn body_of(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        record: &ObjectRecord,
+        place: &mut Place,
+    ) -> Result<Option<Bytes>> {
+        let suffix = record.body_suffix();
+        let is_inline = matches!(record.content, Some(Content::Inline(_)));
+        if !is_inline || place.body.is_some() && suffix == place.body_suffix {
+            return Ok(place.body.take());
+        }
+        let row = RowRef { table: Table::Body, suffix };
+        self.read_row(bucket.partition(), &key.group(), row).await
+    }
+
+    /// An object's record and the bytes that a selection means,
     /// without opening the body.
     pub async fn head_object(
         self: &Arc<Self>,
@@ -71,9 +146,8 @@ impl Store {
     ) -> Result<(ObjectInfo, Range<u64>)> {
         let mut rounds = Rounds::default();
         for _ in 0..ROUNDS_MAX {
-            let current = self.current_object(bucket, &request.key).await?;
-            let record = current.record.ok_or(Error::NoSuchKey)?;
-            let info = judged(record, &request.conditions)?;
+            let (record, _) = self.find(bucket, &request.key, request.version, false).await?;
+            let info = judged(bucket, record, &request.conditions)?;
             let selected = self.select(bucket, &request.key, &info.record, request.selection);
             match selected.await? {
                 Some(range) => return Ok((info, range)),
@@ -83,27 +157,24 @@ impl Store {
         Err(Error::StorageUnavailable)
     }
 
-    /// Opens the current object for reading.
+    /// Opens an object for reading.
     pub async fn get_object(
         self: &Arc<Self>,
         bucket: &Bucket,
         request: &GetRequest,
     ) -> Result<(ObjectInfo, Range<u64>, ObjectReader)> {
-        let group = request.key.group();
-        let rows = [RowRef::only(Table::Object), RowRef::only(Table::Body)];
         let mut rounds = Rounds::default();
         for _ in 0..ROUNDS_MAX {
-            let mut found = self.engine.index().read(bucket.partition(), &group, &rows).await?;
-            let body = found.pop().flatten();
-            let row = found.pop().flatten().ok_or(Error::NoSuchKey)?;
-            let record: ObjectRecord = decode(&row, "object record")?;
-            let info = judged(record, &request.conditions)?;
             let key = &request.key;
-            if let Some(range) = self.select(bucket, key, &info.record, request.selection).await?
-                && let Some(reader) =
-                    self.open_object(bucket, key, &info.record, body, range.clone()).await?
-            {
-                return Ok((info, range, reader));
+            let (record, mut place) = self.find(bucket, key, request.version, true).await?;
+            let info = judged(bucket, record, &request.conditions)?;
+            if let Some(range) = self.select(bucket, key, &info.record, request.selection).await? {
+                let body = self.body_of(bucket, key, &info.record, &mut place).await?;
+                let opened =
+                    self.open_object(bucket, key, place.row, &info.record, body, range.clone());
+                if let Some(reader) = opened.await? {
+                    return Ok((info, range, reader));
+                }
             }
             rounds.missed(bucket, key, &info.record)?;
         }
@@ -145,8 +216,12 @@ impl Store {
     }
 }
 
-fn judged(record: ObjectRecord, conditions: &ReadConditions) -> Result<ObjectInfo> {
-    let info = ObjectInfo::new(record);
+fn judged(
+    bucket: &Bucket,
+    record: ObjectRecord,
+    conditions: &ReadConditions,
+) -> Result<ObjectInfo> {
+    let info = ObjectInfo::new(bucket, record)?;
     match conditions.judge(&info.etag, info.record.modified_ms) {
         ReadVerdict::Proceed => Ok(info),
         ReadVerdict::NotModified => Err(Error::NotModified(Box::new(info))),

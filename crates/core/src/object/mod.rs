@@ -4,6 +4,7 @@ mod append;
 mod copy;
 mod delete;
 mod get;
+mod history;
 mod put;
 mod read;
 
@@ -11,8 +12,9 @@ use bytes::Bytes;
 
 pub use append::{AppendOutcome, AppendRequest};
 pub use copy::{CopyRequest, CopySource};
-pub use delete::DeleteRequest;
+pub use delete::{DeleteOutcome, DeleteRequest};
 pub use get::{GetRequest, Selection};
+pub(crate) use history::{CurrentObject, History, Replaced};
 pub(crate) use put::full_checksums;
 pub use put::{PutOutcome, PutRequest};
 pub use read::ObjectReader;
@@ -20,13 +22,14 @@ pub(crate) use read::{checked, runs};
 
 use crate::bucket::Bucket;
 use crate::checksum::Checksum;
-use crate::engine::{Expect, RowRef, Table, Write};
+use crate::engine::{Expect, Write};
 use crate::error::{Error, Result};
 use crate::limits::USER_METADATA_BYTES_MAX;
 use crate::names::ObjectKey;
-use crate::precondition::{Current, WriteConditions};
-use crate::record::{Content, GarbageRecord, Metadata, ObjectRecord, decode, encode};
-use crate::store::{Store, unchanged};
+use crate::precondition::WriteConditions;
+use crate::record::{Content, Metadata, ObjectRecord};
+use crate::store::Store;
+use crate::version::VersionRef;
 
 /// What is known of an object without its bytes.
 #[derive(Clone, Debug)]
@@ -34,11 +37,17 @@ pub struct ObjectInfo {
     pub record: ObjectRecord,
     /// Without quotes.
     pub etag: String,
+    /// The version's name, in a bucket that keeps versions.
+    pub version: Option<VersionRef>,
 }
 
 impl ObjectInfo {
-    pub fn new(record: ObjectRecord) -> ObjectInfo {
-        ObjectInfo { etag: record.etag_text(), record }
+    pub(crate) fn new(bucket: &Bucket, record: ObjectRecord) -> Result<ObjectInfo> {
+        let version = match bucket.versioning().has_versions() {
+            true => Some(VersionRef::of(&record.version, record.null_version)?),
+            false => None,
+        };
+        Ok(ObjectInfo { etag: record.etag_text(), version, record })
     }
 
     pub fn checksums(&self) -> impl Iterator<Item = Checksum> + '_ {
@@ -73,123 +82,40 @@ impl Attributes {
     }
 }
 
-/// The row of a key's current object and the record in it.
-pub(crate) struct CurrentObject {
-    pub row: Option<Bytes>,
-    pub record: Option<ObjectRecord>,
-}
-
-impl CurrentObject {
-    pub fn judge(&self, conditions: &WriteConditions) -> Result<()> {
-        if conditions.is_empty() {
-            return Ok(());
-        }
-        let etag = self.record.as_ref().map(ObjectRecord::etag_text).unwrap_or_default();
-        conditions.judge(self.record.as_ref().map(|record| Current {
-            etag: &etag,
-            modified_ms: record.modified_ms,
-            size: record.size,
-        }))
-    }
-}
-
 /// A commit that makes a record the current object of its key.
 pub(crate) struct Replacement<'a> {
     pub record: ObjectRecord,
+    /// The row of an inline body that is not stored yet.
+    pub body: Option<Bytes>,
     pub conditions: &'a WriteConditions,
-    /// Beyond those on the object row. A failure of one is returned by index.
+    /// Beyond those on the key's current version.
     pub expects: Vec<Expect>,
     /// Beyond those that put the record and free the old one.
     pub writes: Vec<Write>,
 }
 
-impl Store {
-    pub(crate) async fn current_object(
-        &self,
-        bucket: &Bucket,
-        key: &ObjectKey,
-    ) -> Result<CurrentObject> {
-        let row = RowRef::only(Table::Object);
-        let row = self.read_row(bucket.partition(), &key.group(), row).await?;
-        let record = row.as_ref().map(|row| decode(row, "object record")).transpose()?;
-        Ok(CurrentObject { row, record })
-    }
+/// One of a replacement's own expectations did not hold.
+pub(crate) struct Refused;
 
+impl Store {
     /// Judges the conditions and commits, again and again until no other write
-    /// of the key came between.
+    /// of the key came between. Answers the version that was made.
     pub(crate) async fn replace(
         &self,
         bucket: &Bucket,
         key: &ObjectKey,
         replacement: Replacement<'_>,
-    ) -> Result<Result<(), usize>> {
+    ) -> Result<Result<Option<VersionRef>, Refused>> {
         loop {
+            let settled = self.settled(bucket).await?;
             let current = self.current_object(bucket, key).await?;
             current.judge(replacement.conditions)?;
-            match self.replace_once(bucket, key, &current, &replacement).await? {
-                Ok(()) => return Ok(Ok(())),
-                Err(0) => continue,
-                Err(index) => return Ok(Err(index - 1)),
+            let versioning = settled.settings.versioning;
+            match self.replace_once(bucket, key, versioning, &current, &replacement).await? {
+                Replaced::Done(version) => return Ok(Ok(version)),
+                Replaced::Raced => continue,
+                Replaced::Refused => return Ok(Err(Refused)),
             }
         }
-    }
-
-    /// One attempt; expectation 0 is that the current object is still this one.
-    pub(crate) async fn replace_once(
-        &self,
-        bucket: &Bucket,
-        key: &ObjectKey,
-        current: &CurrentObject,
-        replacement: &Replacement<'_>,
-    ) -> Result<Result<(), usize>> {
-        let mut expects = vec![unchanged(Table::Object, Bytes::new(), &current.row)];
-        expects.extend(replacement.expects.iter().cloned());
-        let (mut writes, garbage) =
-            self.unreference(current.record.as_ref(), replacement.record.content.as_ref());
-        writes.push(Write::Put(RowRef::only(Table::Object), encode(&replacement.record)));
-        writes.extend(replacement.writes.iter().cloned());
-        let group = key.group();
-        let committed = self.try_commit(bucket.partition(), &group, expects, writes).await?;
-        if let (Ok(()), Some(suffix)) = (committed, garbage) {
-            self.collect_garbage(bucket.partition(), &group, suffix);
-        }
-        Ok(committed)
-    }
-
-    /// The writes that free an old object's content in the commit that replaces
-    /// it by `new`, and the suffix of the garbage row among them. Content that
-    /// the new object keeps is left alone.
-    pub(crate) fn unreference(
-        &self,
-        old: Option<&ObjectRecord>,
-        new: Option<&Content>,
-    ) -> (Vec<Write>, Option<Bytes>) {
-        let Some(content) = old.and_then(|record| record.content.as_ref()) else {
-            return (Vec::new(), None);
-        };
-        let mut garbage = GarbageRecord { queued_ms: self.now_ms(), ..Default::default() };
-        match (content, new) {
-            // The body row has one place: a new inline body overwrites it.
-            (Content::Inline(_), Some(Content::Inline(_))) => return (Vec::new(), None),
-            (Content::Inline(_), _) => {
-                return (vec![Write::Delete(RowRef::only(Table::Body))], None);
-            }
-            (Content::Blob(old), Some(Content::Blob(new))) if old == new => {
-                return (Vec::new(), None);
-            }
-            (Content::Blob(blob), _) => garbage.blobs.push(blob.clone()),
-            (Content::Parts(old), Some(Content::Parts(new))) if old.set == new.set => {
-                return (Vec::new(), None);
-            }
-            (Content::Parts(parts), _) => garbage.part_set = parts.set.clone(),
-        }
-        let (write, suffix) = self.garbage_row(&garbage);
-        (vec![write], Some(suffix))
-    }
-
-    pub(crate) fn garbage_row(&self, garbage: &GarbageRecord) -> (Write, Bytes) {
-        let suffix = self.fresh_id();
-        let row = RowRef { table: Table::Garbage, suffix: suffix.clone() };
-        (Write::Put(row, encode(garbage)), suffix)
     }
 }

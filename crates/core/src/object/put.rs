@@ -6,7 +6,6 @@ use super::{Attributes, Replacement};
 use crate::body::BodySource;
 use crate::bucket::Bucket;
 use crate::checksum::{Algorithm, Checksum, Digests, Expected};
-use crate::engine::{Expect, Table};
 use crate::error::{Error, Result};
 use crate::ingest::{Ingested, Intake};
 use crate::limits::PUT_BYTES_MAX;
@@ -14,6 +13,7 @@ use crate::names::ObjectKey;
 use crate::precondition::WriteConditions;
 use crate::record::{ObjectRecord, StoredChecksum};
 use crate::store::Store;
+use crate::version::VersionRef;
 
 #[derive(Clone, Debug)]
 pub struct PutRequest {
@@ -35,6 +35,24 @@ pub struct PutOutcome {
     pub crc64: u64,
     pub checksums: Vec<Checksum>,
     pub modified_ms: u64,
+    /// The version that was made, in a bucket that keeps versions.
+    pub version: Option<VersionRef>,
+    /// The version that was copied, if it has a name.
+    pub source_version: Option<VersionRef>,
+}
+
+impl PutOutcome {
+    pub(crate) fn of(record: &ObjectRecord) -> PutOutcome {
+        PutOutcome {
+            etag: record.etag_text(),
+            size: record.size,
+            crc64: record.crc64,
+            checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
+            modified_ms: record.modified_ms,
+            version: None,
+            source_version: None,
+        }
+    }
 }
 
 impl Store {
@@ -80,13 +98,12 @@ impl Store {
             size: ingested.digests.len,
             modified_ms: self.now_ms(),
             etag: Bytes::copy_from_slice(&ingested.digests.md5),
-            etag_parts: 0,
             crc64: ingested.digests.crc64,
             storage_class: attributes.storage_class,
             metadata: Some(attributes.metadata),
             checksums: checksums.iter().map(StoredChecksum::new).collect(),
             content: ingested.content.clone(),
-            appendable: false,
+            ..Default::default()
         }
     }
 
@@ -99,21 +116,14 @@ impl Store {
         conditions: &WriteConditions,
         ingested: Ingested,
     ) -> Result<PutOutcome> {
-        let (expect, writes) = ingested.commit_parts(&Bytes::new());
-        let outcome = PutOutcome {
-            etag: record.etag_text(),
-            size: record.size,
-            crc64: record.crc64,
-            checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
-            modified_ms: record.modified_ms,
-        };
-        let expects: Vec<Expect> = expect.into_iter().collect();
-        debug_assert!(expects.iter().all(|e| e.row().table == Table::Pending));
-        let replacement = Replacement { record, conditions, expects, writes };
+        let (expects, writes) = ingested.pending_parts().into_iter().unzip();
+        let outcome = PutOutcome::of(&record);
+        let body = ingested.body_row();
+        let replacement = Replacement { record, body, conditions, expects, writes };
         match self.replace(bucket, key, replacement).await? {
-            Ok(()) => {
+            Ok(version) => {
                 ingested.referenced();
-                Ok(outcome)
+                Ok(PutOutcome { version, ..outcome })
             }
             // The collector took the blob for abandoned: this writer stood still
             // for longer than any upload may take.

@@ -144,6 +144,7 @@ impl Store {
         self: &Arc<Self>,
         bucket: &Bucket,
         key: &ObjectKey,
+        row: RowRef,
         record: &ObjectRecord,
         body: Option<Bytes>,
         range: Range<u64>,
@@ -181,8 +182,9 @@ impl Store {
                     return Ok(None);
                 };
                 // The set may have been freed before the pin was there.
-                let current = self.current_object(bucket, key).await?;
-                if current.record.is_none_or(|current| current.content != record.content) {
+                let again = self.read_row(bucket.partition(), &key.group(), row).await?;
+                let again = again.map(|row| decode::<ObjectRecord>(&row, "object record"));
+                if again.transpose()?.is_none_or(|again| again.content != record.content) {
                     return Ok(None);
                 }
                 let Some(runs) = self.layout(bucket.partition(), &key.group(), parts).await? else {

@@ -144,15 +144,9 @@ impl Store {
             metadata: Some(Store::upload_metadata(upload)),
             checksums: checksum.iter().map(StoredChecksum::new).collect(),
             content: Some(Content::Parts(parts)),
-            appendable: false,
+            ..Default::default()
         };
-        let outcome = PutOutcome {
-            etag: record.etag_text(),
-            size,
-            crc64,
-            checksums: checksum.into_iter().collect(),
-            modified_ms: record.modified_ms,
-        };
+        let outcome = PutOutcome::of(&record);
 
         let mut writes = vec![Write::Delete(upload_row(request.upload))];
         writes.extend(layout);
@@ -169,16 +163,17 @@ impl Store {
         }
         let replacement = Replacement {
             record,
+            body: None,
             conditions: &request.conditions,
             expects: vec![Expect::Equals(upload_row(request.upload), upload.row.clone())],
             writes,
         };
         match self.replace(bucket, &request.key, replacement).await? {
-            Ok(()) => {
+            Ok(version) => {
                 if let Some(suffix) = garbage {
                     self.collect_garbage(bucket.partition(), &request.key.group(), suffix);
                 }
-                Ok(Some(outcome))
+                Ok(Some(PutOutcome { version, ..outcome }))
             }
             Err(_) => Ok(None),
         }

@@ -125,7 +125,7 @@ impl Store {
     ) -> Result<PutOutcome> {
         check_number(request.number)?;
         let upload = self.open_upload(bucket, &request.key, request.upload).await?;
-        let (_, range, mut reader) = self.open_copy_source(&request.source).await?;
+        let (info, range, mut reader) = self.open_copy_source(&request.source).await?;
         let kept: Vec<Algorithm> = upload.checksum().iter().map(|c| c.algorithm).collect();
         let intake = Intake {
             partition: bucket.partition(),
@@ -137,7 +137,9 @@ impl Store {
             size_max: PUT_BYTES_MAX,
         };
         let ingested = self.ingest(intake, &mut reader).await?;
-        self.put_part(bucket, &request.key, request.upload, request.number, ingested, &kept).await
+        let put =
+            self.put_part(bucket, &request.key, request.upload, request.number, ingested, &kept);
+        Ok(PutOutcome { source_version: info.version, ..put.await? })
     }
 
     async fn put_part(
@@ -166,6 +168,8 @@ impl Store {
             crc64: record.crc64,
             checksums,
             modified_ms: record.modified_ms,
+            version: None,
+            source_version: None,
         };
         let group = key.group();
         let suffix = part_suffix(&id.suffix(), number);

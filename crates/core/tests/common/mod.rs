@@ -19,11 +19,12 @@ use costrel_core::env::{Clock, Entropy};
 use costrel_core::fsck;
 use costrel_core::names::{BucketName, ObjectKey, UploadId};
 use costrel_core::object::{
-    AppendOutcome, AppendRequest, Attributes, DeleteRequest, GetRequest, ObjectInfo, PutOutcome,
-    PutRequest, Selection,
+    AppendOutcome, AppendRequest, Attributes, DeleteOutcome, DeleteRequest, GetRequest, ObjectInfo,
+    PutOutcome, PutRequest, Selection,
 };
 use costrel_core::precondition::{ReadConditions, WriteConditions};
 use costrel_core::upload::{CompletePart, CompleteRequest, InitiateRequest, PartRequest};
+use costrel_core::version::{ListVersions, VersionEntry, VersionRef, Versioning};
 use costrel_core::{BodyError, Result, Store, StoreOptions};
 use costrel_embedded::{Durability, EmbeddedEngine};
 use costrel_testkit::MemoryEngine;
@@ -160,8 +161,39 @@ impl World {
         at: &str,
         selection: Selection,
     ) -> Result<(ObjectInfo, Bytes)> {
-        let request = GetRequest { selection, ..get_request(at) };
-        let (info, range, mut reader) = self.store.get_object(bucket, &request).await?;
+        self.read(bucket, &GetRequest { selection, ..get_request(at) }).await
+    }
+
+    pub async fn head(&self, bucket: &Bucket, at: &str) -> Result<ObjectInfo> {
+        Ok(self.store.head_object(bucket, &get_request(at)).await?.0)
+    }
+
+    pub async fn delete(&self, bucket: &Bucket, at: &str) -> Result<DeleteOutcome> {
+        self.store.delete_object(bucket, &delete_request(at)).await
+    }
+
+    pub async fn delete_version(
+        &self,
+        bucket: &Bucket,
+        at: &str,
+        version: VersionRef,
+    ) -> Result<DeleteOutcome> {
+        let request = DeleteRequest { version: Some(version), ..delete_request(at) };
+        self.store.delete_object(bucket, &request).await
+    }
+
+    pub async fn get_version(
+        &self,
+        bucket: &Bucket,
+        at: &str,
+        version: VersionRef,
+    ) -> Result<Bytes> {
+        let request = GetRequest { version: Some(version), ..get_request(at) };
+        Ok(self.read(bucket, &request).await?.1)
+    }
+
+    async fn read(&self, bucket: &Bucket, request: &GetRequest) -> Result<(ObjectInfo, Bytes)> {
+        let (info, range, mut reader) = self.store.get_object(bucket, request).await?;
         let mut data = Vec::new();
         while let Some(piece) = reader.next_piece().await? {
             data.extend_from_slice(&piece);
@@ -170,13 +202,28 @@ impl World {
         Ok((info, data.into()))
     }
 
-    pub async fn head(&self, bucket: &Bucket, at: &str) -> Result<ObjectInfo> {
-        Ok(self.store.head_object(bucket, &get_request(at)).await?.0)
+    /// A new bucket in this state of versioning.
+    pub async fn versioned(&self, name: &str, versioning: Versioning) -> Arc<Bucket> {
+        let bucket = self.bucket(name).await;
+        self.store.set_versioning(&bucket, versioning).await.expect("versioning is set");
+        bucket
     }
 
-    pub async fn delete(&self, bucket: &Bucket, at: &str) -> Result<()> {
-        let request = DeleteRequest { key: key(at), conditions: WriteConditions::default() };
-        self.store.delete_object(bucket, &request).await
+    /// All versions of a bucket, in pages of so many.
+    pub async fn versions(&self, bucket: &Bucket, page: usize) -> Vec<(String, VersionEntry)> {
+        let mut all = Vec::new();
+        let mut request = ListVersions { max: page, ..Default::default() };
+        loop {
+            let page =
+                self.store.list_versions(bucket, &request).await.expect("versions are listed");
+            let last = page.last().unwrap_or_default().to_owned();
+            (request.key_marker, request.version_marker) = (last, page.last_version());
+            let truncated = page.truncated;
+            all.extend(page.entries);
+            if !truncated {
+                return all;
+            }
+        }
     }
 
     pub async fn append(
@@ -246,7 +293,16 @@ pub fn put_request(at: &str) -> PutRequest {
 }
 
 pub fn get_request(at: &str) -> GetRequest {
-    GetRequest { key: key(at), selection: Selection::Whole, conditions: ReadConditions::default() }
+    GetRequest {
+        key: key(at),
+        version: None,
+        selection: Selection::Whole,
+        conditions: ReadConditions::default(),
+    }
+}
+
+pub fn delete_request(at: &str) -> DeleteRequest {
+    DeleteRequest { key: key(at), version: None, conditions: WriteConditions::default() }
 }
 
 pub fn initiate_request(at: &str) -> InitiateRequest {

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use costrel_core::bucket::Bucket;
 use costrel_core::list::ListObjects;
 use costrel_core::names::{BucketName, UploadId};
-use costrel_core::object::{CopyRequest, CopySource};
+use costrel_core::object::{CopyRequest, CopySource, PutOutcome};
 use costrel_core::record::Metadata;
 use costrel_core::upload::{CompletePart, ListUploads};
+use costrel_core::version::{VersionRef, Versioning};
 use costrel_core::{Error, Result};
 
 use crate::common::faulty::{Fault, Faulty, Plan};
@@ -26,6 +27,10 @@ struct Model {
     /// `None` is an absent object.
     possible: BTreeMap<&'static str, HashSet<Option<Bytes>>>,
     failures: usize,
+    /// Keys whose newest version was removed: what was below it shows.
+    unsure: HashSet<&'static str>,
+    /// Versions that were acknowledged and not removed since.
+    kept: Vec<(&'static str, VersionRef, Bytes)>,
 }
 
 impl Model {
@@ -49,9 +54,12 @@ impl Model {
     fn saw(&mut self, key: &'static str, seen: Result<Bytes>) {
         let seen = match seen {
             Ok(data) => Some(data),
-            Err(Error::NoSuchKey) => None,
+            Err(Error::NoSuchKey | Error::CurrentIsMarker { .. }) => None,
             Err(_) => return self.failures += 1,
         };
+        if self.unsure.contains(key) {
+            return;
+        }
         let possible = self.of(key);
         assert!(possible.contains(&seen), "{key} holds {:?} bytes", seen.map(|data| data.len()));
         *possible = HashSet::from([seen]);
@@ -68,7 +76,23 @@ impl Run<'_> {
     async fn put(&mut self, key: &'static str, seed: u64, len: usize) {
         let data = body(seed, len);
         let put = self.world.put(&self.bucket, key, data.clone()).await;
+        if let Ok(PutOutcome { version: Some(version @ VersionRef::Id(_)), .. }) = put {
+            self.model.kept.push((key, version, data.clone()));
+        }
         self.model.wrote(key, Some(data), &put);
+    }
+
+    /// Removes versions of a key: its newest, if that is a put's, and its oldest.
+    async fn remove(&mut self, key: &'static str) {
+        self.model.unsure.insert(key);
+        for newest in [true, false] {
+            let mut of_key = self.model.kept.iter().enumerate().filter(|(_, kept)| kept.0 == key);
+            let position = if newest { of_key.next_back() } else { of_key.next() };
+            let Some((position, _)) = position else { return };
+            let (_, version, _) = self.model.kept.remove(position);
+            let removed = self.world.delete_version(&self.bucket, key, version).await;
+            self.model.failures += usize::from(removed.is_err());
+        }
     }
 
     async fn delete(&mut self, key: &'static str) {
@@ -82,6 +106,9 @@ impl Run<'_> {
     }
 
     async fn append(&mut self, seed: u64, len: usize) {
+        if self.bucket.versioning().has_versions() {
+            return;
+        }
         self.get("grown").await;
         let possible = self.model.of("grown").clone();
         let Some(before) = possible.iter().next().filter(|_| possible.len() == 1).cloned() else {
@@ -102,6 +129,7 @@ impl Run<'_> {
             source: CopySource {
                 bucket: self.bucket.clone(),
                 key: key(from),
+                version: None,
                 range: None,
                 conditions: Default::default(),
             },
@@ -174,18 +202,33 @@ async fn workload(run: &mut Run<'_>) {
     run.put("multi", 11, LARGE).await;
     run.put("c", 12, 0).await;
     run.delete("c").await;
+    if run.bucket.versioning().has_versions() {
+        run.put("c", 13, SMALL).await;
+        run.remove("c").await;
+        run.remove("b").await;
+        run.put("a", 14, SMALL).await;
+        run.remove("a").await;
+    }
 }
 
 /// One run with one fault. Answers whether the fault was met.
-async fn run_with(plan: Plan) -> bool {
+async fn run_with(plan: Plan, versioning: Versioning) -> bool {
     let inner = World::memory().engine;
     let engine = Faulty::new(inner.clone());
     let mut world = World::over(engine.clone());
     let bucket = world.bucket("crashes").await;
+    if versioning.has_versions() {
+        world.put(&bucket, "b", body(0, SMALL)).await.unwrap();
+        world.store.set_versioning(&bucket, versioning).await.unwrap();
+    }
     engine.plan(Some(plan));
     let mut run = Run { world: &world, bucket: bucket.clone(), model: Model::default() };
+    if versioning.has_versions() {
+        run.model.possible.insert("b", HashSet::from([Some(body(0, SMALL))]));
+    }
     workload(&mut run).await;
     let mut model = run.model;
+
     let met = engine.calls() > plan.at;
     assert!(met || model.failures == 0);
     engine.plan(None);
@@ -197,8 +240,15 @@ async fn run_with(plan: Plan) -> bool {
 
     for key in KEYS {
         let seen = world.get(&bucket, key).await;
-        assert!(seen.is_ok() || matches!(seen, Err(Error::NoSuchKey)), "{seen:?}");
+        let absent = matches!(seen, Err(Error::NoSuchKey | Error::CurrentIsMarker { .. }));
+        assert!(seen.is_ok() || absent, "{seen:?}");
+        if model.unsure.contains(key) {
+            model.possible.insert(key, HashSet::from([seen.as_ref().ok().cloned()]));
+        }
         model.saw(key, seen);
+    }
+    for (key, version, data) in &model.kept {
+        assert_eq!(world.get_version(&bucket, key, *version).await.unwrap(), data);
     }
     let list = ListObjects { max: 100, ..Default::default() };
     let listed = world.store.list_objects(&bucket, &list).await.unwrap();
@@ -218,6 +268,11 @@ async fn run_with(plan: Plan) -> bool {
         world.put(&bucket, key, body(99, LARGE)).await.unwrap();
         world.delete(&bucket, key).await.unwrap();
     }
+    if versioning.has_versions() {
+        for (key, entry) in world.versions(&bucket, 100).await {
+            world.delete_version(&bucket, &key, entry.version.unwrap()).await.unwrap();
+        }
+    }
     world.store.delete_bucket(&bucket).await.unwrap();
     let report = world.settle().await;
     assert_eq!((report.buckets, report.parts, report.blobs), (0, 0, 0));
@@ -226,10 +281,12 @@ async fn run_with(plan: Plan) -> bool {
 }
 
 async fn at_every_call(fault: Fault, forever: bool) {
-    for at in 0.. {
-        if !run_with(Plan { at, fault, forever }).await {
-            assert!(at > 150, "only {at} calls");
-            return;
+    for versioning in [Versioning::Never, Versioning::Enabled, Versioning::Suspended] {
+        for at in 0.. {
+            if !run_with(Plan { at, fault, forever }, versioning).await {
+                assert!(at > 150, "only {at} calls");
+                break;
+            }
         }
     }
 }

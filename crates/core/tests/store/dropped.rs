@@ -13,6 +13,7 @@ use costrel_core::bucket::Bucket;
 use costrel_core::names::BucketName;
 use costrel_core::object::{CopyRequest, CopySource, PutRequest};
 use costrel_core::record::Metadata;
+use costrel_core::version::Versioning;
 
 use crate::common::faulty::{Faulty, Manner};
 use crate::common::{
@@ -101,6 +102,46 @@ async fn puts() {
 }
 
 #[tokio::test]
+async fn versions() {
+    let world = memory();
+    for versioning in [Versioning::Enabled, Versioning::Suspended] {
+        let bucket = world.versioned(&format!("versions-{}", versioning as u32), versioning).await;
+        at_every_point(&world, 5, async |times| {
+            let put = world.put(&bucket, "k", body(1, SMALL)).await.unwrap();
+            let new = world.put(&bucket, "k", body(2, LARGE));
+            let done = polled(new, times).await;
+            rest(&world).await;
+            let _ = polled(world.delete(&bucket, "k"), times).await;
+            rest(&world).await;
+            polled(world.delete_version(&bucket, "k", put.version.unwrap()), times).await;
+            rest(&world).await;
+            for (key, entry) in world.versions(&bucket, 100).await {
+                world.delete_version(&bucket, &key, entry.version.unwrap()).await.unwrap();
+            }
+            done
+        })
+        .await;
+        let report = world.settle().await;
+        assert_eq!((report.versions, report.blobs), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn versioning_is_set_to_the_end() {
+    let world = memory();
+    at_every_point(&world, 2, async |times| {
+        let bucket = world.bucket(&format!("set-{times}")).await;
+        let set = polled(world.store.set_versioning(&bucket, Versioning::Enabled), times).await;
+        rest(&world).await;
+        let put = world.put(&bucket, "k", body(1, SMALL)).await.unwrap();
+        assert_eq!(put.version.is_some(), bucket.versioning() == Versioning::Enabled);
+        assert!(set.is_none() || put.version.is_some());
+        set
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn puts_on_the_embedded_engine() {
     for (len, points_min) in [(SMALL, 2), (LARGE, 4)] {
         put_at_every_point(&World::embedded(), len, points_min).await;
@@ -160,6 +201,7 @@ async fn copies() {
                 source: CopySource {
                     bucket: bucket.clone(),
                     key: key("source"),
+                    version: None,
                     range: None,
                     conditions: Default::default(),
                 },

@@ -18,3 +18,4 @@ mod readers;
 mod records;
 mod scrubbing;
 mod uploads;
+mod versions;

@@ -13,7 +13,9 @@ use costrel_core::range::ByteRange;
 use costrel_core::record::{Metadata, Pair};
 use costrel_core::{BodyError, Error};
 
-use crate::common::{INLINE_MAX, LARGE, Pieces, SMALL, World, body, get_request, key, put_request};
+use crate::common::{
+    INLINE_MAX, LARGE, Pieces, SMALL, World, body, delete_request, get_request, key, put_request,
+};
 
 crate::on_every_engine!(
     every_kind_of_body_replaces_every_other,
@@ -138,7 +140,7 @@ async fn conditional_writes(world: &World) {
         world.put_if(&bucket, "k", second.clone(), if_match(&put.etag)).await.unwrap();
         assert_eq!(world.get(&bucket, "k").await.unwrap(), second);
 
-        let delete = |conditions| DeleteRequest { key: key("k"), conditions };
+        let delete = |conditions| DeleteRequest { conditions, ..delete_request("k") };
         let refused = world.store.delete_object(&bucket, &delete(if_match(&put.etag))).await;
         assert!(matches!(refused, Err(Error::PreconditionFailed { condition: "If-Match" })));
         let size = WriteConditions { if_match_size: Some(len as u64), ..Default::default() };
@@ -369,6 +371,7 @@ async fn copies(world: &World) {
     let source = CopySource {
         bucket: from.clone(),
         key: key("k"),
+        version: None,
         range: None,
         conditions: Default::default(),
     };
@@ -414,6 +417,7 @@ async fn copies_in_place(world: &World) {
         let source = CopySource {
             bucket: bucket.clone(),
             key: key("k"),
+            version: None,
             range: None,
             conditions: Default::default(),
         };
@@ -445,8 +449,13 @@ async fn conditional_copies(world: &World) {
     let put = world.put(&bucket, "k", body(7, SMALL)).await.unwrap();
     for at in ["k", "other"] {
         let attempt = async |conditions: ReadConditions, target: WriteConditions| {
-            let source =
-                CopySource { bucket: bucket.clone(), key: key("k"), range: None, conditions };
+            let source = CopySource {
+                bucket: bucket.clone(),
+                key: key("k"),
+                version: None,
+                range: None,
+                conditions,
+            };
             let mut request = copy(&source, at);
             request.metadata = Some(Metadata::default());
             request.conditions = target;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use costrel_core::Error;
 use costrel_core::engine::{BucketId, Partition, PartitionState};
+use costrel_core::version::{VersionRef, Versioning};
 use costrel_testkit::SharedMemory;
 
 use crate::common::{LARGE, SMALL, World, body};
@@ -22,14 +23,35 @@ async fn a_deletion_is_obeyed_at_once() {
     let one = World::over(Arc::new(engine));
     let two = one.beside(Arc::new(other));
     let first = one.bucket("shared").await;
-    assert_eq!(two.store.bucket("shared").await.unwrap(), first);
+    assert_eq!(two.store.bucket("shared").await.unwrap().id, first.id);
     one.store.delete_bucket(&first).await.unwrap();
     assert!(matches!(two.store.bucket("shared").await, Err(Error::NoSuchBucket)));
     let second = two.bucket("shared").await;
     assert_ne!(first.id, second.id);
-    assert_eq!(one.store.bucket("shared").await.unwrap(), second);
+    assert_eq!(one.store.bucket("shared").await.unwrap().id, second.id);
     two.put(&second, "k", body(1, SMALL)).await.unwrap();
     assert!(matches!(one.store.delete_bucket(&second).await, Err(Error::BucketNotEmpty)));
+}
+
+#[tokio::test]
+async fn a_change_of_settings_is_obeyed_at_once() {
+    let engine = SharedMemory::new(HOUR, HOUR);
+    let other = engine.another();
+    let one = World::over(Arc::new(engine));
+    let two = one.beside(Arc::new(other));
+    let first = one.bucket("shared").await;
+    // A request that began before goes by the settings of its commit.
+    let seen = two.store.bucket("shared").await.unwrap();
+    for (state, name) in
+        [(Versioning::Enabled, false), (Versioning::Suspended, true), (Versioning::Enabled, false)]
+    {
+        one.store.set_versioning(&first, state).await.unwrap();
+        let put = two.put(&seen, "k", body(1, SMALL)).await.unwrap();
+        assert_eq!(put.version.map(|version| version == VersionRef::Null), Some(name));
+        let put = one.put(&first, "k", body(2, LARGE)).await.unwrap();
+        assert_eq!(put.version.map(|version| version == VersionRef::Null), Some(name));
+    }
+    one.settle().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,19 +10,21 @@ use costrel_core::bucket::Bucket;
 use costrel_core::list::ListObjects;
 use costrel_core::object::DeleteRequest;
 use costrel_core::precondition::{EtagCondition, WriteConditions};
+use costrel_core::version::Versioning;
 use costrel_embedded::Durability;
 use parking_lot::Mutex;
 
 use crate::common::faulty::{Faulty, Manner};
 use crate::common::linear::{Event, Operation, Value, check};
 use crate::common::random::{Random, seed};
-use crate::common::{LARGE, SMALL, World, body, complete_request};
+use crate::common::{LARGE, SMALL, World, body, complete_request, delete_request};
 
 /// Reads share as little of a snapshot as the seam allows.
 const TORN: Manner = Manner { torn: true, lingering: false };
 
 crate::on_every_engine!(
     histories_are_linearizable,
+    histories_of_versions_are_linearizable,
     completions_beside_each_other,
     parts_beside_completions,
     abortions_beside_completions,
@@ -106,11 +108,11 @@ async fn client(world: &World, bucket: &Bucket, recorder: &Recorder, seed: u64, 
                     Some((_, etag)) => if_match(etag),
                     None => WriteConditions::default(),
                 };
-                let request = DeleteRequest { key: crate::common::key(key), conditions };
+                let request = DeleteRequest { conditions, ..delete_request(key) };
                 let called = recorder.tick();
                 let deleted = world.store.delete_object(bucket, &request).await;
                 let taken = match deleted {
-                    Ok(()) => true,
+                    Ok(_) => true,
                     Err(Error::PreconditionFailed { .. } | Error::NoSuchKey) => false,
                     Err(error) => panic!("{error}"),
                 };
@@ -144,7 +146,7 @@ async fn client(world: &World, bucket: &Bucket, recorder: &Recorder, seed: u64, 
                         seen.insert(key, (value, info.etag));
                         Some(value)
                     }
-                    Err(Error::NoSuchKey) => None,
+                    Err(Error::NoSuchKey | Error::CurrentIsMarker { .. }) => None,
                     Err(error) => panic!("{error}"),
                 };
                 recorder.record(key, called, Operation::Read(value));
@@ -158,8 +160,19 @@ fn if_match(etag: &str) -> WriteConditions {
 }
 
 async fn histories_are_linearizable(world: &World) {
+    histories_in(world, world.bucket("histories").await).await;
+}
+
+/// Delete markers and null versions are what the clients see as nothing.
+async fn histories_of_versions_are_linearizable(world: &World) {
+    for versioning in [Versioning::Enabled, Versioning::Suspended] {
+        let name = format!("histories-{}", versioning as u32);
+        histories_in(world, world.versioned(&name, versioning).await).await;
+    }
+}
+
+async fn histories_in(world: &World, bucket: Arc<Bucket>) {
     let seed = seed("histories_are_linearizable");
-    let bucket = world.bucket("histories").await;
     let recorder = Arc::new(Recorder::default());
     let clients = (0..CLIENTS as u64)
         .map(|number| client(world, &bucket, &recorder, seed.wrapping_add(number * 7919), 500));
@@ -189,6 +202,8 @@ async fn histories_of_synced_commits_are_linearizable() {
 async fn histories_over_torn_reads_are_linearizable() {
     let world = World::over(Faulty::with(World::memory().engine, TORN));
     histories_are_linearizable(&world).await;
+    world.settle().await;
+    histories_of_versions_are_linearizable(&world).await;
     world.settle().await;
 }
 

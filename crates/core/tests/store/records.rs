@@ -5,8 +5,9 @@
 
 use bytes::Bytes;
 use costrel_core::record::{
-    BucketRecord, Content, GarbageRecord, LayoutRecord, ListedRecord, Metadata, ObjectRecord, Pair,
-    PartRecord, Parts, PendingRecord, Run, StoredChecksum, UploadRecord, decode, encode,
+    BucketRecord, Content, GarbageRecord, HistoryRecord, LayoutRecord, ListedRecord, Metadata,
+    ObjectRecord, Pair, PartRecord, Parts, PendingRecord, Run, StoredChecksum, UploadRecord,
+    decode, encode,
 };
 use prost::Message;
 
@@ -68,6 +69,8 @@ fn object(content: Content) -> ObjectRecord {
         checksums: checksums(),
         content: Some(content),
         appendable: true,
+        // Since the first release.
+        ..Default::default()
     }
 }
 
@@ -88,6 +91,34 @@ fn objects() {
     assert_eq!(listed.etag_text(), want.etag_text());
     assert_eq!(listed.storage_class, want.storage_class);
     assert_eq!(listed.checksums, want.checksums);
+}
+
+#[test]
+fn versions() {
+    let version = Bytes::from_static(&[0xe7; 12]);
+    let in_version = ObjectRecord {
+        version: version.clone(),
+        null_version: true,
+        ..object(Content::Inline(id(3)))
+    };
+    check("version", &in_version);
+    check(
+        "delete-marker",
+        &ObjectRecord {
+            write_id: id(1),
+            modified_ms: 1_795_000_000_123,
+            version: version.clone(),
+            delete_marker: true,
+            ..Default::default()
+        },
+    );
+    check(
+        "history",
+        &HistoryRecord { write_id: id(1), marker: version.clone(), null_version: version },
+    );
+    let listed: ListedRecord = decode(&fixture("version"), "fixture").unwrap();
+    assert_eq!((listed.version, listed.null_version), (in_version.version, true));
+    assert!(decode::<ListedRecord>(&fixture("delete-marker"), "fixture").unwrap().delete_marker);
 }
 
 #[test]
@@ -141,6 +172,17 @@ fn system_rows() {
             created_ms: 1_795_000_000_123,
             region: "ap-guangzhou".into(),
             owner_uin: 100_000_000_001,
+            ..Default::default()
+        },
+    );
+    check(
+        "bucket-versioning",
+        &BucketRecord {
+            id: 1,
+            created_ms: 1_795_000_000_123,
+            region: "ap-guangzhou".into(),
+            owner_uin: 100_000_000_001,
+            versioning: 2,
         },
     );
     check("scrub-cursor", &Pair { name: "examples-1250000000".into(), value: "a/b".into() });

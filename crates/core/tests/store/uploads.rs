@@ -289,6 +289,7 @@ async fn parts_copied_from_objects(world: &World) {
             source: CopySource {
                 bucket: bucket.clone(),
                 key: key("source"),
+                version: None,
                 range: range.map(|(first, last)| ByteRange::FromTo(first, last)),
                 conditions: Default::default(),
             },
@@ -306,6 +307,7 @@ async fn parts_copied_from_objects(world: &World) {
     let source = CopySource {
         bucket: bucket.clone(),
         key: key("k"),
+        version: None,
         range: None,
         conditions: Default::default(),
     };

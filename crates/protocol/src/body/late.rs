@@ -13,7 +13,7 @@ use bytes::Bytes;
 use costrel_core::{Error, Result};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::time::Sleep;
 
 use super::ResponseBody;
@@ -50,16 +50,32 @@ pub enum Progress {
     Over,
 }
 
+/// What work comes to.
+pub struct Document {
+    pub body: Bytes,
+    /// Said only if the work is done before the answer begins; the document then
+    /// says the same.
+    pub headers: Vec<(HeaderName, String)>,
+}
+
 /// The answer to work that makes a document: all at once if the work is done
 /// soon, else bit by bit.
-pub async fn answer(work: impl Future<Output = Result<Bytes>> + Send + 'static) -> Outcome<Reply> {
+pub async fn answer(
+    work: impl Future<Output = Result<Document>> + Send + 'static,
+) -> Outcome<Reply> {
     let mut work = AssertUnwindSafe(work)
         .catch_unwind()
         .map(|done| done.unwrap_or_else(|_| Err(Error::Internal("a handler panicked".into()))))
         .boxed();
     if let Ok(document) = tokio::time::timeout(STATUS_AFTER, &mut work).await {
-        return Ok(reply::xml(document?));
+        let document = document?;
+        let mut reply = reply::xml(document.body);
+        for (name, value) in document.headers {
+            reply::set(&mut reply, name, &value);
+        }
+        return Ok(reply);
     }
+    let work = work.map(|done| done.map(|document| document.body)).boxed();
     let pulse = Box::pin(tokio::time::sleep(PULSE));
     let late = Late { work, pulse, state: State::Unbegun };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::late(late));
@@ -121,7 +137,7 @@ mod tests {
     ) -> Outcome<Reply> {
         answer(async move {
             sleep(wait).await;
-            done()
+            Ok(Document { body: done()?, headers: vec![(header::ETAG, "\"e\"".into())] })
         })
         .await
     }
@@ -135,6 +151,7 @@ mod tests {
         let begun = Instant::now();
         let reply = after(STATUS_AFTER - Duration::from_millis(1), document).await.unwrap();
         assert!(begun.elapsed() < STATUS_AFTER);
+        assert_eq!(reply.headers()[header::ETAG], "\"e\"");
         let body = reply.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, DOCUMENT);
         let failed = after(Duration::from_secs(1), || Err(Error::NoSuchKey)).await;

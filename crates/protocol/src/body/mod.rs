@@ -7,6 +7,6 @@ mod outgoing;
 mod source;
 
 pub use incoming::{BodyLimits, Incoming};
-pub use late::answer as answer_late;
+pub use late::{Document, answer as answer_late};
 pub use outgoing::{Done, ErrorShape, ResponseBody};
 pub use source::PayloadSource;

@@ -85,6 +85,25 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
         Error::NoSuchKey => {
             new(S::NOT_FOUND, Code::both("NoSuchKey"), "The specified key does not exist.")
         }
+        Error::NoSuchVersion => {
+            new(S::NOT_FOUND, Code::both("NoSuchVersion"), "The specified version does not exist.")
+        }
+        Error::CurrentIsMarker { .. } => describe(&Error::NoSuchKey, dialect),
+        Error::VersionIsMarker { .. } => match dialect {
+            Dialect::Cos => describe(&Error::NoSuchKey, dialect),
+            Dialect::S3 => new(
+                S::METHOD_NOT_ALLOWED,
+                Code::both("MethodNotAllowed"),
+                "The specified method is not allowed against this resource.",
+            )
+            .with("ResourceType", "DeleteMarker"),
+        },
+        Error::SourceIsMarker => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRequest"),
+            "The source of a copy request may not specifically refer to a delete marker by \
+             version id.",
+        ),
         Error::NoSuchUpload => new(
             S::NOT_FOUND,
             Code::both("NoSuchUpload"),
@@ -182,6 +201,11 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             S::CONFLICT,
             Code::each("ObjectNotAppendable", "InvalidRequest"),
             "The object is not appendable.",
+        ),
+        Error::AppendToVersions => new(
+            S::CONFLICT,
+            Code::each("InvalidBucketState", "InvalidRequest"),
+            "Objects of a bucket with versioning cannot be appended to.",
         ),
         Error::TooManyAppends { max } => new(
             S::BAD_REQUEST,

@@ -72,8 +72,9 @@ pub enum Failure {
     MissingContentLength,
     #[error("malformed Content-MD5")]
     InvalidDigest,
-    #[error("an object's version was named, but there are no versions")]
-    NoSuchVersion,
+    /// A versioning configuration that neither enables nor suspends.
+    #[error("the versioning configuration has no status")]
+    NoVersioningStatus,
     /// `response-…` parameters on a request whose signature does not cover them.
     #[error("response overrides need a signature")]
     UnsignedOverride,
@@ -242,9 +243,11 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
             Code::both("InvalidDigest"),
             "The Content-MD5 you specified is not valid.",
         ),
-        Failure::NoSuchVersion => {
-            new(S::NOT_FOUND, Code::both("NoSuchVersion"), "The specified version does not exist.")
-        }
+        Failure::NoVersioningStatus => new(
+            S::BAD_REQUEST,
+            Code::each("MalformedXML", "IllegalVersioningConfigurationException"),
+            "The versioning configuration specified in the request is invalid.",
+        ),
         Failure::UnsignedOverride => new(
             S::BAD_REQUEST,
             Code::both("InvalidRequest"),

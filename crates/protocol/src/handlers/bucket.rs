@@ -117,10 +117,3 @@ pub fn location(request: &Request<'_>, bucket: &Bucket) -> Reply {
     }
     reply::xml(xml.finish())
 }
-
-/// Versioning cannot be enabled, so no bucket has a status.
-pub fn versioning(request: &Request<'_>) -> Reply {
-    let mut xml = XmlWriter::new(256);
-    xml.root("VersioningConfiguration", request.dialect.xml_namespace(), |_| {});
-    reply::xml(xml.finish())
-}

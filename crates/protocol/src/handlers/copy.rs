@@ -8,6 +8,7 @@ use costrel_core::names::{ObjectKey, UploadId};
 use costrel_core::object::{CopyRequest, CopySource, PutOutcome};
 use costrel_core::range::ByteRange;
 use costrel_core::upload::PartCopyRequest;
+use costrel_core::version::VersionRef;
 use http::Uri;
 
 use super::multipart::upload_id;
@@ -15,7 +16,7 @@ use crate::address::{self, Style};
 use crate::attributes::{
     self, checksum_element, checksum_text, checksum_type_text, refuse_unsupported, storage_class,
 };
-use crate::body::answer_late;
+use crate::body::{Document, answer_late};
 use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
@@ -112,7 +113,16 @@ pub fn part(request: &Request<'_>) -> Outcome<(UploadId, u32)> {
     Ok((upload_id(request)?, number))
 }
 
-fn result(dialect: Dialect, root: &'static str, outcome: &PutOutcome) -> bytes::Bytes {
+fn result(dialect: Dialect, root: &'static str, outcome: &PutOutcome) -> Document {
+    let names = dialect.headers();
+    let versions = [
+        (&names.version_id, outcome.version),
+        (&names.copy_source_version_id, outcome.source_version),
+    ];
+    let headers = versions
+        .into_iter()
+        .filter_map(|(name, version)| Some((name.clone(), version?.to_string())))
+        .collect();
     let mut xml = XmlWriter::new(512);
     xml.root(root, dialect.xml_namespace(), |xml| {
         xml.text("ETag", &quoted(&outcome.etag));
@@ -120,6 +130,9 @@ fn result(dialect: Dialect, root: &'static str, outcome: &PutOutcome) -> bytes::
             Dialect::Cos => {
                 xml.number("CRC64", outcome.crc64);
                 xml.text("LastModified", &date::iso_seconds(outcome.modified_ms));
+                if let Some(version) = outcome.version {
+                    xml.text("VersionId", &version.to_string());
+                }
             }
             Dialect::S3 => {
                 xml.time("LastModified", outcome.modified_ms);
@@ -132,17 +145,18 @@ fn result(dialect: Dialect, root: &'static str, outcome: &PutOutcome) -> bytes::
             }
         }
     });
-    xml.finish()
+    Document { body: xml.finish(), headers }
 }
 
 /// The object that a copy reads, which the caller must be allowed to read too.
 async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> Outcome<CopySource> {
     let text = request.header(&request.dialect.headers().copy_source).unwrap_or_default();
-    let (bucket, key) = parse_source(gateway, request.dialect, text)?;
+    let (bucket, key, version) = parse_source(gateway, request.dialect, text)?;
     let bucket = gateway.permitted_bucket(request, row, &bucket).await?;
     Ok(CopySource {
         bucket,
         key: ObjectKey::new(&key)?,
+        version,
         range: None,
         conditions: request.copy_source_conditions(),
     })
@@ -150,7 +164,11 @@ async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> O
 
 /// Reads `<bucket host>/<key>` (COS) or `[/]<bucket>/<key>` (S3), the key
 /// percent-encoded, with a version behind it or without.
-fn parse_source(gateway: &Gateway, dialect: Dialect, text: &str) -> Outcome<(String, String)> {
+fn parse_source(
+    gateway: &Gateway,
+    dialect: Dialect,
+    text: &str,
+) -> Outcome<(String, String, Option<VersionRef>)> {
     let malformed = || {
         Failure::InvalidCopySource(
             "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
@@ -160,9 +178,10 @@ fn parse_source(gateway: &Gateway, dialect: Dialect, text: &str) -> Outcome<(Str
         Some((path, version)) => (path, Some(version)),
         None => (text, None),
     };
-    if !matches!(version, None | Some("" | "null")) {
-        return Err(Failure::NoSuchVersion);
-    }
+    let version = match version {
+        None | Some("") => None,
+        Some(text) => Some(VersionRef::parse(text).ok_or(Error::NoSuchVersion)?),
+    };
     let path =
         split_slash(path).filter(|(front, _)| front.is_empty()).map_or(path, |(_, rest)| rest);
     let (first, key) = split_slash(path).ok_or_else(malformed)?;
@@ -174,7 +193,7 @@ fn parse_source(gateway: &Gateway, dialect: Dialect, text: &str) -> Outcome<(Str
     if bucket.is_empty() || key.is_empty() {
         return Err(malformed());
     }
-    Ok((bucket, key.into_owned()))
+    Ok((bucket, key.into_owned(), version))
 }
 
 /// What stands before and behind the first slash. Some SDKs encode the slash

@@ -1,17 +1,19 @@
+use costrel_core::Error;
 use costrel_core::bucket::Bucket;
 use costrel_core::names::ObjectKey;
-use costrel_core::object::DeleteRequest;
+use costrel_core::object::{DeleteOutcome, DeleteRequest};
 use costrel_core::precondition::{EtagCondition, WriteConditions};
+use costrel_core::version::VersionRef;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 
 use super::upload;
-use crate::attributes::refuse_unsupported;
+use crate::attributes::{refuse_unsupported, set_version};
 use crate::date;
 use crate::dialect::{self, Dialect};
-use crate::error::{self, Failure};
+use crate::error;
 use crate::gateway::{Gateway, RequestBody};
-use crate::reply::{self, Reply};
+use crate::reply::{self, Reply, set};
 use crate::request::{Outcome, Request, bad_header, seconds};
 use crate::xml::{DELETE_OBJECTS_BYTES_MAX, DeleteEntry, XmlWriter, parse_delete_objects};
 
@@ -24,7 +26,6 @@ pub async fn delete_object(
     request: &Request<'_>,
     bucket: &Bucket,
 ) -> Outcome<Reply> {
-    request.check_version()?;
     refuse_unsupported(request.dialect, request.headers)?;
     let mut conditions = request.write_conditions()?;
     if request.dialect == Dialect::S3 {
@@ -40,9 +41,14 @@ pub async fn delete_object(
             conditions.if_match_modified = Some(seconds(time));
         }
     }
-    let delete = DeleteRequest { key: request.key()?, conditions };
-    gateway.store.delete_object(bucket, &delete).await?;
-    Ok(reply::empty(StatusCode::NO_CONTENT))
+    let delete = DeleteRequest { key: request.key()?, version: request.version()?, conditions };
+    let outcome = gateway.store.delete_object(bucket, &delete).await?;
+    let mut reply = reply::empty(StatusCode::NO_CONTENT);
+    set_version(&mut reply, request.dialect, outcome.version);
+    if outcome.delete_marker {
+        set(&mut reply, request.dialect.headers().delete_marker.clone(), "true");
+    }
+    Ok(reply)
 }
 
 pub async fn delete_objects(
@@ -54,7 +60,7 @@ pub async fn delete_objects(
     refuse_unsupported(request.dialect, request.headers)?;
     let document = upload::document(request, body, DELETE_OBJECTS_BYTES_MAX).await?;
     let asked = parse_delete_objects(&document)?;
-    let results: Vec<(DeleteEntry, Outcome<()>)> = stream::iter(asked.objects)
+    let results: Vec<(DeleteEntry, Outcome<DeleteOutcome>)> = stream::iter(asked.objects)
         .map(|entry| async {
             let result = delete_entry(gateway, bucket, &entry).await;
             (entry, result)
@@ -67,11 +73,15 @@ pub async fn delete_objects(
     xml.root("DeleteResult", request.dialect.xml_namespace(), |xml| {
         for (entry, result) in &results {
             match result {
-                Ok(()) if asked.quiet => {}
-                Ok(()) => xml.element("Deleted", |xml| {
+                Ok(_) if asked.quiet => {}
+                Ok(outcome) => xml.element("Deleted", |xml| {
                     xml.text("Key", &entry.key);
                     if let Some(version) = &entry.version_id {
                         xml.text("VersionId", version);
+                    }
+                    if let Some(marker) = outcome.version.filter(|_| outcome.delete_marker) {
+                        xml.boolean("DeleteMarker", true);
+                        xml.text("DeleteMarkerVersionId", &marker.to_string());
                     }
                 }),
                 Err(failure) => {
@@ -92,16 +102,19 @@ pub async fn delete_objects(
     Ok(reply::xml(xml.finish()))
 }
 
-async fn delete_entry(gateway: &Gateway, bucket: &Bucket, entry: &DeleteEntry) -> Outcome<()> {
-    if !matches!(entry.version_id.as_deref(), None | Some("" | "null")) {
-        return Err(Failure::NoSuchVersion);
-    }
+async fn delete_entry(
+    gateway: &Gateway,
+    bucket: &Bucket,
+    entry: &DeleteEntry,
+) -> Outcome<DeleteOutcome> {
+    let version = entry.version_id.as_deref().map(VersionRef::parse);
+    let version = version.map(|version| version.ok_or(Error::NoSuchVersion)).transpose()?;
     let conditions = WriteConditions {
         if_match: entry.etag.as_deref().map(EtagCondition::parse),
         if_match_modified: entry.last_modified_ms.map(seconds),
         if_match_size: entry.size,
         ..WriteConditions::default()
     };
-    let delete = DeleteRequest { key: ObjectKey::new(&entry.key)?, conditions };
+    let delete = DeleteRequest { key: ObjectKey::new(&entry.key)?, version, conditions };
     Ok(gateway.store.delete_object(bucket, &delete).await?)
 }

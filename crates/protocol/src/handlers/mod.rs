@@ -9,3 +9,4 @@ pub mod object;
 pub mod post;
 pub mod service;
 mod upload;
+pub mod versions;

@@ -329,6 +329,7 @@ pub async fn complete(
         }
     });
     let mut reply = reply::xml(xml.finish());
+    attributes::set_version(&mut reply, request.dialect, outcome.version);
     if request.dialect == Dialect::Cos {
         set_number(&mut reply, dialect::cos::HASH_CRC64ECMA, outcome.crc64);
     }

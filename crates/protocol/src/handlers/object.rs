@@ -14,7 +14,7 @@ use http::{HeaderName, StatusCode, header};
 use super::upload;
 use crate::attributes::{
     self, checksum_element, checksum_text, checksum_type_text, refuse_unsupported, set_checksums,
-    shown_class,
+    set_version, shown_class,
 };
 use crate::body::ResponseBody;
 use crate::date;
@@ -55,6 +55,7 @@ pub async fn put(
     let outcome = gateway.store.put_object(bucket, put, &mut upload.source).await?;
     let mut reply = reply::empty(StatusCode::OK);
     set_etag(&mut reply, &outcome.etag);
+    set_version(&mut reply, request.dialect, outcome.version);
     match request.dialect {
         Dialect::Cos => set_number(&mut reply, dialect::cos::HASH_CRC64ECMA, outcome.crc64),
         Dialect::S3 => set_checksums(&mut reply, &outcome.checksums),
@@ -125,10 +126,10 @@ pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
 }
 
 fn read_request(request: &Request<'_>) -> Outcome<GetRequest> {
-    request.check_version()?;
     refuse_unsupported(request.dialect, request.headers)?;
     Ok(GetRequest {
         key: request.key()?,
+        version: request.version()?,
         selection: selection(request)?,
         conditions: request.read_conditions(),
     })
@@ -264,7 +265,6 @@ pub async fn attributes(
     request: &Request<'_>,
     bucket: &Bucket,
 ) -> Outcome<Reply> {
-    request.check_version()?;
     let asked = request.header(&dialect::s3::OBJECT_ATTRIBUTES).unwrap_or_default();
     let asked: Vec<&str> =
         asked.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
@@ -279,6 +279,7 @@ pub async fn attributes(
     let wants = |name: &str| asked.contains(&name);
     let get = GetRequest {
         key: request.key()?,
+        version: request.version()?,
         selection: Selection::Whole,
         conditions: request.read_conditions(),
     };
@@ -340,6 +341,7 @@ pub async fn attributes(
         }
     });
     let mut reply = reply::xml(xml.finish());
+    set_version(&mut reply, request.dialect, info.version);
     let modified = date::http_date(info.record.modified_ms);
     reply.headers_mut().insert(header::LAST_MODIFIED, modified);
     Ok(reply)

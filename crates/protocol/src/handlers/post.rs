@@ -187,6 +187,7 @@ fn answer(
         }
     };
     set_etag(&mut reply, &outcome.etag);
+    attributes::set_version(&mut reply, request.dialect, outcome.version);
     if request.dialect == Dialect::Cos {
         set_number(&mut reply, dialect::cos::HASH_CRC64ECMA, outcome.crc64);
     }

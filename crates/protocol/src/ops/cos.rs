@@ -30,7 +30,7 @@ pub(super) const ROWS: &[OpRow] = &[
     op("GetBucketLocation", "name/cos:GetBucketLocation", Get, Bucket, &[Sub("location")]).does(Operation::GetBucketLocation),
     op("GetBucket", "name/cos:GetBucket", Get, Bucket, &[]).does(Operation::ListObjects),
     op("GetBucketV2", "name/cos:GetBucket", Get, Bucket, &[Is("list-type", "2")]).does(Operation::ListObjectsV2),
-    op("GetBucketObjectVersions", "name/cos:GetBucketObjectVersions", Get, Bucket, &[Sub("versions")]),
+    op("GetBucketObjectVersions", "name/cos:GetBucketObjectVersions", Get, Bucket, &[Sub("versions")]).does(Operation::ListObjectVersions),
 
     // Bucket configuration
     op("GetBucketACL", "name/cos:GetBucketACL", Get, Bucket, &[Sub("acl")]),
@@ -59,7 +59,7 @@ pub(super) const ROWS: &[OpRow] = &[
     op("DeleteBucketIntelligentTieringV2", "name/cos:DeleteBucketIntelligentTiering", Delete, Bucket, &[Sub("intelligent-tiering"), Key("id")]),
     op("ListBucketIntelligentTiering", "name/cos:ListBucketIntelligentTiering", Get, Bucket, &[Sub("intelligent-tiering")]),
     op("GetBucketVersioning", "name/cos:GetBucketVersioning", Get, Bucket, &[Sub("versioning")]).does(Operation::GetBucketVersioning),
-    op("PutBucketVersioning", "name/cos:PutBucketVersioning", Put, Bucket, &[Sub("versioning")]),
+    op("PutBucketVersioning", "name/cos:PutBucketVersioning", Put, Bucket, &[Sub("versioning")]).does(Operation::PutBucketVersioning),
     op("GetBucketReplication", "name/cos:GetBucketReplication", Get, Bucket, &[Sub("replication")]),
     op("PutBucketReplication", "name/cos:PutBucketReplication", Put, Bucket, &[Sub("replication")]),
     op("DeleteBucketReplication", "name/cos:DeleteBucketReplication", Delete, Bucket, &[Sub("replication")]),

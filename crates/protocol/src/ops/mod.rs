@@ -27,6 +27,8 @@ pub enum Operation {
     DeleteBucket,
     GetBucketLocation,
     GetBucketVersioning,
+    PutBucketVersioning,
+    ListObjectVersions,
     ListObjects,
     ListObjectsV2,
     PutObject,
@@ -45,6 +47,14 @@ pub enum Operation {
     CompleteMultipartUpload,
     AbortMultipartUpload,
     ListMultipartUploads,
+}
+
+impl Operation {
+    /// Whether a request may name the version that it means.
+    pub fn takes_version(self) -> bool {
+        use Operation::{DeleteObject, GetObject, GetObjectAttributes, HeadObject};
+        matches!(self, GetObject | HeadObject | GetObjectAttributes | DeleteObject)
+    }
 }
 
 /// Methods that operations have.

@@ -31,7 +31,7 @@ pub(super) const ROWS: &[OpRow] = &[
     op("GetBucketLocation", "s3:GetBucketLocation", Get, Bucket, &[Sub("location")]).does(Operation::GetBucketLocation),
     op("ListObjects", "s3:ListBucket", Get, Bucket, &[]).does(Operation::ListObjects),
     op("ListObjectsV2", "s3:ListBucket", Get, Bucket, &[Is("list-type", "2")]).does(Operation::ListObjectsV2),
-    op("ListObjectVersions", "s3:ListBucketVersions", Get, Bucket, &[Sub("versions")]),
+    op("ListObjectVersions", "s3:ListBucketVersions", Get, Bucket, &[Sub("versions")]).does(Operation::ListObjectVersions),
     op("CreateSession", "s3express:CreateSession", Get, Bucket, &[Sub("session")]),
 
     // Bucket configuration
@@ -100,7 +100,7 @@ pub(super) const ROWS: &[OpRow] = &[
     op("PutBucketTagging", "s3:PutBucketTagging", Put, Bucket, &[Sub("tagging")]),
     op("DeleteBucketTagging", "s3:PutBucketTagging", Delete, Bucket, &[Sub("tagging")]),
     op("GetBucketVersioning", "s3:GetBucketVersioning", Get, Bucket, &[Sub("versioning")]).does(Operation::GetBucketVersioning),
-    op("PutBucketVersioning", "s3:PutBucketVersioning", Put, Bucket, &[Sub("versioning")]),
+    op("PutBucketVersioning", "s3:PutBucketVersioning", Put, Bucket, &[Sub("versioning")]).does(Operation::PutBucketVersioning),
     op("GetBucketWebsite", "s3:GetBucketWebsite", Get, Bucket, &[Sub("website")]),
     op("PutBucketWebsite", "s3:PutBucketWebsite", Put, Bucket, &[Sub("website")]),
     op("DeleteBucketWebsite", "s3:DeleteBucketWebsite", Delete, Bucket, &[Sub("website")]),

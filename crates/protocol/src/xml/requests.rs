@@ -203,7 +203,7 @@ fn completed_part(source: &mut Source<'_>) -> Result<CompletedPart, XmlError> {
 const DUPLICATE: XmlError = XmlError::Malformed("an element is there twice");
 
 /// Which of two values counts would be a guess.
-fn once<T>(field: &mut Option<T>, value: T) -> Result<(), XmlError> {
+pub(super) fn once<T>(field: &mut Option<T>, value: T) -> Result<(), XmlError> {
     match field.replace(value) {
         None => Ok(()),
         Some(_) => Err(DUPLICATE),

@@ -16,5 +16,6 @@ mod objects;
 mod refusals;
 mod routing;
 mod signatures;
+mod versions;
 mod wire;
 mod world;

@@ -169,7 +169,15 @@ impl World {
         let mut buckets = index.partitions().await.unwrap();
         buckets.sort_unstable_by_key(|(id, _)| *id);
         partitions.extend(buckets.iter().map(|(id, _)| Partition::Bucket(*id)));
-        let tables = [Table::Bucket, Table::Object, Table::Body, Table::Upload, Table::Part];
+        let tables = [
+            Table::Bucket,
+            Table::Object,
+            Table::Body,
+            Table::Upload,
+            Table::Part,
+            Table::Version,
+            Table::History,
+        ];
         let all = Arc::new(std::sync::Mutex::new(format!("{buckets:?}\n")));
         for partition in partitions {
             for table in tables {

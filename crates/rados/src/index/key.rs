@@ -39,6 +39,8 @@ pub(crate) fn letter(table: Table) -> u8 {
         Table::Part => b'q',
         Table::Pending => b'p',
         Table::Garbage => b'g',
+        Table::Version => b'v',
+        Table::History => b'y',
     }
 }
 

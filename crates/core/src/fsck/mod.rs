@@ -5,6 +5,8 @@
 //! What the collector has still to free (pending and garbage rows and what they
 //! name) is counted, not found fault with.
 
+mod versions;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -17,19 +19,22 @@ use crate::engine::{
 };
 use crate::error::{Error, Result};
 use crate::ingest::inline_bytes;
-use crate::names::ObjectKey;
 use crate::object::checked;
 use crate::record::{
     BucketRecord, Content, GarbageRecord, LayoutRecord, ObjectRecord, PartRecord, PendingRecord,
     Run, StoredChecksum, UploadRecord, blob_id, decode, part_suffix, split_part_suffix,
 };
 use crate::scan::{OwnedRow, behind, rows};
+use crate::version::VersionId;
 
 /// What a check saw.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub buckets: u64,
     pub objects: u64,
+    /// Versions of buckets that keep them, delete markers and current ones among
+    /// them.
+    pub versions: u64,
     pub uploads: u64,
     pub parts: u64,
     pub blobs: u64,
@@ -39,6 +44,13 @@ pub struct Report {
     pub collectable: u64,
     /// What is wrong, in words for the operator.
     pub findings: Vec<String>,
+}
+
+impl Report {
+    /// What keeps a bucket from being empty.
+    fn holdings(&self) -> u64 {
+        self.objects + self.versions + self.uploads
+    }
 }
 
 /// Rows read at once.
@@ -62,7 +74,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
         range = next;
     }
     for (bucket, state) in engine.index().partitions().await? {
-        let before = check.report.objects + check.report.uploads;
+        let before = check.report.holdings();
         check.partition(Partition::Bucket(bucket), &mut progress).await?;
         if state == PartitionState::Retired {
             check.report.collectable += 1;
@@ -72,7 +84,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
         if !named.remove(&bucket) {
             // A creation that crashed; removed at the next start.
             check.report.collectable += 1;
-            if check.report.objects + check.report.uploads > before {
+            if check.report.holdings() > before {
                 check.found(format!("bucket {:016x} holds objects and has no name", bucket.0));
             }
         }
@@ -158,13 +170,15 @@ impl Check<'_> {
             let Some(next) = behind(&page) else { break };
             for row in page {
                 self.report.objects += 1;
-                if let Err(error) = self.object(partition, &row, &mut sets).await {
+                if let Err(error) = self.object_row(partition, &row, &mut sets).await {
                     self.found(format!("object {}: {error}", show(&row.group)));
                 }
             }
             progress(&self.report);
             range = next;
         }
+        self.versions(partition, &mut sets).await?;
+        progress(&self.report);
         self.parts(partition, &sets).await?;
         self.bodies(partition).await
     }
@@ -223,14 +237,14 @@ impl Check<'_> {
         }
     }
 
+    /// The content of an object or a version.
     async fn object(
         &mut self,
         partition: Partition,
         row: &OwnedRow,
+        record: &ObjectRecord,
         sets: &mut Sets,
     ) -> Result<()> {
-        ObjectKey::from_stored(&row.group)?;
-        let record: ObjectRecord = decode(&row.value, "object record")?;
         let runs = match &record.content {
             Some(Content::Parts(parts)) => {
                 let has_layout_row = parts.runs.is_empty();
@@ -256,7 +270,7 @@ impl Check<'_> {
                 let wanted: Vec<Checksum> =
                     record.checksums.iter().filter_map(StoredChecksum::get).collect();
                 let content = content.clone();
-                let body = Bytes::new();
+                let body = record.body_suffix();
                 let digests = self.content(partition, &row.group, &body, &content, &wanted).await?;
                 let etag = (record.etag_parts == 0).then_some(&record.etag);
                 return compare(&digests, record.size, etag, record.crc64, &wanted);
@@ -389,22 +403,18 @@ impl Check<'_> {
             let page = rows(self.engine, partition, Table::Body, range, 64).await?;
             let Some(next) = behind(&page) else { return Ok(()) };
             for row in page {
-                let owner = match row.suffix.is_empty() {
-                    true => RowRef::only(Table::Object),
-                    false => RowRef { table: Table::Part, suffix: row.suffix.clone() },
-                };
-                let is_object = owner.table == Table::Object;
-                let value = self.engine.index().read(partition, &row.group, &[owner]).await?;
-                let content = match value.into_iter().next().flatten() {
-                    None => None,
-                    Some(value) => match content_of(&value, is_object) {
-                        Ok(content) => content,
+                let mut named = false;
+                for owner in owners(&row.suffix) {
+                    let is_part = owner.table == Table::Part;
+                    let value = self.engine.index().read(partition, &row.group, &[owner]).await?;
+                    let Some(value) = value.into_iter().next().flatten() else { continue };
+                    named |= match content_of(&value, &row.suffix, is_part) {
+                        Ok(Some(Content::Inline(id))) => row.value.starts_with(&id),
+                        Ok(_) => false,
                         // Found when the owner itself was checked.
-                        Err(_) => continue,
-                    },
-                };
-                let named =
-                    matches!(&content, Some(Content::Inline(id)) if row.value.starts_with(id));
+                        Err(_) => true,
+                    };
+                }
                 if !named {
                     self.found(format!("body row of {} belongs to nothing", show(&row.group)));
                 }
@@ -429,11 +439,25 @@ impl Check<'_> {
     }
 }
 
-fn content_of(row: &[u8], is_object: bool) -> Result<Option<Content>> {
-    Ok(match is_object {
-        true => decode::<ObjectRecord>(row, "object record")?.content,
-        false => decode::<PartRecord>(row, "part record")?.content,
-    })
+/// Where the record can be to which a body row with this suffix belongs.
+fn owners(suffix: &Bytes) -> Vec<RowRef> {
+    match suffix.len() {
+        // An object from before its bucket kept versions, current or not.
+        0 => {
+            let oldest = VersionId::OLDEST.suffix();
+            vec![RowRef::only(Table::Object), RowRef { table: Table::Version, suffix: oldest }]
+        }
+        VersionId::LEN => vec![RowRef { table: Table::Version, suffix: suffix.clone() }],
+        _ => vec![RowRef { table: Table::Part, suffix: suffix.clone() }],
+    }
+}
+
+fn content_of(row: &[u8], body_suffix: &[u8], is_part: bool) -> Result<Option<Content>> {
+    if is_part {
+        return Ok(decode::<PartRecord>(row, "part record")?.content);
+    }
+    let record: ObjectRecord = decode(row, "object record")?;
+    Ok(record.content.filter(|_| record.version == body_suffix))
 }
 
 async fn read_blob(
