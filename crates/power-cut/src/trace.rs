@@ -78,6 +78,11 @@ impl Reader {
             self.under_way.insert(thread, begun.to_vec());
             return Ok(Some(Line::Begun(call)));
         }
+        // The process ended in the call that the last line tells of.
+        if let Some(begun) = text.strip_suffix(b"<detached ...>") {
+            let call = call(thread, begun.trim_ascii_end(), false).ok_or_else(broken)?.0;
+            return Ok(Some(Line::Begun(call)));
+        }
         if text.starts_with(b"<... ") {
             let marker = b" resumed>";
             let at = text.windows(marker.len()).position(|window| window == marker);
@@ -91,8 +96,14 @@ impl Reader {
     }
 }
 
+/// Both ends of a line, which may hold megabytes.
 fn excerpt(line: &[u8]) -> String {
-    String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned()
+    const END: usize = 100;
+    let text = String::from_utf8_lossy;
+    match line.len() {
+        0..=200 => text(line).into_owned(),
+        len => format!("{} … {}", text(&line[..END]), text(&line[len - END..])),
+    }
 }
 
 /// `name(args) = result …`, or the front part of it.
@@ -226,6 +237,9 @@ mod tests {
         assert_eq!(returned, Some(Line::Returned(call, Some(8))));
         let ended = reader.read(b"1 fsync(3) = ?").unwrap();
         assert!(matches!(ended, Some(Line::Done(_, None))), "{ended:?}");
+        let left = reader.read(br#"1 write(3, "ab", 2 <detached ...>"#).unwrap();
+        let Some(Line::Begun(call)) = left else { panic!("{left:?}") };
+        assert_eq!(call.args, [word("3"), bytes(b"ab"), word("2")]);
     }
 
     #[test]
