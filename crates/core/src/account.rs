@@ -470,7 +470,9 @@ fn commit_failed(error: CommitError) -> Error {
     match error {
         CommitError::Engine(error) => error.into(),
         CommitError::Conflict(_) => Error::Internal("the account changed meanwhile".into()),
-        CommitError::NoPartition => Error::Internal("the system partition is missing".into()),
+        CommitError::NoPartition | CommitError::Superseded => {
+            Error::Internal("the system partition is missing".into())
+        }
     }
 }
 

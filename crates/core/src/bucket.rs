@@ -49,18 +49,32 @@ struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BucketSettings {
     pub versioning: Versioning,
+    /// How often they have been changed.
+    epoch: u64,
 }
 
 impl BucketSettings {
     fn from_record(record: &BucketRecord) -> Result<BucketSettings> {
-        Ok(BucketSettings { versioning: Versioning::from_number(record.versioning)? })
+        Ok(BucketSettings {
+            versioning: Versioning::from_number(record.versioning)?,
+            epoch: record.epoch,
+        })
     }
 }
 
-/// While it lives, the settings do not change.
+/// What a write of an object is decided by. While it lives, this process does not
+/// change the settings; what is committed under it takes effect only if no other
+/// has.
 pub(crate) struct Settled<'a> {
+    pub bucket: &'a Bucket,
     pub settings: Arc<BucketSettings>,
     _gate: tokio::sync::RwLockReadGuard<'a, ()>,
+}
+
+impl Settled<'_> {
+    pub fn epoch(&self) -> u64 {
+        self.settings.epoch
+    }
 }
 
 impl Bucket {
@@ -229,7 +243,7 @@ impl Store {
             *bucket.state.settings.write() = known.settings();
         }
         let gate = bucket.state.gate.read().await;
-        Ok(Settled { settings: bucket.settings(), _gate: gate })
+        Ok(Settled { bucket, settings: bucket.settings(), _gate: gate })
     }
 
     /// Turns versioning on or off. It goes on to its end when its client goes
@@ -264,6 +278,7 @@ impl Store {
                     return Err(Error::NoSuchBucket);
                 }
                 change(&mut record)?;
+                record.epoch += 1;
                 let settings = BucketSettings::from_record(&record)?;
                 let row = RowRef::only(Table::Bucket);
                 let expects = vec![Expect::Equals(row.clone(), old)];
@@ -273,6 +288,7 @@ impl Store {
                         *bucket.state.settings.write() = Arc::new(settings);
                         store.buckets.changed();
                         if let Some(peers) = store.engine.peers() {
+                            peers.enforce(bucket.id, record.epoch).await?;
                             peers.announce(bucket.id).await;
                         }
                         return Ok(());

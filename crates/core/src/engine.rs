@@ -173,6 +173,10 @@ pub enum CommitError {
     /// the collector's (see [`Index::retire_partition`]); nothing was written.
     #[error("no such partition")]
     NoPartition,
+    /// Newer settings of the bucket are in force than those by which the commit
+    /// was decided (see [`Peers::commit_by`]); nothing was written.
+    #[error("decided by settings that are no longer in force")]
+    Superseded,
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -376,6 +380,16 @@ pub trait Peers: Send + Sync {
     /// process has been told, or when what those remember that did not answer is
     /// older than [`Peers::memory_max`].
     async fn announce(&self, bucket: BucketId);
+
+    /// Commits as [`Index::commit`] does, to a bucket's partition, what was decided
+    /// by the bucket's settings of this epoch; refuses what newer ones were enforced
+    /// against.
+    async fn commit_by(&self, epoch: u64, commit: Commit) -> Result<(), CommitError>;
+
+    /// Puts a bucket's settings in force: returns when no commit by settings of an
+    /// earlier epoch can take effect any more, however late it is. The row that
+    /// says what they are has been changed before.
+    async fn enforce(&self, bucket: BucketId, epoch: u64) -> Result<(), EngineError>;
 }
 
 /// Where rows and bytes stay.

@@ -279,6 +279,9 @@ pub struct BucketRecord {
     /// 0: never had versioning, 1: enabled, 2: suspended.
     #[prost(uint32, tag = "5")]
     pub versioning: u32,
+    /// How often the settings have been changed.
+    #[prost(uint64, tag = "15")]
+    pub epoch: u64,
 }
 
 /// Decodes a stored record.

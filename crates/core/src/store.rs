@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::bucket::BucketDirectory;
+use crate::bucket::{BucketDirectory, Settled};
 use crate::collector::{Collectable, Collector, Pins};
 use crate::engine::{BlobId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
 use crate::env::{Clock, Entropy};
@@ -128,9 +128,39 @@ impl Store {
         writes: Vec<Write>,
     ) -> Result<Result<(), usize>> {
         let commit = Commit { partition, group: group.clone(), expects, writes };
-        match self.engine.index().commit(commit).await {
+        self.committed(partition, self.engine.index().commit(commit).await)
+    }
+
+    /// Commits what was decided by a bucket's settings. The first expectation must
+    /// be one that its caller looks at again: it counts as the one that did not
+    /// hold when the settings have changed.
+    pub(crate) async fn try_commit_by(
+        &self,
+        settled: &Settled<'_>,
+        group: &Bytes,
+        expects: Vec<Expect>,
+        writes: Vec<Write>,
+    ) -> Result<Result<(), usize>> {
+        let partition = settled.bucket.partition();
+        let Some(peers) = self.engine.peers() else {
+            return self.try_commit(partition, group, expects, writes).await;
+        };
+        let commit = Commit { partition, group: group.clone(), expects, writes };
+        self.committed(partition, peers.commit_by(settled.epoch(), commit).await)
+    }
+
+    fn committed(
+        &self,
+        partition: Partition,
+        outcome: Result<(), CommitError>,
+    ) -> Result<Result<(), usize>> {
+        match outcome {
             Ok(()) => Ok(Ok(())),
             Err(CommitError::Conflict(index)) => Ok(Err(index)),
+            Err(CommitError::Superseded) => {
+                self.buckets.forget(partition);
+                Ok(Err(0))
+            }
             Err(CommitError::NoPartition) => {
                 self.buckets.forget(partition);
                 Err(Error::NoSuchBucket)

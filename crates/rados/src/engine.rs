@@ -17,7 +17,7 @@ use crate::remote::Remote;
 use crate::status::Status;
 
 /// The format of everything in a namespace.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 /// The object that says so, and its row.
 const INSTALLATION: &str = "installation";
 const FORMAT_ROW: &[u8] = b"format";
@@ -25,7 +25,7 @@ const FORMAT_ROW: &[u8] = b"format";
 /// Rows and bodies in two pools of a Ceph cluster, shared with any number of
 /// other processes.
 pub struct RadosEngine {
-    index: RadosIndex,
+    index: Arc<RadosIndex>,
     blobs: RadosBlobs,
     peers: RadosPeers,
     status: Arc<Status>,
@@ -58,9 +58,9 @@ impl RadosEngine {
         check::rights(&data, &options.data_pool, false, &options).await?;
         check_format(&meta, &options).await?;
         let meta = Arc::new(meta);
-        let index = RadosIndex::open(meta.clone(), options.op_timeout).await?;
+        let index = Arc::new(RadosIndex::open(meta.clone(), options.op_timeout).await?);
         let blobs = RadosBlobs::new(data);
-        let peers = RadosPeers::open(meta).await?;
+        let peers = RadosPeers::open(meta, index.clone()).await?;
         Ok(Arc::new(RadosEngine { index, blobs, peers, status, options }))
     }
 }
@@ -104,7 +104,7 @@ async fn check_format(meta: &Remote, options: &Options) -> Result<(), OpenError>
 #[async_trait]
 impl Engine for RadosEngine {
     fn index(&self) -> &dyn Index {
-        &self.index
+        &*self.index
     }
 
     fn blobs(&self) -> &dyn Blobs {

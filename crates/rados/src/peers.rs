@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use costrel_core::engine::{BucketId, EngineError, Listener, Peers};
+use costrel_core::engine::{
+    BucketId, Commit, CommitError, EngineError, Listener, Partition, Peers,
+};
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::ffi::{Errno, Told, Watch};
+use crate::index::RadosIndex;
 use crate::remote::Remote;
 
 const OBJECT: &str = "peers";
@@ -28,13 +31,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct RadosPeers {
     meta: Arc<Remote>,
+    index: Arc<RadosIndex>,
     listener: Arc<RwLock<Option<Listener>>>,
     stop: watch::Sender<bool>,
     following: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl RadosPeers {
-    pub(crate) async fn open(meta: Arc<Remote>) -> Result<Self, EngineError> {
+    pub(crate) async fn open(
+        meta: Arc<Remote>,
+        index: Arc<RadosIndex>,
+    ) -> Result<Self, EngineError> {
         let mut op = meta.write_op();
         op.create_exclusive();
         match meta.apply(OBJECT, op).await {
@@ -45,7 +52,7 @@ impl RadosPeers {
         let (stop, stopped) = watch::channel(false);
         let following = tokio::spawn(follow(meta.clone(), listener.clone(), stopped));
         let following = parking_lot::Mutex::new(Some(following));
-        Ok(RadosPeers { meta, listener, stop, following })
+        Ok(RadosPeers { meta, index, listener, stop, following })
     }
 
     /// Ends the watch.
@@ -138,5 +145,13 @@ impl Peers for RadosPeers {
         if told.is_err() {
             tokio::time::sleep_until(begun + MEMORY_MAX).await;
         }
+    }
+
+    async fn commit_by(&self, epoch: u64, commit: Commit) -> Result<(), CommitError> {
+        self.index.commit_by(Some(epoch), &commit).await
+    }
+
+    async fn enforce(&self, bucket: BucketId, epoch: u64) -> Result<(), EngineError> {
+        self.index.enforce(Partition::Bucket(bucket), epoch).await
     }
 }

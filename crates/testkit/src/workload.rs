@@ -266,7 +266,7 @@ fn outcome(result: &Result<(), CommitError>) -> Result<(), Option<usize>> {
     match result {
         Ok(()) => Ok(()),
         Err(CommitError::Conflict(number)) => Err(Some(*number)),
-        Err(CommitError::NoPartition) => Err(None),
+        Err(CommitError::NoPartition | CommitError::Superseded) => Err(None),
         Err(CommitError::Engine(error)) => panic!("the engine failed: {error}"),
     }
 }

@@ -76,8 +76,7 @@ impl Store {
         let ingested = self.ingest(intake, body).await?;
         loop {
             let settled = self.settled(bucket).await?;
-            let versioning = settled.settings.versioning;
-            if versioning.has_versions() {
+            if settled.settings.versioning.has_versions() {
                 return Err(Error::AppendToVersions);
             }
             let current = self.current_object(bucket, &request.key).await?;
@@ -92,9 +91,7 @@ impl Store {
                     }
                     grown => grown?,
                 };
-            let replaced =
-                self.replace_once(bucket, &request.key, versioning, &current, &replacement);
-            match replaced.await? {
+            match self.replace_once(&settled, &request.key, &current, &replacement).await? {
                 Replaced::Done(_) => {
                     ingested.referenced();
                     return Ok(outcome);

@@ -131,8 +131,7 @@ impl Store {
     ) -> Result<Option<PutOutcome>> {
         loop {
             let settled = self.settled(bucket).await?;
-            let versioning = settled.settings.versioning;
-            if versioning.has_versions() {
+            if settled.settings.versioning.has_versions() {
                 return Ok(None);
             }
             let current = self.current_object(bucket, &request.key).await?;
@@ -158,8 +157,7 @@ impl Store {
                 expects: Vec::new(),
                 writes: Vec::new(),
             };
-            let replaced =
-                self.replace_once(bucket, &request.key, versioning, &current, &replacement);
+            let replaced = self.replace_once(&settled, &request.key, &current, &replacement);
             if let Replaced::Done(_) = replaced.await? {
                 return Ok(Some(outcome));
             }

@@ -1,6 +1,6 @@
 use super::CurrentObject;
 use super::history::judge;
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Settled};
 use crate::engine::{RowRef, Table, Write};
 use crate::error::{Error, Result};
 use crate::names::ObjectKey;
@@ -36,25 +36,22 @@ impl Store {
         let key = &request.key;
         loop {
             let settled = self.settled(bucket).await?;
-            let versioning = settled.settings.versioning;
+            let has_versions = settled.settings.versioning.has_versions();
             let (current, target) = match request.version {
-                Some(version) if versioning.has_versions() => {
-                    self.named_version(bucket, key, version).await?
-                }
+                Some(version) if has_versions => self.named_version(bucket, key, version).await?,
                 _ => (self.current_object(bucket, key).await?, None),
             };
             match (&current.history, request.version) {
                 (None, None | Some(VersionRef::Null)) => {
                     current.judge(&request.conditions)?;
-                    if current.row.is_none() || self.delete_once(bucket, key, &current).await? {
+                    if current.row.is_none() || self.delete_once(&settled, key, &current).await? {
                         let outcome = DeleteOutcome::default();
                         return Ok(DeleteOutcome { version: request.version, ..outcome });
                     }
                 }
                 (Some(history), None) => {
                     current.judge(&request.conditions)?;
-                    let marked =
-                        self.mark_deleted_once(bucket, key, versioning, &current, history).await?;
+                    let marked = self.mark_deleted_once(&settled, key, &current, history).await?;
                     if marked.is_some() {
                         return Ok(DeleteOutcome { version: marked, delete_marker: true });
                     }
@@ -67,7 +64,9 @@ impl Store {
                     };
                     let delete_marker = target.record.delete_marker;
                     judge((!delete_marker).then_some(&target.record), &request.conditions)?;
-                    if self.remove_version_once(bucket, key, &current, history, &target).await? {
+                    let removed =
+                        self.remove_version_once(&settled, key, &current, history, &target);
+                    if removed.await? {
                         return Ok(DeleteOutcome { version: request.version, delete_marker });
                     }
                 }
@@ -77,14 +76,14 @@ impl Store {
 
     async fn delete_once(
         &self,
-        bucket: &Bucket,
+        settled: &Settled<'_>,
         key: &ObjectKey,
         current: &CurrentObject,
     ) -> Result<bool> {
         let mut change = current.unchanged();
         self.unreference(current.record.as_ref(), None, &mut change);
         change.writes.push(Write::Delete(RowRef::only(Table::Object)));
-        Ok(self.commit_change(bucket, key, change).await?.is_ok())
+        Ok(self.commit_change(settled, key, change).await?.is_ok())
     }
 
     /// Why there is no object where one was looked for.

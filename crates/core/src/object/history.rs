@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::Replacement;
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Settled};
 use crate::engine::{Expect, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
 use crate::names::ObjectKey;
@@ -174,9 +174,8 @@ impl Store {
     /// is still the one that was read.
     pub(crate) async fn replace_once(
         &self,
-        bucket: &Bucket,
+        settled: &Settled<'_>,
         key: &ObjectKey,
-        versioning: Versioning,
         current: &CurrentObject,
         replacement: &Replacement<'_>,
     ) -> Result<Replaced> {
@@ -190,9 +189,11 @@ impl Store {
                 None
             }
             Some(history) => {
-                let named = self.name_version(versioning, current, record.to_mut())?;
+                let named =
+                    self.name_version(settled.settings.versioning, current, record.to_mut())?;
                 let record = &*record;
-                self.push_version(bucket, key, current, history, record, &mut change).await?;
+                self.push_version(settled.bucket, key, current, history, record, &mut change)
+                    .await?;
                 Some(named)
             }
         };
@@ -203,7 +204,7 @@ impl Store {
         let of_key = change.expects.len();
         change.expects.extend(replacement.expects.iter().cloned());
         change.writes.extend(replacement.writes.iter().cloned());
-        Ok(match self.commit_change(bucket, key, change).await? {
+        Ok(match self.commit_change(settled, key, change).await? {
             Ok(()) => Replaced::Done(version),
             Err(number) if number < of_key => Replaced::Raced,
             Err(_) => Replaced::Refused,
@@ -214,9 +215,8 @@ impl Store {
     /// the one that was read. `None` if it is not.
     pub(crate) async fn mark_deleted_once(
         &self,
-        bucket: &Bucket,
+        settled: &Settled<'_>,
         key: &ObjectKey,
-        versioning: Versioning,
         current: &CurrentObject,
         history: &History,
     ) -> Result<Option<VersionRef>> {
@@ -226,10 +226,10 @@ impl Store {
             delete_marker: true,
             ..Default::default()
         };
-        let version = self.name_version(versioning, current, &mut marker)?;
+        let version = self.name_version(settled.settings.versioning, current, &mut marker)?;
         let mut change = current.unchanged();
-        self.push_version(bucket, key, current, history, &marker, &mut change).await?;
-        let committed = self.commit_change(bucket, key, change).await?;
+        self.push_version(settled.bucket, key, current, history, &marker, &mut change).await?;
+        let committed = self.commit_change(settled, key, change).await?;
         Ok(committed.ok().map(|()| version))
     }
 
@@ -345,7 +345,7 @@ impl Store {
     /// ones that were read. Whether they were.
     pub(crate) async fn remove_version_once(
         &self,
-        bucket: &Bucket,
+        settled: &Settled<'_>,
         key: &ObjectKey,
         current: &CurrentObject,
         history: &History,
@@ -370,7 +370,7 @@ impl Store {
         if is_current {
             marker = Bytes::new();
             let object = RowRef::only(Table::Object);
-            match self.version_below(bucket, key, &target.suffix).await? {
+            match self.version_below(settled.bucket, key, &target.suffix).await? {
                 Some((suffix, value)) => {
                     change.expects.push(Expect::Equals(version_row(&suffix), value.clone()));
                     match decode::<ObjectRecord>(&value, "version record")?.delete_marker {
@@ -385,7 +385,7 @@ impl Store {
             }
         }
         change.writes.extend(history.becomes(marker, null_version, self.fresh_id()));
-        Ok(self.commit_change(bucket, key, change).await?.is_ok())
+        Ok(self.commit_change(settled, key, change).await?.is_ok())
     }
 
     /// The current version as it was read, and a version as it is stored now.
@@ -447,15 +447,15 @@ impl Store {
 
     pub(crate) async fn commit_change(
         &self,
-        bucket: &Bucket,
+        settled: &Settled<'_>,
         key: &ObjectKey,
         change: Change,
     ) -> Result<Result<(), usize>> {
         let group = key.group();
         let Change { expects, writes, garbage } = change;
-        let committed = self.try_commit(bucket.partition(), &group, expects, writes).await?;
+        let committed = self.try_commit_by(settled, &group, expects, writes).await?;
         if let (Ok(()), Some(suffix)) = (committed, garbage) {
-            self.collect_garbage(bucket.partition(), &group, suffix);
+            self.collect_garbage(settled.bucket.partition(), &group, suffix);
         }
         Ok(committed)
     }

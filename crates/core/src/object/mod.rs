@@ -110,8 +110,7 @@ impl Store {
             let settled = self.settled(bucket).await?;
             let current = self.current_object(bucket, key).await?;
             current.judge(replacement.conditions)?;
-            let versioning = settled.settings.versioning;
-            match self.replace_once(bucket, key, versioning, &current, &replacement).await? {
+            match self.replace_once(&settled, key, &current, &replacement).await? {
                 Replaced::Done(version) => return Ok(Ok(version)),
                 Replaced::Raced => continue,
                 Replaced::Refused => return Ok(Err(Refused)),

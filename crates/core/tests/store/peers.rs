@@ -54,6 +54,24 @@ async fn a_change_of_settings_is_obeyed_at_once() {
     one.settle().await;
 }
 
+/// Whoever goes by what it remembers, or was away, cannot get round new settings.
+#[tokio::test]
+async fn what_old_settings_decided_is_decided_anew() {
+    let engine = SharedMemory::new(HOUR, HOUR);
+    let other = engine.deaf();
+    let one = World::over(Arc::new(engine));
+    let two = one.beside(Arc::new(other));
+    let bucket = one.bucket("shared").await;
+    one.put(&bucket, "k", body(1, SMALL)).await.unwrap();
+    let seen = two.store.bucket("shared").await.unwrap();
+    one.store.set_versioning(&bucket, Versioning::Enabled).await.unwrap();
+    let put = two.put(&seen, "k", body(2, SMALL)).await.unwrap();
+    assert!(matches!(put.version, Some(VersionRef::Id(_))), "{put:?}");
+    let old = one.get_version(&bucket, "k", VersionRef::Null).await.unwrap();
+    assert_eq!(old, body(1, SMALL));
+    one.settle().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_not_told_is_forgotten_after_a_while() {
     let engine = SharedMemory::new(Duration::from_secs(1), HOUR);

@@ -183,6 +183,18 @@ fn system_rows() {
             region: "ap-guangzhou".into(),
             owner_uin: 100_000_000_001,
             versioning: 2,
+            ..Default::default()
+        },
+    );
+    check(
+        "bucket-epoch",
+        &BucketRecord {
+            id: 1,
+            created_ms: 1_795_000_000_123,
+            region: "ap-guangzhou".into(),
+            owner_uin: 100_000_000_001,
+            versioning: 2,
+            epoch: 300,
         },
     );
     check("scrub-cursor", &Pair { name: "examples-1250000000".into(), value: "a/b".into() });

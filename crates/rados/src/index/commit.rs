@@ -48,6 +48,8 @@ pub(crate) struct Prepared {
     bytes: usize,
     /// Only takes rows away, or gives the collector work.
     shrinks: bool,
+    /// Epoch of the settings that decided it.
+    settings: Option<u64>,
 }
 
 struct Condition {
@@ -80,7 +82,7 @@ impl Condition {
 }
 
 impl Prepared {
-    pub(super) fn new(commit: &Commit) -> Result<Prepared, EngineError> {
+    pub(super) fn new(commit: &Commit, settings: Option<u64>) -> Result<Prepared, EngineError> {
         let group = key::escape(&commit.group);
         let mut conditions = Vec::with_capacity(commit.expects.len());
         for expect in &commit.expects {
@@ -108,7 +110,7 @@ impl Prepared {
             key::check_length(&key)?;
             changes.insert(key, value);
         }
-        Ok(Prepared { group, conditions, changes, bytes, shrinks })
+        Ok(Prepared { group, conditions, changes, bytes, shrinks, settings })
     }
 }
 
@@ -253,6 +255,9 @@ impl Shard {
                 return answer_all(batch, || Outcome::Moved);
             }
         }
+        if !self.agree_on_settings(context, batch, header).await {
+            return;
+        }
         let number = context.number();
         let op = self.operation(context, batch, header, &number);
         count(&context.meta.status().counters.groups);
@@ -278,6 +283,31 @@ impl Shard {
             }
             Err(_) => self.resolve(context, batch, header, number).await,
         }
+    }
+
+    /// Whether everything left in the batch may be committed under the header:
+    /// refuses what older settings have decided, and puts newer ones in force.
+    async fn agree_on_settings(
+        &self,
+        context: &Context,
+        batch: &mut Vec<Work>,
+        header: Header,
+    ) -> bool {
+        let is_old = |work: &mut Work| work.commit.settings.is_some_and(|by| by < header.settings);
+        for refused in batch.extract_if(.., is_old) {
+            let _ = refused.reply.send(Outcome::Done(Err(CommitError::Superseded)));
+        }
+        let newest = batch.iter().filter_map(|work| work.commit.settings).max();
+        if let Some(newest) = newest.filter(|newest| *newest > header.settings) {
+            match self.change_header(context, header, header.enforcing(newest)).await {
+                Ok(true) => {}
+                // It is read again.
+                Ok(false) => *self.header.lock() = None,
+                Err(error) => fail_all(batch, &error),
+            }
+            return false;
+        }
+        !batch.is_empty()
     }
 
     pub(super) fn operation(

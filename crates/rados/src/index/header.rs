@@ -6,7 +6,9 @@
 use costrel_core::engine::EngineError;
 
 const VERSION: u8 = 1;
+/// Length of a state; a header has the epoch of settings behind that.
 const BYTES: usize = 18;
+const HEADER_BYTES: usize = BYTES + 8;
 
 /// What a shard takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(crate) struct Header {
     pub epoch: u64,
     /// Names the change of shape under way; 0 where there is none.
     pub token: u64,
+    /// Epoch of the bucket's newest settings that commits here go by.
+    pub settings: u64,
 }
 
 fn encode(kind: u8, epoch: u64, token: u64) -> [u8; BYTES] {
@@ -65,25 +69,36 @@ fn decode(bytes: &[u8]) -> Option<(u8, u64, u64)> {
 }
 
 impl Header {
-    pub(crate) fn new(phase: Phase, epoch: u64, token: u64) -> Header {
-        Header { phase, epoch, token }
+    /// The first header of a shard.
+    pub(crate) fn new(phase: Phase, token: u64, settings: u64) -> Header {
+        Header { phase, epoch: 1, token, settings }
     }
 
-    pub(crate) fn encode(self) -> [u8; BYTES] {
-        encode(self.phase as u8, self.epoch, self.token)
+    pub(crate) fn encode(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..BYTES].copy_from_slice(&encode(self.phase as u8, self.epoch, self.token));
+        bytes[BYTES..].copy_from_slice(&self.settings.to_be_bytes());
+        bytes
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Header, EngineError> {
-        decode(bytes)
-            .and_then(|(kind, epoch, token)| {
-                Some(Header { phase: Phase::from_number(kind)?, epoch, token })
-            })
-            .ok_or_else(|| EngineError::Corrupt("the header of an index shard".into()))
+        let header = || {
+            let (start, settings) = bytes.split_at_checked(BYTES)?;
+            let (kind, epoch, token) = decode(start)?;
+            let settings = u64::from_be_bytes(settings.try_into().ok()?);
+            Some(Header { phase: Phase::from_number(kind)?, epoch, token, settings })
+        };
+        header().ok_or_else(|| EngineError::Corrupt("the header of an index shard".into()))
     }
 
     /// The same, one change later.
     pub(crate) fn then(self, phase: Phase, token: u64) -> Header {
-        Header { phase, epoch: self.epoch + 1, token }
+        Header { phase, epoch: self.epoch + 1, token, ..self }
+    }
+
+    /// The same with newer settings in force.
+    pub(crate) fn enforcing(self, settings: u64) -> Header {
+        Header { epoch: self.epoch + 1, settings, ..self }
     }
 }
 
@@ -134,20 +149,24 @@ mod tests {
 
     #[test]
     fn records_come_back_and_nothing_else_passes() {
-        let header = Header::new(Phase::Frozen, 7, 9);
+        let header = Header { phase: Phase::Frozen, epoch: 7, token: 9, settings: 3 };
         assert_eq!(Header::decode(&header.encode()).unwrap(), header);
         let state = State { life: Life::Retiring, epoch: 7, token: 9 };
         assert_eq!(State::decode(&state.encode()).unwrap(), state);
-        for bytes in [&b""[..], &header.encode()[1..], &[2; BYTES], &encode(99, 1, 1)] {
+        for bytes in [&b""[..], &header.encode()[1..], &[2; HEADER_BYTES], &[2; BYTES]] {
             assert!(Header::decode(bytes).is_err() && State::decode(bytes).is_err(), "{bytes:?}");
         }
+        assert!(State::decode(&header.encode()).is_err());
+        assert!(Header::decode(&state.encode()).is_err());
+        assert!(State::decode(&encode(99, 1, 1)).is_err());
     }
 
     /// The bytes of docs/formats/rados.md.
     #[test]
     fn the_bytes_are_as_documented() {
-        let header = Header::new(Phase::Retired, 0x0102, 0xFF);
+        let header = Header { phase: Phase::Retired, epoch: 0x0102, token: 0xFF, settings: 5 };
         let want = [1, 6, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0xFF];
-        assert_eq!(header.encode(), want);
+        assert_eq!(header.encode()[..18], want);
+        assert_eq!(header.encode()[18..], [0, 0, 0, 0, 0, 0, 0, 5]);
     }
 }

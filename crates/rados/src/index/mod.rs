@@ -16,6 +16,7 @@ mod partitions;
 mod recover;
 mod root;
 mod scan;
+mod settings;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,34 @@ impl RadosIndex {
         self.context.meta.status().check_open()
     }
 
+    /// Commits what was decided by the bucket's settings of an epoch.
+    pub(crate) async fn commit_by(
+        &self,
+        settings: Option<u64>,
+        commit: &Commit,
+    ) -> Result<(), CommitError> {
+        self.check_open()?;
+        let prepared = Arc::new(Prepared::new(commit, settings)?);
+        let deadline = Instant::now() + self.context.patience;
+        let mut stale = (0, deadline);
+        loop {
+            let layout = self.layouts.get(&self.context, commit.partition).await?;
+            let layout = layout.ok_or(CommitError::NoPartition)?;
+            let shard = layout.find(&prepared.group).0;
+            match shard.commit(&self.context, prepared.clone(), deadline).await {
+                Some(Outcome::Done(outcome)) => return outcome,
+                Some(Outcome::Moved) => {
+                    self.layouts.forget(commit.partition, &layout);
+                    again(&mut stale).await?;
+                }
+                None => {
+                    let reason = "a commit was given up".to_owned();
+                    return Err(EngineError::Unavailable(reason).into());
+                }
+            }
+        }
+    }
+
     pub(crate) async fn settle(&self) {
         self.context.meta.settle().await;
     }
@@ -129,26 +158,7 @@ impl Index for RadosIndex {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        self.check_open()?;
-        let prepared = Arc::new(Prepared::new(&commit)?);
-        let deadline = Instant::now() + self.context.patience;
-        let mut stale = (0, deadline);
-        loop {
-            let layout = self.layouts.get(&self.context, commit.partition).await?;
-            let layout = layout.ok_or(CommitError::NoPartition)?;
-            let shard = layout.find(&prepared.group).0;
-            match shard.commit(&self.context, prepared.clone(), deadline).await {
-                Some(Outcome::Done(outcome)) => return outcome,
-                Some(Outcome::Moved) => {
-                    self.layouts.forget(commit.partition, &layout);
-                    again(&mut stale).await?;
-                }
-                None => {
-                    let reason = "a commit was given up".to_owned();
-                    return Err(EngineError::Unavailable(reason).into());
-                }
-            }
-        }
+        self.commit_by(None, &commit).await
     }
 
     async fn create_partition(&self, partition: Partition) -> Result<(), EngineError> {

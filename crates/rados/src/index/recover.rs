@@ -77,7 +77,7 @@ pub(super) async fn finish_creation(
     for (_, id) in &root.ranges {
         let mut op = meta.write_op();
         op.create_exclusive();
-        op.set(&[(HEADER, Header::new(Phase::Active, 1, 0).encode())]);
+        op.set(&[(HEADER, Header::new(Phase::Active, 0, 0).encode())]);
         match meta.apply(&format!("{partition}.{id:016x}"), op).await {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(meta.error("creating an index shard", errno)),

@@ -120,7 +120,7 @@ async fn the_outcome_of_a_lost_operation_is_found_out() {
             false => vec![Expect::Absent(row.clone())],
             true => vec![Expect::Present(row.clone())],
         };
-        let work = Work::test(Prepared::new(&Commit { expects, ..put(value) }).unwrap());
+        let work = Work::test(Prepared::new(&Commit { expects, ..put(value) }, None).unwrap());
         let op = shard.operation(context, &[work], header, &number);
         if late {
             let settled = shard.settle(context, header, &number).await.unwrap();

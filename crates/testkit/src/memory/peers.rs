@@ -1,13 +1,16 @@
 //! The memory engine as several processes see it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use costrel_core::engine::{
-    Blobs, BucketId, Engine, EngineError, Health, Index, Listener, Metric, Peers,
+    Blobs, BucketId, Commit, CommitError, Engine, EngineError, Health, Index, Listener, Metric,
+    Partition, Peers,
 };
 use parking_lot::Mutex;
+use tokio::sync::RwLock;
 
 use super::MemoryEngine;
 
@@ -17,14 +20,22 @@ pub struct SharedMemory {
     memory_max: Duration,
     pending_age_max: Duration,
     listeners: Arc<Mutex<Vec<Arc<Listener>>>>,
+    /// Epochs of the settings in force; held for reading by commits.
+    enforced: Arc<RwLock<HashMap<BucketId, u64>>>,
     /// Neither hears nor is heard.
     deaf: bool,
 }
 
 impl SharedMemory {
     pub fn new(memory_max: Duration, pending_age_max: Duration) -> Self {
-        let (engine, listeners) = (Arc::new(MemoryEngine::new()), Arc::default());
-        SharedMemory { engine, memory_max, pending_age_max, listeners, deaf: false }
+        SharedMemory {
+            engine: Arc::new(MemoryEngine::new()),
+            memory_max,
+            pending_age_max,
+            listeners: Arc::default(),
+            enforced: Arc::default(),
+            deaf: false,
+        }
     }
 
     /// Another process on the same rows.
@@ -34,6 +45,7 @@ impl SharedMemory {
             memory_max: self.memory_max,
             pending_age_max: self.pending_age_max,
             listeners: self.listeners.clone(),
+            enforced: self.enforced.clone(),
             deaf: false,
         }
     }
@@ -61,6 +73,25 @@ impl Peers for SharedMemory {
         for listener in listeners {
             listener(Some(bucket));
         }
+    }
+
+    async fn commit_by(&self, epoch: u64, commit: Commit) -> Result<(), CommitError> {
+        let enforced = self.enforced.read().await;
+        let in_force = match commit.partition {
+            Partition::Bucket(bucket) => enforced.get(&bucket).copied().unwrap_or_default(),
+            Partition::System => 0,
+        };
+        match epoch < in_force {
+            true => Err(CommitError::Superseded),
+            false => self.engine.index().commit(commit).await,
+        }
+    }
+
+    async fn enforce(&self, bucket: BucketId, epoch: u64) -> Result<(), EngineError> {
+        let mut enforced = self.enforced.write().await;
+        let in_force = enforced.entry(bucket).or_default();
+        *in_force = epoch.max(*in_force);
+        Ok(())
     }
 }
 
