@@ -325,6 +325,34 @@ func TestMultipart(t *testing.T) {
 	equal(t, "copied", bytes.Equal(get(t, client, "c", nil), whole[:mib]), true)
 }
 
+func TestTags(t *testing.T) {
+	client, _ := fresh(t)
+	_, err := client.Object.Put(ctx, "k", strings.NewReader("data"), nil)
+	must(t, err)
+	tags := []cos.ObjectTaggingTag{{Key: "colour", Value: "blue"}, {Key: "页", Value: "a/b"}}
+	_, err = client.Object.PutTagging(ctx, "k", &cos.ObjectPutTaggingOptions{TagSet: tags})
+	must(t, err)
+	found, _, err := client.Object.GetTagging(ctx, "k")
+	must(t, err)
+	equal(t, "tags", fmt.Sprint(found.TagSet), fmt.Sprint(tags))
+	_, err = client.Object.DeleteTagging(ctx, "k")
+	must(t, err)
+	found, _, err = client.Object.GetTagging(ctx, "k")
+	must(t, err)
+	equal(t, "tags", len(found.TagSet), 0)
+	_, err = client.Bucket.PutTagging(ctx, &cos.BucketPutTaggingOptions{
+		TagSet: []cos.BucketTaggingTag{{Key: "a", Value: "1"}},
+	})
+	must(t, err)
+	of, _, err := client.Bucket.GetTagging(ctx)
+	must(t, err)
+	equal(t, "tags of the bucket", fmt.Sprint(of.TagSet), "[{a 1}]")
+	_, err = client.Bucket.DeleteTagging(ctx)
+	must(t, err)
+	_, _, err = client.Bucket.GetTagging(ctx)
+	refused(t, err, 404, "NoSuchTagSet")
+}
+
 func TestUploadAndDownload(t *testing.T) {
 	client, name := fresh(t)
 	folder := t.TempDir()

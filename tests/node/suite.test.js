@@ -217,6 +217,19 @@ function fetchByProxy(url) {
   });
 }
 
+test('tags', async () => {
+  const Tags = [{ Key: 'colour', Value: 'blue' }, { Key: '页', Value: 'a/b' }];
+  await cos.putObject({ ...at, Key: 'tagged', Body: 'data' });
+  await cos.putObjectTagging({ ...at, Key: 'tagged', Tags });
+  assert.deepEqual((await cos.getObjectTagging({ ...at, Key: 'tagged' })).Tags, Tags);
+  await cos.deleteObjectTagging({ ...at, Key: 'tagged' });
+  assert.deepEqual((await cos.getObjectTagging({ ...at, Key: 'tagged' })).Tags, []);
+  await cos.putBucketTagging({ ...at, Tags });
+  assert.deepEqual((await cos.getBucketTagging(at)).Tags, Tags);
+  await cos.deleteBucketTagging(at);
+  assert.deepEqual((await cos.getBucketTagging(at)).Tags, []);
+});
+
 test('presigned URLs', async () => {
   await cos.putObject({ ...at, Key: 'u 中', Body: 'by url' });
   // Without a callback the SDK leaves `;` raw in the query.

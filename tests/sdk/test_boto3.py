@@ -807,8 +807,6 @@ def test_post_policy_version_2(server, bucket):
 
 def test_what_is_not_implemented_says_so(client, bucket):
     calls = [
-        lambda: client.put_object(Bucket=bucket, Key="k", Body=b"", Tagging="a=1"),
-        lambda: client.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": []}),
         lambda: client.put_object(Bucket=bucket, Key="k", Body=b"", ACL="public-read"),
         lambda: client.put_object(Bucket=bucket, Key="k", Body=b"", ServerSideEncryption="AES256"),
         lambda: client.put_object(

@@ -1222,10 +1222,7 @@ def test_form_shape(server, client, bucket):
 
 
 def test_what_is_not_implemented_says_so(client, bucket):
-    tagging = {"TagSet": {"Tag": [{"Key": "a", "Value": "1"}]}}
     calls = [
-        lambda: client.put_object_tagging(Bucket=bucket, Key="k", Tagging=tagging),
-        lambda: client.put_object(Bucket=bucket, Key="k", Body=b"x", Tagging="a=1"),
         lambda: client.put_bucket_acl(Bucket=bucket, ACL="public-read"),
         lambda: client.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read"),
         lambda: client.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="AES256"),

@@ -7,7 +7,7 @@ import pytest
 import requests
 import urllib3
 from minio import Minio
-from minio.commonconfig import REPLACE, ComposeSource, CopySource
+from minio.commonconfig import REPLACE, ComposeSource, CopySource, Tags
 from minio.datatypes import PostPolicy
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
@@ -146,3 +146,22 @@ def test_errors(client, bucket):
         client.get_object(bucket_name=bucket, object_name="missing")
     assert caught.value.code == "NoSuchKey"
     assert caught.value.request_id
+
+
+def test_tags(client, bucket):
+    tags = Tags.new_object_tags()
+    tags["colour"] = "blue"
+    where = {"bucket_name": bucket, "object_name": "k"}
+    put(client, bucket, "k", b"data", tags=tags)
+    assert client.get_object_tags(**where) == tags
+    tags["页"] = "a/b"
+    client.set_object_tags(**where, tags=tags)
+    assert client.get_object_tags(**where) == tags
+    client.delete_object_tags(**where)
+    assert client.get_object_tags(**where) is None
+    of_bucket = Tags.new_bucket_tags()
+    of_bucket["a"] = "1"
+    client.set_bucket_tags(bucket_name=bucket, tags=of_bucket)
+    assert client.get_bucket_tags(bucket_name=bucket) == of_bucket
+    client.delete_bucket_tags(bucket_name=bucket)
+    assert client.get_bucket_tags(bucket_name=bucket) is None

@@ -90,6 +90,7 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_versions.py"),
     ),
+    suite("tags", "tags in both dialects", &[Python], Runner::Pytest("sdk/test_tags.py")),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(
         "cross-dialect",

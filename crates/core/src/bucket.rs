@@ -22,6 +22,7 @@ use crate::limits::BUCKETS_MAX;
 use crate::names::BucketName;
 use crate::record::{BucketRecord, decode, encode};
 use crate::store::{Store, detached};
+use crate::tags::Tags;
 use crate::version::Versioning;
 
 /// A bucket that exists, as far as this process knows.
@@ -49,6 +50,7 @@ struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BucketSettings {
     pub versioning: Versioning,
+    pub tags: Tags,
     /// How often they have been changed.
     epoch: u64,
 }
@@ -57,6 +59,7 @@ impl BucketSettings {
     fn from_record(record: &BucketRecord) -> Result<BucketSettings> {
         Ok(BucketSettings {
             versioning: Versioning::from_number(record.versioning)?,
+            tags: Tags::from_stored(record.tags.clone()),
             epoch: record.epoch,
         })
     }
@@ -255,6 +258,15 @@ impl Store {
     ) -> Result<()> {
         self.change_settings(bucket, move |record| {
             record.versioning = versioning as u32;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Replaces a bucket's tags.
+    pub async fn set_bucket_tags(self: &Arc<Self>, bucket: &Bucket, tags: Tags) -> Result<()> {
+        self.change_settings(bucket, move |record| {
+            record.tags = tags.as_slice().to_vec();
             Ok(())
         })
         .await

@@ -23,6 +23,8 @@ pub enum Error {
     MetadataTooLarge { size: usize, max: usize },
     #[error("unknown storage class")]
     InvalidStorageClass,
+    #[error("invalid tag: {0}")]
+    InvalidTag(&'static str),
 
     // Existence
     #[error("no such bucket")]

@@ -25,6 +25,7 @@ mod scan;
 pub mod scrub;
 pub mod secret;
 mod store;
+pub mod tags;
 pub mod upload;
 pub mod version;
 

@@ -24,6 +24,13 @@ pub const BUCKETS_MAX: usize = 10_000;
 pub const RUNS_IN_RECORD_MAX: usize = 64;
 /// Bytes of a body that are hashed and written as one piece of work.
 pub const INGEST_CHUNK_BYTES: usize = 512 << 10;
+/// Most tags of an object; both services.
+pub const OBJECT_TAGS_MAX: usize = 10;
+/// Most tags of a bucket; both services.
+pub const BUCKET_TAGS_MAX: usize = 50;
+/// Longest key and value of a tag in characters; AWS's, and COS's newer ones.
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
 /// Rows the collector changes in one commit; RADOS bounds an operation at about
 /// a thousand keys.
 pub const COLLECT_ROWS_MAX: usize = 256;

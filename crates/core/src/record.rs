@@ -159,6 +159,8 @@ pub struct ObjectRecord {
     /// Stands for a deletion; never in an object row.
     #[prost(bool, tag = "16")]
     pub delete_marker: bool,
+    #[prost(message, repeated, tag = "17")]
+    pub tags: Vec<Pair>,
 }
 
 /// What is known of a key's versions together. Every change of which version is
@@ -218,6 +220,9 @@ pub struct UploadRecord {
     /// A completion has frozen the parts.
     #[prost(bool, tag = "7")]
     pub completing: bool,
+    /// The object's to be.
+    #[prost(message, repeated, tag = "8")]
+    pub tags: Vec<Pair>,
 }
 
 /// One part of an upload, or of an object completed from it.
@@ -279,6 +284,8 @@ pub struct BucketRecord {
     /// 0: never had versioning, 1: enabled, 2: suspended.
     #[prost(uint32, tag = "5")]
     pub versioning: u32,
+    #[prost(message, repeated, tag = "6")]
+    pub tags: Vec<Pair>,
     /// How often the settings have been changed.
     #[prost(uint64, tag = "15")]
     pub epoch: u64,

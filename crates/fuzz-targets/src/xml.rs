@@ -2,7 +2,7 @@
 
 use costrel_protocol::xml::{
     CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_complete_upload,
-    parse_create_bucket, parse_delete_objects, parse_versioning,
+    parse_create_bucket, parse_delete_objects, parse_tagging, parse_versioning,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -24,6 +24,20 @@ pub fn xml(data: &[u8]) {
     }
     if let Ok(read) = parse_complete_upload(data) {
         complete_upload(data, read);
+    }
+    if let Ok(read) = parse_tagging(data) {
+        bounded(data, read.iter().flat_map(|tag| [tag.name.as_str(), tag.value.as_str()]));
+        let again = written("Tagging", |xml| {
+            xml.element("TagSet", |xml| {
+                for tag in &read {
+                    xml.element("Tag", |xml| {
+                        xml.text("Key", &tag.name);
+                        xml.text("Value", &tag.value);
+                    });
+                }
+            });
+        });
+        assert_eq!(parse_tagging(&again), Ok(read));
     }
     if let Ok(read) = parse_versioning(data) {
         let again = written("VersioningConfiguration", |xml| {

@@ -8,12 +8,14 @@ use costrel_core::Error;
 use costrel_core::checksum::{Algorithm, Checksum, ChecksumType};
 use costrel_core::object::{Attributes, ObjectInfo};
 use costrel_core::record::{Metadata, Pair};
+use costrel_core::tags::Tags;
 use costrel_core::version::VersionRef;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
+use crate::query::Query;
 use crate::reply::{Reply, set, set_etag, set_number};
 use crate::request::{Outcome, Request};
 
@@ -55,9 +57,23 @@ pub fn shown_class(class: &str) -> &str {
     }
 }
 
+/// Headers that say something of the object that is made, by their names behind
+/// the prefix. Other operations would not obey them.
+pub const OF_NEW_OBJECTS: &[&str] = &["tagging"];
+pub const OF_COPIES: &[&str] = &["tagging", "tagging-directive"];
+
 /// Refuses headers that ask for what is not there yet, so that nothing is
 /// accepted that would not be obeyed.
 pub fn refuse_unsupported(dialect: Dialect, headers: &HeaderMap) -> Outcome<()> {
+    refuse_unsupported_but(dialect, headers, &[])
+}
+
+/// The same in an operation that obeys some headers more.
+pub fn refuse_unsupported_but(
+    dialect: Dialect,
+    headers: &HeaderMap,
+    obeyed: &[&str],
+) -> Outcome<()> {
     for (name, value) in headers {
         let Some(rest) = name.as_str().strip_prefix(dialect.headers().prefix) else {
             if matches!(name.as_str(), "pic-operations") {
@@ -65,7 +81,7 @@ pub fn refuse_unsupported(dialect: Dialect, headers: &HeaderMap) -> Outcome<()> 
             }
             continue;
         };
-        if !supported(rest, value.to_str().unwrap_or_default()) {
+        if !obeyed.contains(&rest) && !supported(rest, value.to_str().unwrap_or_default()) {
             return Err(Failure::NotImplemented(name.as_str().to_owned().into()));
         }
     }
@@ -109,7 +125,29 @@ pub fn of_request(request: &Request<'_>) -> Outcome<Attributes> {
     Ok(Attributes {
         metadata: metadata_of_request(request)?,
         storage_class: storage_class(request.header(&request.dialect.headers().storage_class))?,
+        tags: tags_of_request(request)?,
     })
+}
+
+/// The tags in a request's header.
+pub fn tags_of_request(request: &Request<'_>) -> Outcome<Tags> {
+    let name = &request.dialect.headers().tagging;
+    match request.headers.get(name) {
+        None => Ok(Tags::default()),
+        Some(value) => parse_tags(name.as_str(), value.to_str().unwrap_or("%")),
+    }
+}
+
+/// Reads `key=value&key=value`, percent-encoded.
+pub fn parse_tags(name: &str, text: &str) -> Outcome<Tags> {
+    let query = Query::parse(text).map_err(|_| Failure::InvalidArgument {
+        name: name.to_owned().into(),
+        value: text.into(),
+        why: "The tags shall be encoded as UTF-8 then URLEncoded URL query parameters without tag \
+              name duplicates.",
+    })?;
+    let pairs = query.iter().map(|(name, value)| Pair { name: name.into(), value: value.into() });
+    Ok(Tags::of_object(pairs.collect())?)
 }
 
 pub fn metadata_of_request(request: &Request<'_>) -> Outcome<Metadata> {
@@ -234,6 +272,9 @@ pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo) {
         if let Ok(name) = HeaderName::try_from(name) {
             set(reply, name, &pair.value);
         }
+    }
+    if !record.tags.is_empty() {
+        set_number(reply, dialect.headers().tagging_count.clone(), record.tags.len() as u64);
     }
     if !record.storage_class.is_empty() {
         set(reply, dialect.headers().storage_class.clone(), &record.storage_class);

@@ -267,7 +267,7 @@ impl Gateway {
         row: &'static OpRow,
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
-        use handlers::{bucket, copy, delete, list, multipart, object, service, versions};
+        use handlers::{bucket, copy, delete, list, multipart, object, service, tags, versions};
         let Some(operation) = row.operation else {
             self.permit(request, row, None)?;
             return Err(Failure::NotImplemented(row.name.into()));
@@ -300,6 +300,16 @@ impl Gateway {
             Operation::PutBucketVersioning => {
                 versions::set_versioning(self, request, &bucket, &mut body).await
             }
+            Operation::GetObjectTagging => tags::of_object(self, request, &bucket).await,
+            Operation::PutObjectTagging => {
+                tags::set_of_object(self, request, &bucket, &mut body).await
+            }
+            Operation::DeleteObjectTagging => tags::delete_of_object(self, request, &bucket).await,
+            Operation::GetBucketTagging => tags::of_bucket(request, &bucket),
+            Operation::PutBucketTagging => {
+                tags::set_of_bucket(self, request, &bucket, &mut body).await
+            }
+            Operation::DeleteBucketTagging => tags::delete_of_bucket(self, &bucket).await,
             Operation::ListObjectVersions => versions::list(self, request, &bucket).await,
             Operation::ListObjects => list::version_1(self, request, &bucket).await,
             Operation::ListObjectsV2 => list::version_2(self, request, &bucket).await,

@@ -122,6 +122,7 @@ impl Store {
         let mut record = current.record.clone().unwrap_or_else(|| ObjectRecord {
             storage_class: request.attributes.storage_class.clone(),
             metadata: Some(request.attributes.metadata.clone()),
+            tags: request.attributes.tags.as_slice().to_vec(),
             appendable: true,
             ..Default::default()
         });

@@ -15,6 +15,7 @@ use crate::precondition::{ReadConditions, WriteConditions};
 use crate::range::ByteRange;
 use crate::record::Metadata;
 use crate::store::Store;
+use crate::tags::Tags;
 use crate::version::VersionRef;
 
 /// An object, or a range of one, that is copied from.
@@ -35,6 +36,8 @@ pub struct CopyRequest {
     pub metadata: Option<Metadata>,
     /// `None` when the request names none, which means STANDARD.
     pub storage_class: Option<String>,
+    /// `None` keeps the source's.
+    pub tags: Option<Tags>,
     /// A checksum to compute besides those the source has.
     pub checksum: Option<Algorithm>,
     pub conditions: WriteConditions,
@@ -100,6 +103,7 @@ impl Store {
         let attributes = Attributes {
             metadata: request.metadata.or(info.record.metadata.clone()).unwrap_or_default(),
             storage_class: request.storage_class.unwrap_or_default(),
+            tags: request.tags.unwrap_or_else(|| info.tags()),
         };
         attributes.check()?;
         let asked: Vec<Algorithm> = match request.checksum {
@@ -142,9 +146,13 @@ impl Store {
             let attributes = Attributes {
                 metadata: request.metadata.clone().or(old.metadata.clone()).unwrap_or_default(),
                 storage_class: request.storage_class.clone().unwrap_or_default(),
+                tags: Tags::default(),
             };
             attributes.check()?;
             let mut record = old.clone();
+            if let Some(tags) = &request.tags {
+                record.tags = tags.as_slice().to_vec();
+            }
             record.write_id = self.fresh_id();
             record.modified_ms = self.now_ms();
             record.metadata = Some(attributes.metadata);

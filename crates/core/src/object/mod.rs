@@ -7,6 +7,7 @@ mod get;
 mod history;
 mod put;
 mod read;
+mod tagging;
 
 use bytes::Bytes;
 
@@ -29,6 +30,7 @@ use crate::names::ObjectKey;
 use crate::precondition::WriteConditions;
 use crate::record::{Content, Metadata, ObjectRecord};
 use crate::store::Store;
+use crate::tags::Tags;
 use crate::version::VersionRef;
 
 /// What is known of an object without its bytes.
@@ -70,6 +72,7 @@ pub struct Attributes {
     pub metadata: Metadata,
     /// As the client named it, already known to be valid; empty for STANDARD.
     pub storage_class: String,
+    pub tags: Tags,
 }
 
 impl Attributes {

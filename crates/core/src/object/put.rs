@@ -101,6 +101,7 @@ impl Store {
             crc64: ingested.digests.crc64,
             storage_class: attributes.storage_class,
             metadata: Some(attributes.metadata),
+            tags: attributes.tags.into_vec(),
             checksums: checksums.iter().map(StoredChecksum::new).collect(),
             content: ingested.content.clone(),
             ..Default::default()

@@ -142,6 +142,7 @@ impl Store {
             crc64,
             storage_class: upload.record.storage_class.clone(),
             metadata: Some(Store::upload_metadata(upload)),
+            tags: upload.record.tags.clone(),
             checksums: checksum.iter().map(StoredChecksum::new).collect(),
             content: Some(Content::Parts(parts)),
             ..Default::default()

@@ -88,6 +88,7 @@ impl Store {
             initiated_ms: now_ms,
             storage_class: request.attributes.storage_class,
             metadata: Some(request.attributes.metadata),
+            tags: request.attributes.tags.into_vec(),
             checksum_algorithm: request.checksum.map_or(0, |c| c.algorithm as u32),
             checksum_composite: request.checksum.is_some_and(|c| c.kind == ChecksumType::Composite),
             completing: false,

@@ -136,6 +136,7 @@ impl Run<'_> {
             key: key(to),
             metadata: Some(Metadata::default()),
             storage_class: None,
+            tags: None,
             checksum: None,
             conditions: Default::default(),
         };

@@ -208,6 +208,7 @@ async fn copies() {
                 key: key(at),
                 metadata: Some(Metadata::default()),
                 storage_class: None,
+                tags: None,
                 checksum: None,
                 conditions: Default::default(),
             };

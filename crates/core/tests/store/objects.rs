@@ -360,6 +360,7 @@ fn copy(source: &CopySource, at: &str) -> CopyRequest {
         key: key(at),
         metadata: None,
         storage_class: None,
+        tags: None,
         checksum: None,
         conditions: WriteConditions::default(),
     }
@@ -379,8 +380,11 @@ async fn copies(world: &World) {
     assert!(matches!(missing, Err(Error::NoSuchKey)));
     for len in [0, SMALL, LARGE, 900_000] {
         let data = body(5, len);
-        let attributes =
-            Attributes { metadata: user_metadata(20), storage_class: "STANDARD_IA".into() };
+        let attributes = Attributes {
+            metadata: user_metadata(20),
+            storage_class: "STANDARD_IA".into(),
+            ..Default::default()
+        };
         let checksums = vec![Algorithm::Crc32];
         let request = PutRequest { attributes: attributes.clone(), checksums, ..put_request("k") };
         let mut bytes = Pieces::new(data.clone(), 100_000);

@@ -74,6 +74,10 @@ fn object(content: Content) -> ObjectRecord {
     }
 }
 
+fn tags() -> Vec<Pair> {
+    vec![Pair { name: "colour".into(), value: "blue".into() }]
+}
+
 fn runs() -> Vec<Run> {
     vec![Run { first_part: 1, count: 8, size: 1 << 20 }, Run { first_part: 9, count: 1, size: 3 }]
 }
@@ -102,6 +106,7 @@ fn versions() {
         ..object(Content::Inline(id(3)))
     };
     check("version", &in_version);
+    check("version-tags", &ObjectRecord { tags: tags(), ..in_version.clone() });
     check(
         "delete-marker",
         &ObjectRecord {
@@ -123,18 +128,18 @@ fn versions() {
 
 #[test]
 fn uploads_and_parts() {
-    check(
-        "upload",
-        &UploadRecord {
-            write_id: id(1),
-            initiated_ms: 1_795_000_000_123,
-            storage_class: "ARCHIVE".into(),
-            metadata: Some(metadata()),
-            checksum_algorithm: 2,
-            checksum_composite: true,
-            completing: true,
-        },
-    );
+    let upload = UploadRecord {
+        write_id: id(1),
+        initiated_ms: 1_795_000_000_123,
+        storage_class: "ARCHIVE".into(),
+        metadata: Some(metadata()),
+        checksum_algorithm: 2,
+        checksum_composite: true,
+        completing: true,
+        ..Default::default()
+    };
+    check("upload", &upload);
+    check("upload-tags", &UploadRecord { tags: tags(), ..upload });
     let part = |content| PartRecord {
         write_id: id(1),
         size: 5 << 30,
@@ -175,27 +180,16 @@ fn system_rows() {
             ..Default::default()
         },
     );
-    check(
-        "bucket-versioning",
-        &BucketRecord {
-            id: 1,
-            created_ms: 1_795_000_000_123,
-            region: "ap-guangzhou".into(),
-            owner_uin: 100_000_000_001,
-            versioning: 2,
-            ..Default::default()
-        },
-    );
-    check(
-        "bucket-epoch",
-        &BucketRecord {
-            id: 1,
-            created_ms: 1_795_000_000_123,
-            region: "ap-guangzhou".into(),
-            owner_uin: 100_000_000_001,
-            versioning: 2,
-            epoch: 300,
-        },
-    );
+    let versioned = BucketRecord {
+        id: 1,
+        created_ms: 1_795_000_000_123,
+        region: "ap-guangzhou".into(),
+        owner_uin: 100_000_000_001,
+        versioning: 2,
+        ..Default::default()
+    };
+    check("bucket-versioning", &versioned);
+    check("bucket-tags", &BucketRecord { tags: tags(), ..versioned.clone() });
+    check("bucket-epoch", &BucketRecord { epoch: 300, ..versioned });
     check("scrub-cursor", &Pair { name: "examples-1250000000".into(), value: "a/b".into() });
 }

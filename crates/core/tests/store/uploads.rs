@@ -316,6 +316,7 @@ async fn parts_copied_from_objects(world: &World) {
         key: key("copy"),
         metadata: None,
         storage_class: None,
+        tags: None,
         checksum: None,
         conditions: Default::default(),
     };

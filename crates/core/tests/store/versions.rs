@@ -9,13 +9,16 @@ use bytes::Bytes;
 use costrel_core::Error;
 use costrel_core::bucket::Bucket;
 use costrel_core::list::ListObjects;
-use costrel_core::object::{CopyRequest, CopySource, DeleteOutcome, DeleteRequest};
+use costrel_core::object::{CopyRequest, CopySource, DeleteOutcome, DeleteRequest, GetRequest};
 use costrel_core::precondition::{EtagCondition, WriteConditions};
-use costrel_core::record::Metadata;
+use costrel_core::record::{Metadata, Pair};
+use costrel_core::tags::Tags;
 use costrel_core::version::{ListVersions, VersionId, VersionRef, Versioning};
 
 use crate::common::random::{Random, seed};
-use crate::common::{LARGE, SMALL, World, body, complete_request, delete_request, key};
+use crate::common::{
+    LARGE, SMALL, World, body, complete_request, delete_request, get_request, key,
+};
 
 crate::on_every_engine!(
     versions_pile_up,
@@ -24,6 +27,7 @@ crate::on_every_engine!(
     objects_from_before_are_versions_too,
     conditions_look_at_the_current_version,
     copies_are_versions,
+    tags_stay_with_their_version,
     appends_are_refused,
     lists_go_through_all_versions,
     a_bucket_with_versions_is_not_empty,
@@ -235,6 +239,7 @@ async fn copies_are_versions(world: &World) {
             key: key(&at),
             metadata,
             storage_class: None,
+            tags: None,
             checksum: None,
             conditions: Default::default(),
         };
@@ -256,6 +261,53 @@ async fn copies_are_versions(world: &World) {
         assert!(matches!(changed, Err(Error::NoSuchKey)));
         world.settle().await;
     }
+}
+
+async fn tags_stay_with_their_version(world: &World) {
+    let tags = |value: &str| {
+        Tags::of_object(vec![Pair { name: "k".into(), value: value.into() }]).unwrap()
+    };
+    let bucket = world.bucket("tags").await;
+    let store = &world.store;
+    let at = key("k");
+    let missing = store.set_object_tags(&bucket, &at, None, &tags("0")).await;
+    assert!(matches!(missing, Err(Error::NoSuchKey)));
+    let old = world.put(&bucket, "k", body(1, SMALL)).await.unwrap();
+    assert_eq!(store.set_object_tags(&bucket, &at, None, &tags("old")).await.unwrap(), None);
+    let seen = world.head(&bucket, "k").await.unwrap();
+    assert_eq!((seen.tags(), seen.record.modified_ms), (tags("old"), old.modified_ms));
+    store.set_versioning(&bucket, Versioning::Enabled).await.unwrap();
+    let one = put(world, &bucket, "k", 2, LARGE).await;
+    let two = put(world, &bucket, "k", 3, SMALL).await;
+    let of = async |version| {
+        let request = GetRequest { version, ..get_request("k") };
+        store.head_object(&bucket, &request).await.unwrap().0.tags()
+    };
+    for (version, value) in [(Some(VersionRef::Null), "null"), (Some(one), "one"), (None, "two")] {
+        let named = store.set_object_tags(&bucket, &at, version, &tags(value)).await.unwrap();
+        assert_eq!(named, version.or(Some(two)));
+        world.settle().await;
+    }
+    for (version, value) in [(VersionRef::Null, "null"), (one, "one"), (two, "two")] {
+        assert_eq!(of(Some(version)).await, tags(value));
+    }
+    store.set_object_tags(&bucket, &at, Some(two), &tags("again")).await.unwrap();
+    assert_eq!(of(None).await, tags("again"));
+    // Uncovered again, they have what was said of them.
+    world.delete_version(&bucket, "k", two).await.unwrap();
+    assert_eq!(of(None).await, tags("one"));
+    world.delete_version(&bucket, "k", one).await.unwrap();
+    assert_eq!(of(None).await, tags("null"));
+    store.set_object_tags(&bucket, &at, None, &tags("new")).await.unwrap();
+    assert_eq!(of(Some(VersionRef::Null)).await, tags("new"));
+    world.settle().await;
+    let marker = world.delete(&bucket, "k").await.unwrap().version;
+    let of_marker = store.set_object_tags(&bucket, &at, marker, &tags("x")).await;
+    assert!(matches!(of_marker, Err(Error::VersionIsMarker { .. })));
+    let of_marker = store.set_object_tags(&bucket, &at, None, &tags("x")).await;
+    assert!(matches!(of_marker, Err(Error::CurrentIsMarker { .. })));
+    let gone = store.set_object_tags(&bucket, &at, Some(one), &tags("x")).await;
+    assert!(matches!(gone, Err(Error::NoSuchVersion)));
 }
 
 fn world_bucket(bucket: &Bucket) -> std::sync::Arc<Bucket> {

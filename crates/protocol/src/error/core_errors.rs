@@ -59,6 +59,7 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             Code::each("NotSupportedStorageClass", "InvalidStorageClass"),
             "The storage class you specified is not valid.",
         ),
+        Error::InvalidTag(why) => new(S::BAD_REQUEST, Code::both("InvalidTag"), why),
         Error::NoSuchBucket => {
             new(S::NOT_FOUND, Code::both("NoSuchBucket"), "The specified bucket does not exist.")
         }

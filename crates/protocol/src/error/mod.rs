@@ -75,6 +75,9 @@ pub enum Failure {
     /// A versioning configuration that neither enables nor suspends.
     #[error("the versioning configuration has no status")]
     NoVersioningStatus,
+    /// A bucket has no tags.
+    #[error("the bucket has no tags")]
+    NoTags,
     /// `response-…` parameters on a request whose signature does not cover them.
     #[error("response overrides need a signature")]
     UnsignedOverride,
@@ -248,6 +251,9 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
             Code::each("MalformedXML", "IllegalVersioningConfigurationException"),
             "The versioning configuration specified in the request is invalid.",
         ),
+        Failure::NoTags => {
+            new(S::NOT_FOUND, Code::both("NoSuchTagSet"), "The TagSet does not exist")
+        }
         Failure::UnsignedOverride => new(
             S::BAD_REQUEST,
             Code::both("InvalidRequest"),

@@ -9,7 +9,7 @@ use costrel_core::object::{CopyRequest, CopySource, PutOutcome};
 use costrel_core::range::ByteRange;
 use costrel_core::upload::PartCopyRequest;
 use costrel_core::version::VersionRef;
-use http::Uri;
+use http::{HeaderName, Uri};
 
 use super::multipart::upload_id;
 use crate::address::{self, Style};
@@ -33,31 +33,22 @@ pub async fn copy_object(
     row: &OpRow,
     bucket: &Bucket,
 ) -> Outcome<Reply> {
-    refuse_unsupported(request.dialect, request.headers)?;
+    attributes::refuse_unsupported_but(request.dialect, request.headers, attributes::OF_COPIES)?;
     let names = request.dialect.headers();
-    let metadata = match request.header(&names.metadata_directive) {
-        None => None,
-        Some(directive) if directive.eq_ignore_ascii_case("COPY") => None,
-        // COS's documents say `Replaced`, S3 clients `REPLACE`.
-        Some(directive)
-            if directive.eq_ignore_ascii_case("REPLACE")
-                || directive.eq_ignore_ascii_case("REPLACED") =>
-        {
-            Some(attributes::metadata_of_request(request)?)
-        }
-        Some(directive) => {
-            return Err(bad_header(
-                &names.metadata_directive,
-                directive,
-                "Unknown metadata directive.",
-            ));
-        }
+    let metadata = match replaces(request, &names.metadata_directive)? {
+        true => Some(attributes::metadata_of_request(request)?),
+        false => None,
+    };
+    let tags = match replaces(request, &names.tagging_directive)? {
+        true => Some(attributes::tags_of_request(request)?),
+        false => None,
     };
     let class = request.header(&names.storage_class);
     let copy = CopyRequest {
         source: source(gateway, request, row).await?,
         key: request.new_key()?,
         metadata,
+        tags,
         storage_class: class.map(|class| storage_class(Some(class))).transpose()?,
         checksum: match request.dialect {
             Dialect::S3 => attributes::named_algorithm(request, &dialect::s3::CHECKSUM_ALGORITHM)?,
@@ -104,6 +95,22 @@ pub async fn copy_part(
         Ok(result(dialect, "CopyPartResult", &outcome))
     })
     .await
+}
+
+/// Whether a directive says that the request's own replaces the source's.
+fn replaces(request: &Request<'_>, name: &HeaderName) -> Outcome<bool> {
+    match request.header(name) {
+        None => Ok(false),
+        Some(directive) if directive.eq_ignore_ascii_case("COPY") => Ok(false),
+        // COS's documents say `Replaced`, S3 clients `REPLACE`.
+        Some(directive)
+            if directive.eq_ignore_ascii_case("REPLACE")
+                || directive.eq_ignore_ascii_case("REPLACED") =>
+        {
+            Ok(true)
+        }
+        Some(directive) => Err(bad_header(name, directive, "Unknown directive.")),
+    }
 }
 
 /// The upload and part number in a request's query.

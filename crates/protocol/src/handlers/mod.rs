@@ -8,5 +8,6 @@ pub mod multipart;
 pub mod object;
 pub mod post;
 pub mod service;
+pub mod tags;
 mod upload;
 pub mod versions;

@@ -24,7 +24,11 @@ use crate::request::{Outcome, Request, bad_header};
 use crate::xml::{COMPLETE_UPLOAD_BYTES_MAX, XmlError, XmlWriter, parse_complete_upload};
 
 pub async fn initiate(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    refuse_unsupported(request.dialect, request.headers)?;
+    attributes::refuse_unsupported_but(
+        request.dialect,
+        request.headers,
+        attributes::OF_NEW_OBJECTS,
+    )?;
     let checksum = match request.dialect {
         Dialect::S3 => upload_checksum(request)?,
         Dialect::Cos => None,

@@ -13,8 +13,8 @@ use http::{HeaderName, StatusCode, header};
 
 use super::upload;
 use crate::attributes::{
-    self, checksum_element, checksum_text, checksum_type_text, refuse_unsupported, set_checksums,
-    set_version, shown_class,
+    self, OF_NEW_OBJECTS, checksum_element, checksum_text, checksum_type_text, refuse_unsupported,
+    refuse_unsupported_but, set_checksums, set_version, shown_class,
 };
 use crate::body::ResponseBody;
 use crate::date;
@@ -31,7 +31,7 @@ pub async fn put(
     bucket: &Bucket,
     body: &mut RequestBody<'_>,
 ) -> Outcome<Reply> {
-    refuse_unsupported(request.dialect, request.headers)?;
+    refuse_unsupported_but(request.dialect, request.headers, OF_NEW_OBJECTS)?;
     let attributes = attributes::of_request(request)?;
     let key = request.new_key()?;
     let conditions = request.write_conditions()?;
@@ -69,7 +69,7 @@ pub async fn append(
     bucket: &Bucket,
     body: &mut RequestBody<'_>,
 ) -> Outcome<Reply> {
-    refuse_unsupported(request.dialect, request.headers)?;
+    refuse_unsupported_but(request.dialect, request.headers, OF_NEW_OBJECTS)?;
     let position = request.number("position")?.ok_or(Failure::InvalidArgument {
         name: "position".into(),
         value: String::new(),

@@ -10,6 +10,7 @@ use costrel_core::body::BodySource;
 use costrel_core::checksum::Expected;
 use costrel_core::object::{Attributes, PutOutcome, PutRequest};
 use costrel_core::precondition::WriteConditions;
+use costrel_core::tags::Tags;
 use costrel_core::{BodyError, Error, limits};
 use costrel_signature::policy::{Policy, PolicyDialect, Submission};
 use costrel_signature::{PostForm, detect_post};
@@ -26,7 +27,7 @@ use crate::ops::OpRow;
 use crate::percent;
 use crate::reply::{self, Reply, quoted, set, set_etag, set_number};
 use crate::request::{Outcome, Request, new_object_key};
-use crate::xml::XmlWriter;
+use crate::xml::{XmlWriter, parse_tagging};
 
 impl From<FormError> for Failure {
     fn from(error: FormError) -> Failure {
@@ -116,7 +117,14 @@ fn put_request(
         let name = name.to_ascii_lowercase();
         let behind_prefix = name.strip_prefix(names.prefix).unwrap_or(&name);
         let is_metadata = name.starts_with(names.meta_prefix);
-        if !is_metadata && !supported(behind_prefix, value) {
+        // A document in S3's own field, pairs in either dialect's header.
+        let is_tagging = name == "tagging" || name == names.tagging.as_str();
+        if name == "tagging" && request.dialect == Dialect::S3 {
+            attributes.tags = Tags::of_object(parse_tagging(value.as_bytes())?)?;
+        } else if name == names.tagging.as_str() {
+            attributes.tags = attributes::parse_tags(&name, value)?;
+        }
+        if !is_metadata && !is_tagging && !supported(behind_prefix, value) {
             return Err(Failure::NotImplemented(name.into()));
         }
         if name == names.storage_class.as_str() {

@@ -47,13 +47,27 @@ pub enum Operation {
     CompleteMultipartUpload,
     AbortMultipartUpload,
     ListMultipartUploads,
+    GetObjectTagging,
+    PutObjectTagging,
+    DeleteObjectTagging,
+    GetBucketTagging,
+    PutBucketTagging,
+    DeleteBucketTagging,
 }
 
 impl Operation {
     /// Whether a request may name the version that it means.
     pub fn takes_version(self) -> bool {
-        use Operation::{DeleteObject, GetObject, GetObjectAttributes, HeadObject};
-        matches!(self, GetObject | HeadObject | GetObjectAttributes | DeleteObject)
+        matches!(
+            self,
+            Operation::GetObject
+                | Operation::HeadObject
+                | Operation::GetObjectAttributes
+                | Operation::DeleteObject
+                | Operation::GetObjectTagging
+                | Operation::PutObjectTagging
+                | Operation::DeleteObjectTagging
+        )
     }
 }
 

@@ -1,5 +1,7 @@
 //! The XML bodies that configure buckets and objects.
 
+use costrel_core::record::Pair;
+
 use super::reader::{Source, XmlError};
 use super::requests::once;
 
@@ -28,6 +30,48 @@ pub fn parse_versioning(body: &[u8]) -> Result<VersioningStatus, XmlError> {
     }
     source.finish()?;
     Ok(VersioningStatus { enabled, mfa_delete: mfa_delete == Some(true) })
+}
+
+/// More tags than anything may have; how many there may be is the core's to say.
+const TAGS_MAX: usize = 1000;
+
+/// `Tagging`: the tags of an object or a bucket, in their order.
+pub fn parse_tagging(body: &[u8]) -> Result<Vec<Pair>, XmlError> {
+    let mut source = Source::root(body, CONFIGURATION_BYTES_MAX, "Tagging")?;
+    let mut set = None;
+    while let Some(name) = source.child()? {
+        match name.as_str() {
+            "TagSet" => once(&mut set, tag_set(&mut source)?)?,
+            _ => source.skip()?,
+        }
+    }
+    source.finish()?;
+    set.ok_or(XmlError::Malformed("no TagSet"))
+}
+
+fn tag_set(source: &mut Source<'_>) -> Result<Vec<Pair>, XmlError> {
+    let mut tags = Vec::new();
+    while let Some(name) = source.child()? {
+        match name.as_str() {
+            "Tag" if tags.len() == TAGS_MAX => return Err(XmlError::TooMany { max: TAGS_MAX }),
+            "Tag" => tags.push(tag(source)?),
+            _ => source.skip()?,
+        }
+    }
+    Ok(tags)
+}
+
+fn tag(source: &mut Source<'_>) -> Result<Pair, XmlError> {
+    let (mut key, mut value) = (None, None);
+    while let Some(name) = source.child()? {
+        match name.as_str() {
+            "Key" => once(&mut key, source.text()?)?,
+            "Value" => once(&mut value, source.text()?)?,
+            _ => source.skip()?,
+        }
+    }
+    let name = key.ok_or(XmlError::Malformed("no Key"))?;
+    Ok(Pair { name, value: value.ok_or(XmlError::Malformed("no Value"))? })
 }
 
 /// Which of two words it is: whether it is the second.
@@ -61,5 +105,24 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_versioning(b""), Err(XmlError::Empty));
+    }
+
+    #[test]
+    fn tagging() {
+        let parse = |inner: &str| parse_tagging(format!("<Tagging>{inner}</Tagging>").as_bytes());
+        let read = parse("<TagSet><Tag><Value/><Key> a&amp;</Key></Tag></TagSet>").unwrap();
+        assert_eq!(read, [Pair { name: " a&".into(), value: String::new() }]);
+        assert_eq!(parse("<TagSet/>"), Ok(Vec::new()));
+        let many = "<Tag><Key>k</Key><Value>v</Value></Tag>".repeat(TAGS_MAX + 1);
+        for bad in [
+            "",
+            "<TagSet/><TagSet/>",
+            "<TagSet><Tag><Key>k</Key></Tag></TagSet>",
+            "<TagSet><Tag><Value>v</Value></Tag></TagSet>",
+            "<TagSet><Tag><Key>k</Key><Key>k</Key><Value>v</Value></Tag></TagSet>",
+            &format!("<TagSet>{many}</TagSet>"),
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 }

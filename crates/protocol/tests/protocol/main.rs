@@ -16,6 +16,7 @@ mod objects;
 mod refusals;
 mod routing;
 mod signatures;
+mod tags;
 mod versions;
 mod wire;
 mod world;
