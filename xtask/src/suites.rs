@@ -91,6 +91,12 @@ const SUITES: &[Suite] = &[
         Runner::Pytest("sdk/test_versions.py"),
     ),
     suite("tags", "tags in both dialects", &[Python], Runner::Pytest("sdk/test_tags.py")),
+    suite(
+        "lifecycle",
+        "lifecycles in both dialects, with short days",
+        &[Python],
+        Runner::Pytest("sdk/test_lifecycle.py"),
+    ),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(
         "cross-dialect",

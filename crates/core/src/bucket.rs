@@ -18,9 +18,10 @@ use tokio::time::Instant;
 
 use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
+use crate::lifecycle::lifecycle_row;
 use crate::limits::BUCKETS_MAX;
 use crate::names::BucketName;
-use crate::record::{BucketRecord, decode, encode};
+use crate::record::{BucketRecord, LifecycleRef, decode, encode};
 use crate::store::{Store, detached};
 use crate::tags::Tags;
 use crate::version::Versioning;
@@ -53,6 +54,8 @@ pub struct BucketSettings {
     pub tags: Tags,
     /// How often they have been changed.
     epoch: u64,
+    /// Where its lifecycle's rules are, if it has any.
+    pub lifecycle: Option<LifecycleRef>,
 }
 
 impl BucketSettings {
@@ -61,6 +64,7 @@ impl BucketSettings {
             versioning: Versioning::from_number(record.versioning)?,
             tags: Tags::from_stored(record.tags.clone()),
             epoch: record.epoch,
+            lifecycle: record.lifecycle.clone(),
         })
     }
 }
@@ -279,6 +283,16 @@ impl Store {
         bucket: &Bucket,
         change: impl Fn(&mut BucketRecord) -> Result<()> + Send + 'static,
     ) -> Result<()> {
+        self.change_rows(bucket, move |record| change(record).map(|()| Vec::new())).await
+    }
+
+    /// Changes a bucket's record, and what else the name's group has of it, when no
+    /// write of this process is being committed by the old one.
+    pub(crate) async fn change_rows(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        change: impl Fn(&mut BucketRecord) -> Result<Vec<Write>> + Send + 'static,
+    ) -> Result<()> {
         let (store, bucket) = (self.clone(), bucket.clone());
         detached(async move {
             let _closed = bucket.state.gate.write().await;
@@ -289,12 +303,12 @@ impl Store {
                 if BucketId(record.id) != bucket.id {
                     return Err(Error::NoSuchBucket);
                 }
-                change(&mut record)?;
+                let mut writes = change(&mut record)?;
                 record.epoch += 1;
                 let settings = BucketSettings::from_record(&record)?;
                 let row = RowRef::only(Table::Bucket);
                 let expects = vec![Expect::Equals(row.clone(), old)];
-                let writes = vec![Write::Put(row, encode(&record))];
+                writes.push(Write::Put(row, encode(&record)));
                 match store.try_commit(Partition::System, &group, expects, writes).await {
                     Ok(Ok(())) => {
                         *bucket.state.settings.write() = Arc::new(settings);
@@ -443,12 +457,22 @@ impl Store {
             && decode::<BucketRecord>(&current, "bucket record")?.id == id.0
         {
             // A conflict means that somebody else has removed the name by now.
-            let expects = vec![Expect::Equals(row.clone(), current)];
-            let writes = vec![Write::Delete(row)];
-            let _ = self.try_commit(Partition::System, &group, expects, writes).await?;
+            let _ = self.remove_name_once(&group, current).await?;
         }
         self.buckets.forget(Partition::Bucket(id));
         Ok(())
+    }
+
+    /// Removes a bucket's record and what it refers to, if it is still this one.
+    pub(crate) async fn remove_name_once(
+        &self,
+        group: &bytes::Bytes,
+        record: bytes::Bytes,
+    ) -> Result<bool> {
+        let row = RowRef::only(Table::Bucket);
+        let expects = vec![Expect::Equals(row.clone(), record)];
+        let writes = vec![Write::Delete(row), Write::Delete(lifecycle_row())];
+        Ok(self.try_commit(Partition::System, group, expects, writes).await?.is_ok())
     }
 
     pub async fn list_buckets(&self, request: &ListBuckets) -> Result<BucketPage> {

@@ -307,11 +307,8 @@ impl Collector {
                 named.insert(id);
                 continue;
             }
-            let row = RowRef::only(Table::Bucket);
-            let expects = vec![Expect::Equals(row.clone(), name.value)];
-            let writes = vec![Write::Delete(row)];
             // A conflict means that the name leads elsewhere by now.
-            let _ = self.store.try_commit(Partition::System, &name.group, expects, writes).await?;
+            let _ = self.store.remove_name_once(&name.group, name.value).await?;
         }
         if !all_named {
             // Any partition may be the one that the damaged row names.

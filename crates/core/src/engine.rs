@@ -41,8 +41,9 @@ pub enum Partition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Table {
-    /// System partition: settings of the installation. A bucket's partition: that
-    /// it has been named, where several processes share the store.
+    /// System partition: settings of the installation; in the group of a bucket's
+    /// name, those of the bucket that are too large for its record. A bucket's
+    /// partition: that it has been named, where several processes share the store.
     Installation = 1,
     /// System partition: access keys by id.
     AccessKey = 2,

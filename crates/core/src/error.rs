@@ -50,6 +50,12 @@ pub enum Error {
     #[error("no such upload")]
     NoSuchUpload,
 
+    // Settings
+    #[error("the lifecycle's rules are refused: {0}")]
+    InvalidLifecycle(#[from] crate::lifecycle::LifecycleFault),
+    #[error("the bucket has no lifecycle")]
+    NoLifecycle,
+
     // Conditions
     /// The named request condition does not hold.
     #[error("precondition {condition} failed")]

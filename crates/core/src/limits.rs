@@ -31,6 +31,12 @@ pub const BUCKET_TAGS_MAX: usize = 50;
 /// Longest key and value of a tag in characters; AWS's, and COS's newer ones.
 pub const TAG_KEY_CHARS_MAX: usize = 128;
 pub const TAG_VALUE_CHARS_MAX: usize = 256;
+/// Most lifecycle rules of a bucket; both services.
+pub const LIFECYCLE_RULES_MAX: usize = 1000;
+/// Longest id of a lifecycle rule in characters; both services.
+pub const LIFECYCLE_ID_CHARS_MAX: usize = 255;
+/// Most noncurrent versions that a lifecycle rule keeps; AWS S3.
+pub const LIFECYCLE_NEWER_MAX: u32 = 100;
 /// Rows the collector changes in one commit; RADOS bounds an operation at about
 /// a thousand keys.
 pub const COLLECT_ROWS_MAX: usize = 256;

@@ -116,6 +116,11 @@ impl UploadId {
         UploadId(id)
     }
 
+    /// When the upload began, in ms since 1970.
+    pub fn initiated_ms(&self) -> u64 {
+        self.0[..6].iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte))
+    }
+
     /// Whatever is not such an id names no upload.
     pub fn parse(text: &str) -> Option<UploadId> {
         let mut id = [0; 16];

@@ -286,9 +286,25 @@ pub struct BucketRecord {
     pub versioning: u32,
     #[prost(message, repeated, tag = "6")]
     pub tags: Vec<Pair>,
+    #[prost(message, optional, tag = "10")]
+    pub lifecycle: Option<LifecycleRef>,
     /// How often the settings have been changed.
     #[prost(uint64, tag = "15")]
     pub epoch: u64,
+}
+
+/// What a bucket's record says of its lifecycle's rules, which have a row of their
+/// own: there may be many, and lists of buckets have no use for them.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct LifecycleRef {
+    /// The rules' write id.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: Bytes,
+    #[prost(uint64, tag = "2")]
+    pub changed_ms: u64,
+    /// As in the rules.
+    #[prost(uint32, tag = "3")]
+    pub utc_offset_s: u32,
 }
 
 /// Decodes a stored record.

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::limits::BUCKETS_MAX;
 use crate::names::ObjectKey;
 use crate::object::{GetRequest, Selection};
+use crate::pace::Pace;
 use crate::precondition::ReadConditions;
 use crate::record::{Pair, decode, encode};
 use crate::store::{Store, unchanged};
@@ -39,8 +40,6 @@ pub struct ScrubOptions {
 /// Bytes that count for an object besides its own, so that many small ones are
 /// read at a bounded rate as well.
 const BYTES_PER_OBJECT: u64 = 4096;
-/// Pauses shorter than this are saved up; timers are no finer than milliseconds.
-const PAUSE_MIN: Duration = Duration::from_millis(10);
 const CURSOR: &[u8] = b"scrub";
 const PAGE: usize = 100;
 
@@ -67,21 +66,6 @@ pub async fn run(store: Arc<Store>, owner_uin: u64, options: ScrubOptions) {
     }
 }
 
-/// Spreads reading over time, however large one object is.
-struct Pace {
-    bytes_per_second: u64,
-    owed: Duration,
-}
-
-impl Pace {
-    async fn spent(&mut self, bytes: u64) {
-        self.owed += Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        if self.owed >= PAUSE_MIN {
-            tokio::time::sleep(std::mem::take(&mut self.owed)).await;
-        }
-    }
-}
-
 /// Reads everything behind the cursor; false when it is another process's work.
 async fn pass(
     store: &Arc<Store>,
@@ -92,7 +76,7 @@ async fn pass(
     if !claim.hold().await? {
         return Ok(false);
     }
-    let mut pace = Pace { bytes_per_second: options.bytes_per_second, owed: Duration::ZERO };
+    let mut pace = Pace::new(options.bytes_per_second);
     let (first, key) = read_cursor(store).await?;
     let buckets = ListBuckets { owner_uin, max: BUCKETS_MAX, ..Default::default() };
     let buckets = store.list_buckets(&buckets).await?.buckets;

@@ -12,6 +12,7 @@ use crate::collector::{Collectable, Collector, Pins};
 use crate::engine::{BlobId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
 use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
+use crate::lifecycle::RuleCache;
 use crate::scrub::ScrubProgress;
 
 /// What the store is told from outside.
@@ -21,11 +22,17 @@ pub struct StoreOptions {
     pub region: String,
     /// Bytes of bodies that may be in memory on their way in, over all requests.
     pub ingest_bytes_max: usize,
+    /// How long a day is taken to be wherever something is counted in days.
+    pub day_ms: u64,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { region: "ap-guangzhou".into(), ingest_bytes_max: 96 << 20 }
+        StoreOptions {
+            region: "ap-guangzhou".into(),
+            ingest_bytes_max: 96 << 20,
+            day_ms: crate::lifecycle::DAY_MS,
+        }
     }
 }
 
@@ -48,6 +55,7 @@ pub struct Store {
     pub(crate) small_bodies: Arc<Semaphore>,
     pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) scrub: ScrubProgress,
+    pub(crate) lifecycles: RuleCache,
 }
 
 impl Store {
@@ -76,6 +84,7 @@ impl Store {
             small_bodies: Arc::new(Semaphore::new(pool_kib)),
             large_bodies: Arc::new(Semaphore::new(pool_kib)),
             scrub: ScrubProgress::default(),
+            lifecycles: RuleCache::default(),
         });
         if let Some(peers) = store.engine.peers() {
             let store = Arc::downgrade(&store);

@@ -1,8 +1,10 @@
 //! XML bodies of requests.
 
+use costrel_protocol::dialect::Dialect;
 use costrel_protocol::xml::{
     CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_complete_upload,
-    parse_create_bucket, parse_delete_objects, parse_tagging, parse_versioning,
+    parse_create_bucket, parse_delete_objects, parse_lifecycle, parse_tagging, parse_versioning,
+    write_lifecycle,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -38,6 +40,13 @@ pub fn xml(data: &[u8]) {
             });
         });
         assert_eq!(parse_tagging(&again), Ok(read));
+    }
+    for dialect in Dialect::ALL {
+        if let Ok(read) = parse_lifecycle(data, dialect) {
+            bounded(data, read.rules.iter().flat_map(|rule| [rule.id.as_str(), rule.prefix()]));
+            let again = parse_lifecycle(&write_lifecycle(&read, dialect), dialect);
+            assert_eq!(again.ok(), Some(read));
+        }
     }
     if let Ok(read) = parse_versioning(data) {
         let again = written("VersioningConfiguration", |xml| {

@@ -63,6 +63,23 @@ impl Dialect {
         }
     }
 
+    /// What midnight is to the service, in seconds ahead of UTC: lifecycles count
+    /// whole days.
+    pub fn utc_offset_s(self) -> u32 {
+        match self {
+            Dialect::Cos => 8 * 3600,
+            Dialect::S3 => 0,
+        }
+    }
+
+    /// Longest time of a lifecycle's rule in days.
+    pub fn lifecycle_days_max(self) -> u32 {
+        match self {
+            Dialect::Cos => 3650,
+            Dialect::S3 => i32::MAX as u32,
+        }
+    }
+
     /// Most bytes of names and values of user metadata together.
     pub fn user_metadata_bytes_max(self) -> usize {
         2 << 10
@@ -106,6 +123,7 @@ pub struct Headers {
 
     pub version_id: HeaderName,
     pub delete_marker: HeaderName,
+    pub expiration: HeaderName,
     pub restore: HeaderName,
     pub parts_count: HeaderName,
 
@@ -165,6 +183,7 @@ macro_rules! headers {
             copy_source_encryption_prefix: concat!($prefix, "copy-source-server-side-encryption"),
             version_id: HeaderName::from_static(concat!($prefix, "version-id")),
             delete_marker: HeaderName::from_static(concat!($prefix, "delete-marker")),
+            expiration: HeaderName::from_static(concat!($prefix, "expiration")),
             restore: HeaderName::from_static(concat!($prefix, "restore")),
             parts_count: HeaderName::from_static(concat!($prefix, "mp-parts-count")),
             encryption: HeaderName::from_static(concat!($prefix, "server-side-encryption")),
@@ -224,6 +243,11 @@ pub mod s3 {
     pub const CHECKSUM_SHA256: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
     /// Size in bytes that a completed upload must have.
     pub const MP_OBJECT_SIZE: HeaderName = HeaderName::from_static("x-amz-mp-object-size");
+    /// When and by which rule an upload is aborted if it is not completed.
+    pub const ABORT_DATE: HeaderName = HeaderName::from_static("x-amz-abort-date");
+    pub const ABORT_RULE_ID: HeaderName = HeaderName::from_static("x-amz-abort-rule-id");
+    pub const TRANSITION_MINIMUM_SIZE: HeaderName =
+        HeaderName::from_static("x-amz-transition-default-minimum-object-size");
     pub const IF_MATCH_SIZE: HeaderName = HeaderName::from_static("x-amz-if-match-size");
     pub const IF_MATCH_LAST_MODIFIED_TIME: HeaderName =
         HeaderName::from_static("x-amz-if-match-last-modified-time");

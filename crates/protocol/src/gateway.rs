@@ -267,7 +267,9 @@ impl Gateway {
         row: &'static OpRow,
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
-        use handlers::{bucket, copy, delete, list, multipart, object, service, tags, versions};
+        use handlers::{
+            bucket, copy, delete, lifecycle, list, multipart, object, service, tags, versions,
+        };
         let Some(operation) = row.operation else {
             self.permit(request, row, None)?;
             return Err(Failure::NotImplemented(row.name.into()));
@@ -310,6 +312,11 @@ impl Gateway {
                 tags::set_of_bucket(self, request, &bucket, &mut body).await
             }
             Operation::DeleteBucketTagging => tags::delete_of_bucket(self, &bucket).await,
+            Operation::GetBucketLifecycle => lifecycle::get(self, request, &bucket).await,
+            Operation::PutBucketLifecycle => {
+                lifecycle::put(self, request, &bucket, &mut body).await
+            }
+            Operation::DeleteBucketLifecycle => lifecycle::delete(self, &bucket).await,
             Operation::ListObjectVersions => versions::list(self, request, &bucket).await,
             Operation::ListObjects => list::version_1(self, request, &bucket).await,
             Operation::ListObjectsV2 => list::version_2(self, request, &bucket).await,

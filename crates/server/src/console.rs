@@ -30,6 +30,7 @@ pub struct Console {
 pub struct Running {
     pub store: Arc<Store>,
     pub collector: Arc<costrel_core::collector::CollectorStats>,
+    pub lifecycle: Arc<costrel_core::lifecycle::LifecycleStats>,
 }
 
 impl Console {
@@ -68,6 +69,7 @@ impl Console {
         self.metrics.write(&mut page, &self.log);
         if let Some(running) = self.running.read().clone() {
             metrics::write_store(&mut page, &running.store, &running.collector);
+            metrics::write_lifecycle(&mut page, &running.lifecycle, running.store.now_ms());
         }
         page.finish()
     }

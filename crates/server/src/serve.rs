@@ -8,6 +8,7 @@ use std::time::Duration;
 use costrel_core::account::{Accounts, FirstStart, OpenError};
 use costrel_core::collector::Collector;
 use costrel_core::engine::EngineError;
+use costrel_core::lifecycle::{LifecycleJob, LifecycleOptions};
 use costrel_core::scrub::{self, ScrubOptions};
 use costrel_core::{Store, StoreOptions};
 use tokio::net::TcpListener;
@@ -85,7 +86,9 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     };
     let (store, collector, accounts, first) = opened;
     let collector_stats = collector.stats();
-    let upkeep = Upkeep::start(&config, &store, collector, &accounts);
+    let lifecycle = lifecycle_job(&config, &store, &accounts);
+    let lifecycle_stats = lifecycle.stats();
+    let upkeep = Upkeep::start(&config, &store, collector, lifecycle, &accounts);
 
     let access_log =
         (config.log_level >= LogLevel::Info).then(|| AccessLog::new(log, config.log_format));
@@ -93,7 +96,11 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     let account = accounts.account().clone();
     let gateway = gateway::build(&config, store.clone(), Arc::new(accounts), observer);
     let acceptor = Acceptor::new(gateway, client_limits(&config), metrics);
-    console.set_running(Running { store: store.clone(), collector: collector_stats });
+    console.set_running(Running {
+        store: store.clone(),
+        collector: collector_stats,
+        lifecycle: lifecycle_stats,
+    });
     let endpoints: Vec<String> = sockets.clients.iter().map(Socket::url).collect();
     for Socket { listener, tls, .. } in sockets.clients {
         tokio::spawn(acceptor.clone().accept(listener, tls));
@@ -165,6 +172,7 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
     let options = StoreOptions {
         region: config.region.0.clone(),
         ingest_bytes_max: usize::try_from(ingest).unwrap_or(usize::MAX),
+        day_ms: u64::from(config.day_seconds.0) * 1000,
     };
     let (store, collector) = Store::new(engine, clock, Arc::new(SystemEntropy), options);
     collector.recover().await.map_err(ServeError::Recover)?;
@@ -181,6 +189,15 @@ fn client_limits(config: &Config) -> Limits {
     }
 }
 
+fn lifecycle_job(config: &Config, store: &Arc<Store>, accounts: &Accounts) -> LifecycleJob {
+    let options = LifecycleOptions {
+        owner_uin: accounts.account().uin.get(),
+        rows_per_second: u64::from(config.lifecycle_scan_rate.0),
+        ends_per_second: u64::from(config.lifecycle_end_rate.0),
+    };
+    LifecycleJob::new(store.clone(), options)
+}
+
 /// Work in the background. Stopping it at any point is safe.
 struct Upkeep(Vec<JoinHandle<()>>);
 
@@ -189,6 +206,7 @@ impl Upkeep {
         config: &Config,
         store: &Arc<Store>,
         collector: Collector,
+        lifecycle: LifecycleJob,
         accounts: &Accounts,
     ) -> Self {
         let options = ScrubOptions { bytes_per_second: config.scrub_rate.0, pause: SCRUB_PAUSE };
@@ -196,6 +214,7 @@ impl Upkeep {
         Upkeep(vec![
             tokio::spawn(collector.run()),
             tokio::spawn(scrub::run(store.clone(), uin, options)),
+            tokio::spawn(lifecycle.run()),
         ])
     }
 

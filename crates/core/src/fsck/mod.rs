@@ -5,6 +5,7 @@
 //! What the collector has still to free (pending and garbage rows and what they
 //! name) is counted, not found fault with.
 
+mod lifecycle;
 mod versions;
 
 use std::collections::{HashMap, HashSet};
@@ -66,7 +67,9 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
         let Some(next) = behind(&page) else { break };
         for row in page {
             match decode::<BucketRecord>(&row.value, "bucket record") {
-                Ok(record) if named.insert(BucketId(record.id)) => {}
+                Ok(record) if named.insert(BucketId(record.id)) => {
+                    check.lifecycle(&row.group, &record).await?;
+                }
                 Ok(_) => check.found(format!("bucket {}: shares its rows", show(&row.group))),
                 Err(error) => check.found(format!("bucket {}: {error}", show(&row.group))),
             }

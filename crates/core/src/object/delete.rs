@@ -74,7 +74,9 @@ impl Store {
         }
     }
 
-    async fn delete_once(
+    /// Removes the object of a key without versions, if it is still the one that was
+    /// read. Whether it was.
+    pub(crate) async fn delete_once(
         &self,
         settled: &Settled<'_>,
         key: &ObjectKey,

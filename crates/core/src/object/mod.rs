@@ -15,7 +15,7 @@ pub use append::{AppendOutcome, AppendRequest};
 pub use copy::{CopyRequest, CopySource};
 pub use delete::{DeleteOutcome, DeleteRequest};
 pub use get::{GetRequest, Selection};
-pub(crate) use history::{CurrentObject, History, Replaced};
+pub(crate) use history::{Change, CurrentObject, History, Replaced, StoredVersion, version_row};
 pub(crate) use put::full_checksums;
 pub use put::{PutOutcome, PutRequest};
 pub use read::ObjectReader;

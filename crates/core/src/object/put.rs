@@ -13,6 +13,7 @@ use crate::names::ObjectKey;
 use crate::precondition::WriteConditions;
 use crate::record::{ObjectRecord, StoredChecksum};
 use crate::store::Store;
+use crate::tags::Tags;
 use crate::version::VersionRef;
 
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub struct PutOutcome {
     pub crc64: u64,
     pub checksums: Vec<Checksum>,
     pub modified_ms: u64,
+    pub tags: Tags,
     /// The version that was made, in a bucket that keeps versions.
     pub version: Option<VersionRef>,
     /// The version that was copied, if it has a name.
@@ -49,6 +51,7 @@ impl PutOutcome {
             crc64: record.crc64,
             checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
             modified_ms: record.modified_ms,
+            tags: Tags::from_stored(record.tags.clone()),
             version: None,
             source_version: None,
         }

@@ -121,13 +121,9 @@ impl Store {
         key: &ObjectKey,
         id: UploadId,
     ) -> Result<()> {
-        let garbage =
-            GarbageRecord { queued_ms: self.now_ms(), part_set: id.suffix(), ..Default::default() };
-        let (write, suffix) = self.garbage_row(&garbage);
-        let row = upload_row(id);
+        let (writes, suffix) = self.abortion_of(id);
         let group = key.group();
-        let expects = vec![Expect::Present(row.clone())];
-        let writes = vec![Write::Delete(row), write];
+        let expects = vec![Expect::Present(upload_row(id))];
         match self.try_commit(bucket.partition(), &group, expects, writes).await? {
             Ok(()) => {
                 self.collect_garbage(bucket.partition(), &group, suffix);
@@ -135,5 +131,13 @@ impl Store {
             }
             Err(_) => Err(Error::NoSuchUpload),
         }
+    }
+
+    /// What forgets an upload, and the suffix of the garbage row among it.
+    pub(crate) fn abortion_of(&self, id: UploadId) -> (Vec<Write>, Bytes) {
+        let garbage =
+            GarbageRecord { queued_ms: self.now_ms(), part_set: id.suffix(), ..Default::default() };
+        let (write, suffix) = self.garbage_row(&garbage);
+        (vec![Write::Delete(upload_row(id)), write], suffix)
     }
 }

@@ -19,6 +19,7 @@ use crate::record::{
     part_suffix, split_part_suffix,
 };
 use crate::store::{Store, unchanged};
+use crate::tags::Tags;
 
 #[derive(Clone, Debug)]
 pub struct PartRequest {
@@ -168,6 +169,7 @@ impl Store {
             crc64: record.crc64,
             checksums,
             modified_ms: record.modified_ms,
+            tags: Tags::default(),
             version: None,
             source_version: None,
         };

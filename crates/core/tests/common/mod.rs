@@ -70,13 +70,16 @@ pub struct World {
 
 impl World {
     pub fn over(engine: Arc<dyn Engine>) -> World {
-        World::with_dir(engine, None)
+        World::with_dir(engine, None, StoreOptions::default())
     }
 
-    fn with_dir(engine: Arc<dyn Engine>, dir: Option<tempfile::TempDir>) -> World {
+    fn with_dir(
+        engine: Arc<dyn Engine>,
+        dir: Option<tempfile::TempDir>,
+        options: StoreOptions,
+    ) -> World {
         let clock = Arc::new(Hands(AtomicU64::new(1_700_000_000_000)));
         let entropy = Arc::new(Ids(parking_lot::Mutex::new(Random::new(1))));
-        let options = StoreOptions::default();
         let (store, collector) =
             Store::new(engine.clone(), clock.clone(), entropy.clone(), options);
         World { engine, store, collector, clock, entropy, _dir: dir }
@@ -92,7 +95,11 @@ impl World {
     }
 
     pub fn memory() -> World {
-        World::over(Arc::new(MemoryEngine::with_inline_max(INLINE_MAX)))
+        World::memory_with(StoreOptions::default())
+    }
+
+    pub fn memory_with(options: StoreOptions) -> World {
+        World::with_dir(Arc::new(MemoryEngine::with_inline_max(INLINE_MAX)), None, options)
     }
 
     /// Without syncs, which nothing but a crash of the machine tells apart.
@@ -107,7 +114,12 @@ impl World {
         options.inline_max = INLINE_MAX;
         options.reserve_bytes = 0;
         let engine = EmbeddedEngine::open(options).expect("the engine opens");
-        World::with_dir(engine, Some(dir))
+        World::with_dir(engine, Some(dir), StoreOptions::default())
+    }
+
+    /// So much time passes.
+    pub fn advance(&self, ms: u64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
     }
 
     /// The process ends and another begins over what the engine keeps.

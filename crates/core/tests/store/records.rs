@@ -4,10 +4,11 @@
 //! set. Later releases add fields and never change these files.
 
 use bytes::Bytes;
+use costrel_core::lifecycle::{Expiration, FilterForm, Lifecycle, NoncurrentExpiration, Rule};
 use costrel_core::record::{
-    BucketRecord, Content, GarbageRecord, HistoryRecord, LayoutRecord, ListedRecord, Metadata,
-    ObjectRecord, Pair, PartRecord, Parts, PendingRecord, Run, StoredChecksum, UploadRecord,
-    decode, encode,
+    BucketRecord, Content, GarbageRecord, HistoryRecord, LayoutRecord, LifecycleRef, ListedRecord,
+    Metadata, ObjectRecord, Pair, PartRecord, Parts, PendingRecord, Run, StoredChecksum,
+    UploadRecord, decode, encode,
 };
 use prost::Message;
 
@@ -190,6 +191,28 @@ fn system_rows() {
     };
     check("bucket-versioning", &versioned);
     check("bucket-tags", &BucketRecord { tags: tags(), ..versioned.clone() });
-    check("bucket-epoch", &BucketRecord { epoch: 300, ..versioned });
+    check("bucket-epoch", &BucketRecord { epoch: 300, ..versioned.clone() });
+    let lifecycle = LifecycleRef { id: id(7), changed_ms: 1_795_000_000_123, utc_offset_s: 28_800 };
+    check("bucket-lifecycle", &BucketRecord { lifecycle: Some(lifecycle), ..versioned });
     check("scrub-cursor", &Pair { name: "examples-1250000000".into(), value: "a/b".into() });
+}
+
+#[test]
+fn lifecycles() {
+    let every = Rule {
+        id: "rule".into(),
+        enabled: true,
+        form: FilterForm::And.into(),
+        prefix: Some("logs/".into()),
+        tags: tags(),
+        size_greater: Some(0),
+        size_less: Some(1 << 20),
+        expiration: Some(Expiration::Days(30)),
+        noncurrent: Some(NoncurrentExpiration { days: 7, newer: 3 }),
+        abort_days: Some(1),
+    };
+    let date = Rule { expiration: Some(Expiration::Date(1_514_736_000_000)), ..every.clone() };
+    let marker = Rule { expiration: Some(Expiration::LoneMarker(true)), ..every.clone() };
+    let rules = vec![every, date, marker];
+    check("lifecycle", &Lifecycle { write_id: id(7), utc_offset_s: 28_800, rules });
 }

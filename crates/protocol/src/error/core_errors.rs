@@ -111,6 +111,12 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             "The specified multipart upload does not exist. The upload ID might be invalid, or the \
              multipart upload might have been aborted or completed.",
         ),
+        Error::InvalidLifecycle(fault) => super::lifecycle::describe(*fault),
+        Error::NoLifecycle => new(
+            S::NOT_FOUND,
+            Code::both("NoSuchLifecycleConfiguration"),
+            "The lifecycle configuration does not exist.",
+        ),
         Error::PreconditionFailed { condition } => new(
             S::PRECONDITION_FAILED,
             Code::both("PreconditionFailed"),

@@ -6,6 +6,7 @@
 //! texts about damage go to the log.
 
 mod core_errors;
+mod lifecycle;
 mod signing;
 
 use std::borrow::Cow;

@@ -10,7 +10,7 @@ use http::{HeaderName, StatusCode};
 
 use super::list::owner;
 use super::service::cam_id;
-use super::{copy, upload};
+use super::{copy, lifecycle, upload};
 use crate::attributes::{
     self, checksum_element, checksum_text, checksum_type_text, declared_checksums, named_algorithm,
     parse_checksum, refuse_unsupported, shown_class,
@@ -47,6 +47,8 @@ pub async fn initiate(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket)
         xml.text("UploadId", &id.to_string());
     });
     let mut reply = reply::xml(xml.finish());
+    let initiated_ms = id.initiated_ms();
+    lifecycle::set_abortion(gateway, &mut reply, request, bucket, &key, initiated_ms).await;
     if let Some(checksum) = checksum {
         set(&mut reply, dialect::s3::CHECKSUM_ALGORITHM, checksum.algorithm.name());
         set(&mut reply, dialect::s3::CHECKSUM_TYPE, checksum_type_text(checksum.kind));
@@ -170,7 +172,10 @@ pub async fn list_parts(
         }
         xml.text("StorageClass", shown_class(&page.storage_class));
     });
-    Ok(reply::xml(xml.finish()))
+    let mut reply = reply::xml(xml.finish());
+    let initiated_ms = list.upload.initiated_ms();
+    lifecycle::set_abortion(gateway, &mut reply, request, bucket, &list.key, initiated_ms).await;
+    Ok(reply)
 }
 
 /// COS's SDKs disagree about this element's name; both spellings serve all.
@@ -334,6 +339,8 @@ pub async fn complete(
     });
     let mut reply = reply::xml(xml.finish());
     attributes::set_version(&mut reply, request.dialect, outcome.version);
+    let facts = (outcome.size, outcome.modified_ms, &outcome.tags);
+    lifecycle::set_expiration(gateway, &mut reply, request, bucket, &key, facts).await;
     if request.dialect == Dialect::Cos {
         set_number(&mut reply, dialect::cos::HASH_CRC64ECMA, outcome.crc64);
     }

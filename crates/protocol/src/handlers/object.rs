@@ -11,7 +11,7 @@ use costrel_core::range::ByteRange;
 use costrel_core::{Error, limits};
 use http::{HeaderName, StatusCode, header};
 
-use super::upload;
+use super::{lifecycle, upload};
 use crate::attributes::{
     self, OF_NEW_OBJECTS, checksum_element, checksum_text, checksum_type_text, refuse_unsupported,
     refuse_unsupported_but, set_checksums, set_version, shown_class,
@@ -52,8 +52,11 @@ pub async fn put(
         expected: upload.expected,
         size: upload.size,
     };
+    let key = put.key.clone();
     let outcome = gateway.store.put_object(bucket, put, &mut upload.source).await?;
     let mut reply = reply::empty(StatusCode::OK);
+    let facts = (outcome.size, outcome.modified_ms, &outcome.tags);
+    lifecycle::set_expiration(gateway, &mut reply, request, bucket, &key, facts).await;
     set_etag(&mut reply, &outcome.etag);
     set_version(&mut reply, request.dialect, outcome.version);
     match request.dialect {
@@ -106,8 +109,25 @@ pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> O
     };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::object(reader));
     describe(&mut reply, request, &get, &info, &range)?;
+    expiration(gateway, &mut reply, request, bucket, &get, &info).await;
     checksums(gateway, &mut reply, request, bucket, &get, &info, &range).await?;
     Ok(reply)
+}
+
+/// A version that was asked for by its id may not be the one that expires.
+async fn expiration(
+    gateway: &Gateway,
+    reply: &mut Reply,
+    request: &Request<'_>,
+    bucket: &Bucket,
+    get: &GetRequest,
+    info: &ObjectInfo,
+) {
+    if get.version.is_none() {
+        let tags = info.tags();
+        let facts = (info.record.size, info.record.modified_ms, &tags);
+        lifecycle::set_expiration(gateway, reply, request, bucket, &get.key, facts).await;
+    }
 }
 
 pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
@@ -121,6 +141,7 @@ pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
     };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::headers_only());
     describe(&mut reply, request, &get, &info, &range)?;
+    expiration(gateway, &mut reply, request, bucket, &get, &info).await;
     checksums(gateway, &mut reply, request, bucket, &get, &info, &range).await?;
     Ok(reply)
 }

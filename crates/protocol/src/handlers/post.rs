@@ -16,7 +16,7 @@ use costrel_signature::policy::{Policy, PolicyDialect, Submission};
 use costrel_signature::{PostForm, detect_post};
 use http::{StatusCode, header};
 
-use super::multipart::location;
+use super::{lifecycle, multipart::location};
 use crate::attributes::{self, checksum_header, parse_checksum, storage_class, supported};
 use crate::body::Incoming;
 use crate::dialect::{self, Dialect};
@@ -101,8 +101,12 @@ pub async fn post_object(
     source.range = (min, max.min(limits::PUT_BYTES_MAX));
 
     let put = put_request(&request, &fields, &object)?;
+    let key = put.key.clone();
     let outcome = gateway.store.put_object(&bucket, put, &mut source).await?;
-    answer(&request, &form, bucket.name.as_str(), &object, &outcome)
+    let mut reply = answer(&request, &form, bucket.name.as_str(), &object, &outcome)?;
+    let facts = (outcome.size, outcome.modified_ms, &outcome.tags);
+    lifecycle::set_expiration(gateway, &mut reply, &request, &bucket, &key, facts).await;
+    Ok(reply)
 }
 
 fn put_request(

@@ -1,11 +1,13 @@
 //! XML bodies: answers are appended to one buffer, requests are read by a
 //! bounded pull parser that knows no DTD.
 
+mod lifecycle;
 mod reader;
 mod requests;
 mod settings;
 mod writer;
 
+pub use lifecycle::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
 pub use reader::XmlError;
 pub use requests::{
     COMPLETE_UPLOAD_BYTES_MAX, CREATE_BUCKET_BYTES_MAX, CompleteUpload, CompletedPart,

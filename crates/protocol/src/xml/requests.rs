@@ -210,7 +210,7 @@ pub(super) fn once<T>(field: &mut Option<T>, value: T) -> Result<(), XmlError> {
     }
 }
 
-fn boolean(text: &str) -> Result<bool, XmlError> {
+pub(super) fn boolean(text: &str) -> Result<bool, XmlError> {
     match text.trim() {
         "1" => Ok(true),
         "0" => Ok(false),
@@ -220,7 +220,7 @@ fn boolean(text: &str) -> Result<bool, XmlError> {
     }
 }
 
-fn number(text: &str) -> Result<u64, XmlError> {
+pub(super) fn number(text: &str) -> Result<u64, XmlError> {
     let text = text.trim();
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(XmlError::Malformed("not a number"));

@@ -61,7 +61,7 @@ fn tag_set(source: &mut Source<'_>) -> Result<Vec<Pair>, XmlError> {
     Ok(tags)
 }
 
-fn tag(source: &mut Source<'_>) -> Result<Pair, XmlError> {
+pub(super) fn tag(source: &mut Source<'_>) -> Result<Pair, XmlError> {
     let (mut key, mut value) = (None, None);
     while let Some(name) = source.child()? {
         match name.as_str() {

@@ -10,6 +10,7 @@ mod copies;
 mod dialects;
 mod differences;
 mod forms;
+mod lifecycle;
 mod listing;
 mod multipart;
 mod objects;

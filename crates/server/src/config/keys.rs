@@ -101,6 +101,18 @@ settings! {
         /// checksums in the background, in bytes per second; 0 for never.
         scrub_rate: ByteSize = "8MiB";
     }
+    "Lifecycle" {
+        /// Rows (objects, versions, markers, uploads) that lifecycle rules are
+        /// compared with in a second, at most.
+        lifecycle_scan_rate: Number = "20000";
+        /// Objects, versions, markers and uploads that lifecycle rules end in a
+        /// second, at most.
+        lifecycle_end_rate: Number = "1000";
+        /// Seconds that a day is taken to have wherever something is counted in
+        /// days. For tests, which cannot wait.
+        #[env = "COSTREL_DAY_SECONDS"]
+        day_seconds: Number = "86400";
+    }
     "Ceph" {
         /// Ceph's own configuration: it says where the monitors are and where the
         /// key of `ceph_user` is.

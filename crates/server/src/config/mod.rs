@@ -78,6 +78,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.max_connections.0 == 0 {
         return contradiction("max_connections is at least 1");
     }
+    if config.lifecycle_scan_rate.0 == 0 || config.lifecycle_end_rate.0 == 0 {
+        return contradiction("lifecycle_scan_rate and lifecycle_end_rate are at least 1");
+    }
+    if config.day_seconds.0 == 0 {
+        return contradiction("day_seconds is at least 1");
+    }
     if config.memory.0 < 64 << 20 {
         return contradiction("memory is at least 64MiB");
     }
@@ -158,6 +164,8 @@ mod tests {
         check_refusal("tls_listen = '127.0.0.1:9443'", "needs tls_cert");
         check_refusal("max_connections = 0", "at least 1");
         check_refusal("rados_op_timeout = '10ms'", "at least 1s");
+        check_refusal("lifecycle_end_rate = 0", "at least 1");
+        check_refusal("day_seconds = 0", "at least 1");
         check_refusal("engine = 'floppy'", "is none of embedded, rados");
     }
 }

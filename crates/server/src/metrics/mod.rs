@@ -1,6 +1,7 @@
 //! Counters for `/metrics`.
 
 mod exposition;
+mod lifecycle;
 mod process;
 mod requests;
 
@@ -11,6 +12,7 @@ use costrel_core::collector::CollectorStats;
 use costrel_core::engine::{Health, MetricKind};
 
 pub use exposition::{CONTENT_TYPE, Exposition};
+pub use lifecycle::write_lifecycle;
 pub use requests::RequestCounters;
 
 use crate::logs::LogSink;

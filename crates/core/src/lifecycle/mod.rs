@@ -1,0 +1,22 @@
+//! Lifecycle: rules by which objects, versions, delete markers and uploads end by
+//! themselves.
+//!
+//! What rules have in store for something is a plain function (`fate.rs`) of the
+//! rules (`rules.rs`), the thing and a calendar (`calendar.rs`). A job in the
+//! background (`job.rs`) walks the buckets that have rules (`walk.rs`) and ends
+//! what is due (`removal.rs`), by the same commits as a client's deletes.
+
+mod calendar;
+mod fate;
+mod job;
+mod removal;
+mod rules;
+mod settings;
+mod walk;
+
+pub use calendar::{Calendar, DAY_MS};
+pub use fate::{Chain, Facts, Fate, Noncurrent};
+pub use job::{LifecycleJob, LifecycleOptions, LifecycleStats};
+pub use rules::{Expiration, FilterForm, Lifecycle, LifecycleFault, NoncurrentExpiration, Rule};
+pub use settings::Foreseen;
+pub(crate) use settings::{RuleCache, lifecycle_row};

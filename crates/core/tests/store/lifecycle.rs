@@ -1,0 +1,309 @@
+//! Lifecycle over the engines: what the rules say happens, nothing else does, and
+//! a round that is left in the middle is gone on with.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use costrel_core::bucket::Bucket;
+use costrel_core::engine::{Commit, Partition, RowRef, Table, Write};
+use costrel_core::lifecycle::{
+    DAY_MS, Expiration, FilterForm, Lifecycle, LifecycleJob, LifecycleOptions,
+    NoncurrentExpiration, Rule,
+};
+use costrel_core::version::Versioning;
+use costrel_core::{Error, fsck};
+
+use crate::common::{LARGE, OWNER, SMALL, World, body};
+use crate::on_every_engine;
+
+const DAYS_MAX: u32 = 3650;
+
+fn rule(prefix: &str) -> Rule {
+    Rule {
+        id: format!("rule of {prefix}"),
+        enabled: true,
+        form: FilterForm::One.into(),
+        prefix: Some(prefix.to_owned()),
+        ..Default::default()
+    }
+}
+
+fn expire(prefix: &str, days: u32) -> Rule {
+    Rule { expiration: Some(Expiration::Days(days)), ..rule(prefix) }
+}
+
+fn noncurrent(prefix: &str, days: u32, newer: u32) -> Rule {
+    let id = format!("versions of {prefix}");
+    Rule { id, noncurrent: Some(NoncurrentExpiration { days, newer }), ..rule(prefix) }
+}
+
+fn lone_markers(prefix: &str) -> Rule {
+    let id = format!("markers of {prefix}");
+    Rule { id, expiration: Some(Expiration::LoneMarker(true)), ..rule(prefix) }
+}
+
+async fn set(world: &World, bucket: &Bucket, rules: Vec<Rule>) {
+    let lifecycle = Lifecycle { rules, ..Default::default() };
+    world.store.set_lifecycle(bucket, lifecycle, DAYS_MAX).await.expect("the rules are good");
+}
+
+fn job(world: &World) -> LifecycleJob {
+    let options =
+        LifecycleOptions { owner_uin: OWNER, rows_per_second: 1 << 30, ends_per_second: 1 << 30 };
+    LifecycleJob::new(world.store.clone(), options)
+}
+
+/// A round by a job that has done nothing before.
+async fn round(world: &World) -> LifecycleJob {
+    let job = job(world);
+    assert!(job.round().await.expect("the round works"));
+    job
+}
+
+/// Keys of the current objects.
+async fn keys(world: &World, bucket: &Bucket) -> Vec<String> {
+    let versions = world.versions(bucket, 7).await;
+    let current = versions.iter().filter(|(_, entry)| entry.is_latest && !entry.delete_marker);
+    current.map(|(key, _)| key.clone()).collect()
+}
+
+/// Every version as its key, with `!` for a delete marker.
+async fn all(world: &World, bucket: &Bucket) -> Vec<String> {
+    let versions = world.versions(bucket, 7).await;
+    let shown =
+        |(key, entry): &(String, costrel_core::version::VersionEntry)| match entry.delete_marker {
+            true => format!("{key}!"),
+            false => key.clone(),
+        };
+    versions.iter().map(shown).collect()
+}
+
+async fn objects_expire(world: &World) {
+    let bucket = world.bucket("bucket").await;
+    for (at, key) in ["a/1", "a/2", "b/1", "c/1", "c/2"].iter().enumerate() {
+        world
+            .put(&bucket, key, body(at as u64, if at % 2 == 0 { SMALL } else { LARGE }))
+            .await
+            .unwrap();
+    }
+    let small = Rule { size_less: Some(SMALL as u64 + 1), ..expire("c/", 1) };
+    set(world, &bucket, vec![expire("a/", 1), expire("b/", 9), small]).await;
+    round(world).await;
+    assert_eq!(keys(world, &bucket).await.len(), 5, "nothing is due yet");
+    world.advance(DAY_MS);
+    // Written long after the midnight that the others wait for.
+    world.put(&bucket, "a/2", body(9, LARGE)).await.unwrap();
+    world.advance(DAY_MS);
+    let job = round(world).await;
+    assert_eq!(keys(world, &bucket).await, ["a/2", "b/1", "c/1"]);
+    let stats = job.stats();
+    assert_eq!((stats.deleted.load(Relaxed), stats.bytes.load(Relaxed)), (2, 2 * SMALL as u64));
+    assert_eq!(stats.failures.load(Relaxed), 0);
+    world.advance(9 * DAY_MS);
+    round(world).await;
+    assert_eq!(keys(world, &bucket).await, ["c/1"]);
+}
+
+async fn versions_end(world: &World) {
+    for versioning in [Versioning::Enabled, Versioning::Suspended] {
+        let bucket = world.versioned(&format!("{versioning:?}").to_lowercase(), versioning).await;
+        let id = if versioning == Versioning::Enabled { "v" } else { "n" };
+        world.put(&bucket, id, body(1, SMALL)).await.unwrap();
+        set(world, &bucket, vec![expire("", 1), noncurrent("", 1, 0)]).await;
+        world.advance(2 * DAY_MS);
+        let job = round(world).await;
+        let marked = job.stats().marked.load(Relaxed);
+        assert_eq!(marked, 1, "{versioning:?}");
+        let want: &[&str] = if versioning == Versioning::Enabled { &["v!", "v"] } else { &["n!"] };
+        assert_eq!(all(world, &bucket).await, want);
+        // The version is noncurrent since now; when it is gone, the marker is alone,
+        // and as old as an object that expires.
+        world.advance(2 * DAY_MS);
+        round(world).await;
+        assert_eq!(all(world, &bucket).await, [""; 0], "{versioning:?}");
+        world.store.delete_bucket(&bucket).await.unwrap();
+    }
+}
+
+async fn newer_versions_are_kept(world: &World) {
+    let bucket = world.bucket("bucket").await;
+    // From before the bucket kept versions.
+    world.put(&bucket, "old", body(0, LARGE)).await.unwrap();
+    world.store.set_versioning(&bucket, Versioning::Enabled).await.unwrap();
+    for n in 0..6 {
+        world.put(&bucket, "many", body(n, LARGE)).await.unwrap();
+    }
+    world.put(&bucket, "old", body(1, SMALL)).await.unwrap();
+    world.delete(&bucket, "many").await.unwrap();
+    set(world, &bucket, vec![noncurrent("many", 1, 2), noncurrent("old", 1, 0)]).await;
+    world.advance(2 * DAY_MS);
+    let job = round(world).await;
+    assert_eq!(all(world, &bucket).await, ["many!", "many", "many", "old"]);
+    assert_eq!(job.stats().versions_removed.load(Relaxed), 5);
+    assert_eq!(world.get(&bucket, "old").await.unwrap(), body(1, SMALL));
+    // A marker with versions below is no lone one.
+    set(world, &bucket, vec![lone_markers("")]).await;
+    round(world).await;
+    assert_eq!(all(world, &bucket).await, ["many!", "many", "many", "old"]);
+    set(world, &bucket, vec![lone_markers(""), noncurrent("many", 1, 0)]).await;
+    round(world).await;
+    assert_eq!(all(world, &bucket).await, ["old"]);
+}
+
+async fn uploads_are_aborted(world: &World) {
+    let bucket = world.bucket("bucket").await;
+    let old = world.initiate(&bucket, "a/1").await.unwrap();
+    world.part(&bucket, "a/1", old, 1, body(1, LARGE)).await.unwrap();
+    let kept = world.initiate(&bucket, "b/1").await.unwrap();
+    set(world, &bucket, vec![Rule { abort_days: Some(1), ..rule("a/") }]).await;
+    world.advance(DAY_MS);
+    let young = world.initiate(&bucket, "a/1").await.unwrap();
+    world.advance(DAY_MS);
+    let job = round(world).await;
+    assert_eq!(job.stats().uploads_aborted.load(Relaxed), 1);
+    assert!(matches!(world.abort(&bucket, "a/1", old).await, Err(Error::NoSuchUpload)));
+    world.abort(&bucket, "a/1", young).await.unwrap();
+    world.abort(&bucket, "b/1", kept).await.unwrap();
+}
+
+async fn rules_that_are_refused_leave_the_old_ones(world: &World) {
+    let bucket = world.bucket("bucket").await;
+    assert!(matches!(world.store.lifecycle(&bucket).await, Err(Error::NoLifecycle)));
+    set(world, &bucket, vec![Rule { id: String::new(), ..expire("a/", 1) }]).await;
+    let before = world.store.lifecycle(&bucket).await.unwrap();
+    assert!(!before.rules[0].id.is_empty(), "a rule without a name gets one");
+    let refused = [
+        vec![],
+        vec![rule("a/")],
+        vec![expire("a/", 0)],
+        vec![expire("a/", DAYS_MAX + 1)],
+        vec![expire("a/", 1), expire("a/", 2)],
+        vec![noncurrent("a/", 1, 101)],
+        vec![Rule { size_greater: Some(4), size_less: Some(5), ..expire("a/", 1) }],
+        vec![Rule { expiration: Some(Expiration::Date(1)), ..rule("a/") }],
+        vec![expire("a/", 1), Rule { form: FilterForm::Prefix.into(), ..expire("b/", 1) }],
+        vec![Rule { id: "x".repeat(256), ..expire("a/", 1) }],
+        (0..1001).map(|n| expire(&n.to_string(), 1)).collect(),
+    ];
+    for rules in refused {
+        let lifecycle = Lifecycle { rules: rules.clone(), ..Default::default() };
+        let result = world.store.set_lifecycle(&bucket, lifecycle, DAYS_MAX).await;
+        assert!(matches!(result, Err(Error::InvalidLifecycle(_))), "{rules:?}");
+        assert_eq!(world.store.lifecycle(&bucket).await.unwrap(), before);
+    }
+    world.put(&bucket, "a/1", body(1, SMALL)).await.unwrap();
+    world.advance(2 * DAY_MS);
+    world.store.delete_lifecycle(&bucket).await.unwrap();
+    round(world).await;
+    assert_eq!(keys(world, &bucket).await, ["a/1"], "rules that are gone do nothing");
+    assert!(matches!(world.store.lifecycle(&bucket).await, Err(Error::NoLifecycle)));
+}
+
+on_every_engine!(
+    objects_expire,
+    versions_end,
+    newer_versions_are_kept,
+    uploads_are_aborted,
+    rules_that_are_refused_leave_the_old_ones,
+);
+
+/// A round at a crawl, which is dropped again and again at whatever it does, by
+/// processes that end.
+#[tokio::test(start_paused = true)]
+async fn a_round_goes_on_where_it_was_left() {
+    let mut world = World::memory();
+    for name in ["first", "second"] {
+        let bucket = world.versioned(name, Versioning::Enabled).await;
+        for n in 0..1500 {
+            world.put(&bucket, &format!("k{n:04}"), body(n, SMALL)).await.unwrap();
+            if n % 500 == 0 {
+                for m in 0..700 {
+                    world.put(&bucket, "many", body(m, 1)).await.unwrap();
+                }
+            }
+        }
+        set(&world, &bucket, vec![noncurrent("", 1, 3), expire("k", 1)]).await;
+    }
+    world.advance(2 * DAY_MS);
+    let (mut rows, mut restarts) = (0, 0);
+    loop {
+        let slow =
+            LifecycleOptions { owner_uin: OWNER, rows_per_second: 500, ends_per_second: 2000 };
+        let job = LifecycleJob::new(world.store.clone(), slow);
+        let stats = job.stats();
+        let time = std::time::Duration::from_millis(2345);
+        let ended = tokio::time::timeout(time, job.round()).await;
+        rows += stats.rows.load(Relaxed);
+        match ended {
+            Ok(round) => {
+                round.unwrap();
+                break;
+            }
+            Err(_) => restarts += 1,
+        }
+        world.restart();
+    }
+    assert!(restarts > 3, "{restarts}");
+    // Twice 1500 objects, as many markers, and 2100 versions of one key besides; what
+    // a restart sees again is what a second has shown, and a key's versions.
+    assert!(rows < 30_000, "{rows} rows after {restarts} restarts");
+    for name in ["first", "second"] {
+        let bucket = world.store.bucket(name).await.unwrap();
+        assert_eq!(keys(&world, &bucket).await, ["many"]);
+        let many = all(&world, &bucket).await;
+        assert_eq!(many.iter().filter(|key| *key == "many").count(), 4);
+    }
+    world.settle().await;
+}
+
+/// What changes between the walk and the end is looked at again.
+#[tokio::test]
+async fn rules_and_objects_that_change_are_obeyed_by_all_gateways() {
+    let engine = costrel_testkit::SharedMemory::new(
+        std::time::Duration::from_secs(3600),
+        std::time::Duration::from_secs(3600),
+    );
+    let other = engine.another();
+    let one = World::over(Arc::new(engine));
+    let two = one.beside(Arc::new(other));
+    let bucket = one.bucket("shared").await;
+    let seen = two.store.bucket("shared").await.unwrap();
+    set(&one, &bucket, vec![expire("", 1)]).await;
+    assert!(two.store.lifecycle(&two.store.bucket("shared").await.unwrap()).await.is_ok());
+    two.put(&seen, "k", body(1, SMALL)).await.unwrap();
+    one.advance(2 * DAY_MS);
+    // One of them does it, the other one leaves it alone.
+    let (first, second) = (job(&one), job(&two));
+    assert!(first.round().await.unwrap());
+    assert!(!second.round().await.unwrap());
+    assert_eq!(first.stats().deleted.load(Relaxed), 1);
+    set(&two, &two.store.bucket("shared").await.unwrap(), vec![expire("x", 1)]).await;
+    let rules = one.store.lifecycle(&one.store.bucket("shared").await.unwrap()).await.unwrap();
+    assert_eq!(rules.rules[0].prefix(), "x");
+}
+
+/// The check misses neither rules that are gone nor rules that are nobody's.
+#[tokio::test]
+async fn the_check_looks_for_the_rules() {
+    let world = World::memory();
+    let bucket = world.bucket("bucket").await;
+    set(&world, &bucket, vec![expire("", 1)]).await;
+    world.settle().await;
+    let row = RowRef::new(Table::Installation, "lifecycle");
+    let group: Bytes = "bucket".into();
+    let stored =
+        world.engine.index().read(Partition::System, &group, std::slice::from_ref(&row)).await;
+    let stored = stored.unwrap().pop().flatten().expect("the rules are there");
+    let change = async |write: Write| {
+        let (partition, group) = (Partition::System, group.clone());
+        let commit = Commit { partition, group, expects: vec![], writes: vec![write] };
+        world.engine.index().commit(commit).await.unwrap();
+        fsck::run(&*world.engine, |_| ()).await.unwrap().findings.len()
+    };
+    assert_eq!(change(Write::Delete(row.clone())).await, 1);
+    assert_eq!(change(Write::Put(row.clone(), Bytes::from_static(b"\xff"))).await, 1);
+    assert_eq!(change(Write::Put(row.clone(), stored.clone())).await, 0);
+    world.store.delete_lifecycle(&bucket).await.unwrap();
+    assert_eq!(change(Write::Put(row, stored)).await, 1);
+}
