@@ -420,6 +420,12 @@ pub trait Engine: Send + Sync {
     /// Counters and gauges of the engine for `/metrics`: name, help, value.
     fn metrics(&self) -> Vec<Metric>;
 
+    /// What is wrong, or left over, in what the engine keeps beside rows and blobs, in
+    /// words for the operator. Nothing may be written meanwhile.
+    async fn audit(&self) -> Result<Vec<String>, EngineError> {
+        Ok(Vec::new())
+    }
+
     /// Refuses further work, waits for what is under way and makes all of it
     /// stable.
     async fn close(&self) -> Result<(), EngineError>;

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
 
-/// The format that this program reads and writes.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+/// The format that this program writes.
+pub(crate) const FORMAT_VERSION: u32 = 2;
+
+/// The oldest format that it can make that of. Since format 2 bodies may lie in a
+/// log.
+const FORMAT_OLDEST: u32 = 1;
 
 const FORMAT_FILE: &str = "format";
 const FORMAT_FILE_NEW: &str = "format.new";
@@ -40,7 +44,8 @@ pub enum OpenError {
 }
 
 /// Takes the directory's lock and checks its format, or writes the format file
-/// of a new directory. The lock is held until the answer is dropped. Blocks.
+/// of a new directory or of one that an older program has left: from then on such
+/// a program refuses it. The lock is held until the answer is dropped. Blocks.
 pub(crate) fn claim(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
     let failed = |action| move |source| OpenError::Io { dir: dir.to_path_buf(), action, source };
     let lock = disk
@@ -48,7 +53,11 @@ pub(crate) fn claim(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>,
         .map_err(failed("take the lock"))?
         .ok_or_else(|| OpenError::Locked(dir.to_path_buf()))?;
     match read_format(disk).map_err(failed("read the format file"))? {
-        Some(text) => check_format(dir, &text)?,
+        Some(text) => {
+            if check_format(dir, &text)? != FORMAT_VERSION {
+                write_format(disk).map_err(failed("write the format file"))?;
+            }
+        }
         None => {
             let entries = disk.list_dir(Path::new("")).map_err(failed("list the files"))?;
             let ours = [LOCK_FILE, FORMAT_FILE_NEW, "lost+found"];
@@ -77,12 +86,13 @@ fn format_text() -> String {
     format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n")
 }
 
-fn check_format(dir: &Path, text: &[u8]) -> Result<(), OpenError> {
+/// The format, if this program can open it.
+fn check_format(dir: &Path, text: &[u8]) -> Result<u32, OpenError> {
     let version = std::str::from_utf8(text)
         .ok()
         .and_then(|text| text.strip_prefix(FORMAT_PREFIX)?.strip_suffix('\n')?.parse().ok());
     match version {
-        Some(FORMAT_VERSION) => Ok(()),
+        Some(found) if (FORMAT_OLDEST..=FORMAT_VERSION).contains(&found) => Ok(found),
         Some(found) if found > FORMAT_VERSION => {
             Err(OpenError::Newer { dir: dir.to_path_buf(), found })
         }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::blobs::EmbeddedBlobs;
 use crate::blocking::run_blocking;
+use crate::bodies::BodyLog;
 use crate::data_dir::{self, OpenError};
 use crate::disk::{Disk, RealDisk};
 use crate::index::EmbeddedIndex;
@@ -60,7 +61,9 @@ impl EmbeddedEngine {
         let space = SpaceGuard::new(disk.clone(), status.clone(), options.reserve_bytes);
         let space = Arc::new(space);
         let path = dir.join(INDEX_DIR);
-        let index = EmbeddedIndex::open(&path, &options, space.clone(), status.clone());
+        let log = BodyLog::open(disk.clone(), space.clone(), status.clone(), options.durability);
+        let log = log.map_err(failed)?;
+        let index = EmbeddedIndex::open(&path, &options, log, space.clone(), status.clone());
         let index = Arc::new(index.map_err(failed)?);
         let blobs = EmbeddedBlobs::open(
             disk,
@@ -121,6 +124,10 @@ impl Engine for EmbeddedEngine {
 
     fn metrics(&self) -> Vec<Metric> {
         metrics::collect(&self.status.counters, self.space.free_bytes().ok(), self.index.sizes())
+    }
+
+    async fn audit(&self) -> Result<Vec<String>, EngineError> {
+        self.index.audit().await
     }
 
     async fn close(&self) -> Result<(), EngineError> {

@@ -54,6 +54,16 @@ pub(crate) fn collect(
             "Bytes read from blobs",
             &c.blob_bytes_read,
         ),
+        counter(
+            "costrel_engine_log_written_bytes_total",
+            "Bytes appended to the log of bodies",
+            &c.log_bytes_written,
+        ),
+        counter(
+            "costrel_engine_log_read_bytes_total",
+            "Bytes read from the log of bodies",
+            &c.log_bytes_read,
+        ),
     ];
     if let Some(free) = free_bytes {
         let help = "Bytes free on the file system of the data directory";

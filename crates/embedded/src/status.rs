@@ -40,6 +40,8 @@ pub(crate) struct Counters {
     pub(crate) refused_full: AtomicU64,
     pub(crate) blob_bytes_written: AtomicU64,
     pub(crate) blob_bytes_read: AtomicU64,
+    pub(crate) log_bytes_written: AtomicU64,
+    pub(crate) log_bytes_read: AtomicU64,
 }
 
 /// Adds one. Counters order nothing.

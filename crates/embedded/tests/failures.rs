@@ -61,9 +61,9 @@ async fn other_formats_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     open(&dir).close().await.unwrap();
     let format = dir.path().join("format");
-    std::fs::write(&format, "costrel embedded 2\n").unwrap();
+    std::fs::write(&format, "costrel embedded 3\n").unwrap();
     let error = open_error(&dir);
-    assert!(matches!(error, OpenError::Newer { found: 2, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 3, .. }), "{error:?}");
     assert!(error.to_string().contains("newer version of costrel"), "{error}");
     for text in ["", "costrel embedded x\n", "costrel embedded 0\n", "something else\n"] {
         std::fs::write(&format, text).unwrap();
@@ -166,27 +166,32 @@ fn largest_file(dir: &Path, part: &str) -> Option<PathBuf> {
 
 #[tokio::test]
 async fn damaged_rows_give_errors_and_never_wrong_bytes() {
-    damage_rows(Table::Object, "/tables/").await;
-    // Large values lie apart from their keys.
-    damage_rows(Table::Body, "/blobs/").await;
+    damage_rows(Table::Object, 100_000, "index", "/tables/").await;
+    // Those that lie apart from their keys, and those in the log.
+    damage_rows(Table::Body, 3_000, "index", "/blobs/").await;
+    damage_rows(Table::Body, 100_000, "bodies", "").await;
 }
 
-async fn damage_rows(table: Table, files: &str) {
-    const ROWS: u32 = 240;
+async fn damage_rows(table: Table, value_bytes: usize, part: &str, files: &str) {
+    const TOTAL_BYTES: usize = 24_000_000;
+    const AT_ONCE: usize = 200_000;
     let dir = tempfile::tempdir().unwrap();
     let engine = open(&dir);
     engine.index().create_partition(BUCKET).await.unwrap();
-    let value = |n: u32| Bytes::from(n.to_le_bytes().repeat(25_000));
-    for n in 0..ROWS {
-        let writes = vec![Write::Put(RowRef::only(table), value(n))];
-        commit(&*engine, &n.to_string(), writes).await.unwrap();
+    let count = (TOTAL_BYTES / value_bytes) as u32;
+    let row = |n: u32| RowRef::new(table, n.to_be_bytes().to_vec());
+    let value = |n: u32| Bytes::from(n.to_le_bytes().repeat(value_bytes / 4));
+    let numbers: Vec<u32> = (0..count).collect();
+    for numbers in numbers.chunks(AT_ONCE / value_bytes) {
+        let writes = numbers.iter().map(|n| Write::Put(row(*n), value(*n)));
+        commit(&*engine, "k", writes.collect()).await.unwrap();
     }
-    let index = dir.path().join("index");
-    while largest_file(&index, files).is_none_or(|f| f.metadata().unwrap().len() < 1 << 20) {
+    let part = dir.path().join(part);
+    while largest_file(&part, files).is_none_or(|f| f.metadata().unwrap().len() < 1 << 20) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     engine.close().await.unwrap();
-    let file = largest_file(&index, files).unwrap();
+    let file = largest_file(&part, files).unwrap();
     let mut bytes = std::fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -194,9 +199,8 @@ async fn damage_rows(table: Table, files: &str) {
 
     let engine = open(&dir);
     let (mut right, mut corrupt) = (0, 0);
-    for n in 0..ROWS {
-        let row = [RowRef::only(table)];
-        match engine.index().read(BUCKET, n.to_string().as_bytes(), &row).await {
+    for n in 0..count {
+        match engine.index().read(BUCKET, b"k", &[row(n)]).await {
             Ok(rows) => {
                 assert_eq!(rows, [Some(value(n))], "row {n}");
                 right += 1;
@@ -205,7 +209,7 @@ async fn damage_rows(table: Table, files: &str) {
             Err(other) => panic!("{other}"),
         }
     }
-    assert!(corrupt > 0 && right > ROWS / 4, "{corrupt} corrupt, {right} right");
+    assert!(corrupt > 0 && right > count / 4, "{corrupt} corrupt, {right} right");
     assert_eq!(metric(&*engine, "costrel_engine_corrupt_total"), f64::from(corrupt));
 }
 

@@ -16,17 +16,20 @@ const LIVE: Partition = Partition::Bucket(BucketId(7));
 const RETIRED: Partition = Partition::Bucket(BucketId(0x0102_0304_0506_0708));
 const BLOB: BlobId = BlobId(*b"0123456789abcdef");
 
-fn fixture() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1")
+/// The format that the program writes.
+const PRESENT: u32 = 2;
+
+fn fixture(format: u32) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/format-{format}"))
 }
 
 fn options(dir: &Path) -> Options {
     Options { reserve_bytes: 0, ..Options::new(dir) }
 }
 
-fn rows() -> Vec<(Partition, &'static [u8], RowRef, Bytes)> {
+fn rows(format: u32) -> Vec<(Partition, &'static [u8], RowRef, Bytes)> {
     let row = |table, suffix: &'static str| RowRef::new(table, suffix);
-    vec![
+    let mut rows: Vec<(Partition, &'static [u8], RowRef, Bytes)> = vec![
         (Partition::System, b"settings", row(Table::Installation, ""), "installation".into()),
         (Partition::System, b"AKID", row(Table::AccessKey, ""), "key".into()),
         (Partition::System, b"bucket-1250000000", row(Table::Bucket, ""), "bucket".into()),
@@ -36,7 +39,12 @@ fn rows() -> Vec<(Partition, &'static [u8], RowRef, Bytes)> {
         (LIVE, b"nul\0and\xff", row(Table::Part, "u\0\0\0\0\x01"), "part".into()),
         (LIVE, b"nul", row(Table::Pending, "0123456789abcdef"), "pending".into()),
         (RETIRED, b"gone", row(Table::Garbage, "g"), "garbage".into()),
-    ]
+    ];
+    if format >= 2 {
+        // In the log.
+        rows.push((LIVE, b"larger", row(Table::Body, ""), vec![0xB1; 12_300].into()));
+    }
+    rows
 }
 
 fn blob_data() -> Vec<u8> {
@@ -44,16 +52,28 @@ fn blob_data() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn format_1_opens() {
+async fn every_format_opens() {
     if std::env::var_os("COSTREL_WRITE_FIXTURE").is_some() {
-        write_fixture(&fixture()).await;
+        write_fixture(&fixture(PRESENT)).await;
     }
-    let dir = tempfile::tempdir().unwrap();
-    copy_tree(&fixture(), dir.path());
-    let engine = EmbeddedEngine::open(options(dir.path())).unwrap();
-    for (partition, group, row, value) in rows() {
+    for format in 1..=PRESENT {
+        let dir = tempfile::tempdir().unwrap();
+        copy_tree(&fixture(format), dir.path());
+        let text = || std::fs::read_to_string(dir.path().join("format")).unwrap();
+        assert_eq!(text(), format!("costrel embedded {format}\n"));
+        // The second time it is all in the present format.
+        for _ in 0..2 {
+            opens(dir.path(), format).await;
+            assert_eq!(text(), format!("costrel embedded {PRESENT}\n"));
+        }
+    }
+}
+
+async fn opens(dir: &Path, format: u32) {
+    let engine = EmbeddedEngine::open(options(dir)).unwrap();
+    for (partition, group, row, value) in rows(format) {
         let read = engine.index().read(partition, group, std::slice::from_ref(&row)).await.unwrap();
-        assert_eq!(read, [Some(value)], "{partition:?} {group:?} {row:?}");
+        assert_eq!(read, [Some(value)], "format {format}: {partition:?} {group:?} {row:?}");
     }
     let mut partitions = engine.index().partitions().await.unwrap();
     partitions.sort_by_key(|(id, _)| *id);
@@ -61,6 +81,7 @@ async fn format_1_opens() {
     assert_eq!(states, [PartitionState::Live, PartitionState::Retired]);
     let reader = engine.blobs().open(BLOB).await.unwrap();
     assert!(reader.read_at(0, usize::MAX).await.unwrap() == blob_data());
+    assert_eq!(engine.audit().await.unwrap(), Vec::<String>::new());
     engine.close().await.unwrap();
 }
 
@@ -70,7 +91,7 @@ async fn write_fixture(dir: &Path) {
     for partition in [LIVE, RETIRED] {
         engine.index().create_partition(partition).await.unwrap();
     }
-    for (partition, group, row, value) in rows() {
+    for (partition, group, row, value) in rows(PRESENT) {
         let (group, writes) = (Bytes::from_static(group), vec![Write::Put(row, value)]);
         let commit = Commit { partition, group, expects: vec![], writes };
         engine.index().commit(commit).await.unwrap();

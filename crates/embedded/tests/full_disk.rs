@@ -14,7 +14,6 @@ use costrel_core::engine::{
 use costrel_embedded::{EmbeddedEngine, Options};
 
 const BUCKET: Partition = Partition::Bucket(BucketId(1));
-const BODY: RowRef = RowRef { table: Table::Body, suffix: Bytes::new() };
 
 struct Mounted(PathBuf);
 
@@ -37,18 +36,27 @@ fn open(dir: &Path) -> Arc<EmbeddedEngine> {
     EmbeddedEngine::open(Options { reserve_bytes: 0, ..Options::new(dir.join("data")) }).unwrap()
 }
 
+/// A row that goes through the journal of rows, or one that goes to the log.
+fn row(group: &str) -> RowRef {
+    RowRef::only(if group.ends_with(['1', '3', '5', '7', '9']) {
+        Table::Object
+    } else {
+        Table::Body
+    })
+}
+
 fn value(group: &str) -> Bytes {
     group.repeat(60_000 / group.len()).into()
 }
 
 async fn put(engine: &dyn Engine, group: &str) -> Result<(), CommitError> {
-    let (writes, expects) = (vec![Write::Put(BODY, value(group))], vec![]);
+    let (writes, expects) = (vec![Write::Put(row(group), value(group))], vec![]);
     let group = Bytes::copy_from_slice(group.as_bytes());
     engine.index().commit(Commit { partition: BUCKET, group, expects, writes }).await
 }
 
 async fn get(engine: &dyn Engine, group: &str) -> Option<Bytes> {
-    engine.index().read(BUCKET, group.as_bytes(), &[BODY]).await.unwrap().remove(0)
+    engine.index().read(BUCKET, group.as_bytes(), &[row(group)]).await.unwrap().remove(0)
 }
 
 fn fill(path: &Path) {
@@ -86,7 +94,7 @@ async fn writes_go_on_when_space_returns() {
     let mut seen = Seen::default();
     for round in 0..3 {
         // More than a table holds in memory, so that there is work in the background.
-        for number in 0..400 {
+        for number in 0..800 {
             let group = format!("before-{round}-{}", number % 100);
             put(&*engine, &group).await.unwrap();
             if number < 100 {
@@ -102,8 +110,11 @@ async fn writes_go_on_when_space_returns() {
                 Err(_) => seen.refused.push(group),
             }
         }
-        let refused = put(&*engine, "refused").await;
-        assert!(matches!(refused, Err(CommitError::Engine(EngineError::Full(_)))), "{refused:?}");
+        for group in ["refused-0", "refused-1"] {
+            let refused = put(&*engine, group).await;
+            let full = matches!(refused, Err(CommitError::Engine(EngineError::Full(_))));
+            assert!(full, "{group}: {refused:?}");
+        }
         assert!(matches!(engine.health(), Health::ReadOnly(_)));
         seen.holds(&*engine).await;
 
@@ -122,5 +133,6 @@ async fn writes_go_on_when_space_returns() {
     drop(engine);
     let engine = open(&small.0);
     seen.holds(&*engine).await;
+    assert_eq!(engine.audit().await.unwrap(), Vec::<String>::new());
     engine.close().await.unwrap();
 }

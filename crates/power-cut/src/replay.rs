@@ -94,6 +94,18 @@ impl Replay {
             ("unlinkat", [at, path, ..]) => Some(!place(at, path)?.exists()),
             ("rename", [from, _]) => Some(!place(&here, from)?.exists()),
             ("renameat", [at, from, ..]) => Some(!place(at, from)?.exists()),
+            ("fallocate", [fd, mode, offset, len]) => {
+                let open = self.open.get(&fd.number()?)?;
+                let path = left.join(self.disk.path(open.node)?);
+                let (offset, len) = (offset.number()? as u64, len.number()? as u64);
+                let file_len = path.metadata().ok()?.len();
+                if !is_punch(mode) {
+                    return Some(file_len >= offset + len);
+                }
+                let mut found = vec![0; file_len.saturating_sub(offset).min(len) as usize];
+                File::open(path).ok()?.read_exact_at(&mut found, offset).ok()?;
+                Some(found.iter().all(|byte| *byte == 0))
+            }
             ("write" | "pwrite64" | "ftruncate", [fd, what, rest @ ..]) => {
                 let open = self.open.get(&fd.number()?)?;
                 let path = left.join(self.disk.path(open.node)?);
@@ -219,6 +231,19 @@ impl Replay {
                 self.disk.resize(open.node, arg(1)?.number().ok_or("no length")? as u64)?;
                 Ok(Some(Step::Bytes))
             }
+            "fallocate" => {
+                let Some(open) = self.open.get(&fd(&call)?) else { return Ok(None) };
+                let number = |at: usize| arg(at)?.number().ok_or("no number");
+                let (start, end) = (number(2)? as u64, (number(2)? + number(3)?) as u64);
+                let len = self.disk.len(open.node)?;
+                if !is_punch(arg(1)?) {
+                    self.disk.resize(open.node, end.max(len))?;
+                } else if start < len {
+                    let zeros = vec![0; (end.min(len) - start) as usize];
+                    self.disk.write(open.node, start, zeros)?;
+                }
+                Ok(Some(Step::Bytes))
+            }
             "rename" => self.renamed((&here, arg(0)?), (&here, arg(1)?)),
             "renameat" => self.renamed((arg(0)?, arg(1)?), (arg(2)?, arg(3)?)),
             "unlink" | "rmdir" => self.removed(&here, arg(0)?),
@@ -317,6 +342,11 @@ impl Replay {
         }
         Some((dir, name))
     }
+}
+
+/// Whether a call of fallocate makes a hole; otherwise it makes the file longer.
+fn is_punch(mode: &Arg) -> bool {
+    mode.word().split('|').any(|flag| flag == "FALLOC_FL_PUNCH_HOLE")
 }
 
 /// The one place where the engine relies on more than POSIX gives: the row store

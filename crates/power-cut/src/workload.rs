@@ -129,8 +129,8 @@ impl Writer {
     fn piece(&mut self) -> Piece {
         let len = match self.rng.random_range(0..20) {
             0 => 0,
-            1..6 => self.rng.random_range(1..2000),
-            6..18 => self.rng.random_range(30_000..65_536),
+            1..6 => self.rng.random_range(1..4000),
+            6..18 => self.rng.random_range(4096..65_536),
             _ => self.rng.random_range(65_537..700_000),
         };
         Piece { seed: self.rng.random(), len }

@@ -95,6 +95,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
     // Names without a live partition are deletions that crashed.
     check.report.collectable += named.len() as u64;
     check.unreferenced_blobs().await?;
+    check.report.findings.extend(engine.audit().await?);
     progress(&check.report);
     Ok(check.report)
 }

@@ -1,5 +1,5 @@
-//! The file layer: all that the engine asks of a file system for its blobs, its
-//! lock and its format file.
+//! The file layer: all that the engine asks of a file system for its blobs,
+//! its log of bodies, its lock and its format file.
 //!
 //! It is this small so that a simulated disk can stand in for the real one and
 //! lose, tear or refuse what a real one may (the row store does its own file
@@ -17,6 +17,7 @@ mod real;
 pub(crate) mod sim;
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +46,9 @@ pub trait Disk: Send + Sync {
 
     /// Opens a file for reading.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens a file for writing and reading.
+    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Opens a file for reading if that needs no device; `None` if it might.
     /// Never blocks.
@@ -88,6 +92,20 @@ pub trait DiskFile: Send + Sync {
     /// Fills as much of the buffer as lies in memory, without waiting for a
     /// device: the number of bytes, from the front.
     fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Makes the file longer by the bytes of `range`, and has room for them from then
+    /// on where the file system can promise that. They read as zero.
+    fn allocate(&self, range: Range<u64>) -> io::Result<()>;
+
+    /// Cuts off or fills up the file.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Gives bytes back to the file system; they read as zero.
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// The next bytes at or behind `offset` that take space; a file system that
+    /// cannot tell says that all do.
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>>;
 
     /// Makes the bytes last.
     fn sync_data(&self) -> io::Result<()>;

@@ -2,11 +2,12 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{DirEntry, Disk, DiskFile};
@@ -55,6 +56,11 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(RealFile(File::open(self.at(path))?)))
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(self.at(path))?;
+        Ok(Arc::new(RealFile(file)))
     }
 
     fn open_cached(&self, path: &Path) -> io::Result<Option<Arc<dyn DiskFile>>> {
@@ -144,6 +150,33 @@ impl DiskFile for RealFile {
             }
         }
         Ok(filled)
+    }
+
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        let len = range.end - range.start;
+        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), range.start, len) {
+            // The file system cannot promise room.
+            Err(Errno::OPNOTSUPP) => self.0.set_len(range.end),
+            other => Ok(other?),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(&self.0, flags, offset, len)?)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        let start = match rustix::fs::seek(&self.0, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some(start..rustix::fs::seek(&self.0, SeekFrom::Hole(start))?))
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::{DirEntry, Disk, DiskFile};
+use super::{ALIGNMENT, DirEntry, Disk, DiskFile};
 
 /// Unit in which a device writes or does not write.
 const SECTOR_BYTES: usize = 512;
@@ -268,6 +269,10 @@ impl Disk for SimDisk {
         Ok(Arc::new(SimFile { disk: self.clone(), node }))
     }
 
+    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(path)
+    }
+
     fn open_cached(&self, path: &Path) -> io::Result<Option<Arc<dyn DiskFile>>> {
         if self.state.lock().rng.random_bool(0.5) {
             return Ok(None);
@@ -397,6 +402,55 @@ impl DiskFile for SimFile {
         };
         self.read_at(&mut buffer[..cached], offset)?;
         Ok(cached)
+    }
+
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        let mut state = self.state();
+        if let Fate::Fails(error) = state.change() {
+            return Err(error);
+        }
+        let file = state.file(self.node)?;
+        assert_eq!(range.start, file.live.len() as u64, "only what follows is allocated");
+        let zeros = vec![0; (range.end - range.start) as usize];
+        write(&mut file.live, range.start, &zeros);
+        file.unsynced.push((range.start, zeros));
+        Ok(())
+    }
+
+    /// Lasts at once: what a lost cut leaves is of no use to anybody.
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        if let Fate::Fails(error) = state.change() {
+            return Err(error);
+        }
+        let file = state.file(self.node)?;
+        file.live.resize(len as usize, 0);
+        file.durable.truncate(len as usize);
+        for (offset, data) in &mut file.unsynced {
+            data.truncate(len.saturating_sub(*offset) as usize);
+        }
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
+        let end = self.len()?.min(offset + len);
+        match end.checked_sub(offset) {
+            None | Some(0) => Ok(()),
+            Some(len) => self.write_at(&vec![0; len as usize], offset),
+        }
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        let mut state = self.state();
+        let live = &state.file(self.node)?.live;
+        let first = offset as usize / ALIGNMENT;
+        let pages = live.chunks(ALIGNMENT).skip(first);
+        let is_hole = |page: &&[u8]| page.iter().all(|byte| *byte == 0);
+        let holes = pages.clone().take_while(is_hole).count();
+        let data = pages.skip(holes).take_while(|page| !is_hole(page)).count();
+        let start = (first + holes) * ALIGNMENT;
+        let end = (start + data * ALIGNMENT).min(live.len());
+        Ok((data > 0).then(|| (start as u64).max(offset)..end as u64))
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -6,7 +6,8 @@
 //! under way the next group gathers by itself, so grouping adds no delay.
 //!
 //! Changes of partitions pass through the same queue and stand alone between
-//! groups.
+//! groups. What is to be noted of the log of bodies goes along with the next
+//! batch.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,15 +16,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use costrel_core::engine::{
-    Commit, CommitError, EngineError, Partition, PartitionState, Retired, Table, Write,
+    CommitError, EngineError, Partition, PartitionState, Retired, Table, Write,
 };
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::group::Group;
+use super::chores::Chores;
+use super::group::{Changes, Group, Prepared};
 use super::opening::{Place, Slot, stopped, unshared};
 use super::partitions::Partitions;
 use super::store::{Batch, Store, engine_error, is_for_space};
+use crate::bodies::{BodyLog, Extent, Freer, Stored};
+use crate::queue::Queue;
 use crate::space::{Growth, SpaceGuard};
 use crate::status::{Status, add, count};
 
@@ -42,7 +46,7 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 
 /// What the committer is asked to do.
 pub(super) enum Request {
-    Commit(Commit, Reply<Result<(), CommitError>>),
+    Commit(Prepared, Reply<Result<(), CommitError>>),
     Create(Partition, Reply<Result<(), EngineError>>),
     /// The partition's state and how many commits it has taken.
     Inspect(Partition, Reply<Result<Option<(PartitionState, u64)>, EngineError>>),
@@ -57,91 +61,84 @@ pub(super) enum Request {
         rows: Vec<(Table, Bytes)>,
         reply: Reply<Result<bool, EngineError>>,
     },
-}
-
-/// Requests in the order they came.
-#[derive(Default)]
-struct Queue {
-    waiting: Vec<Request>,
-    /// The committer sleeps and needs to be woken.
-    asleep: bool,
-    closing: bool,
-}
-
-#[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    wake: Condvar,
+    /// Pages of the log that no commit will use.
+    Unused(Vec<Extent>),
+    /// Dead bodies that have been given back.
+    GivenBack(Vec<Extent>),
+    /// A segment of the log that takes no more bodies.
+    Sealed(u32),
 }
 
 /// The committer's other end.
 pub(super) struct Committer {
-    shared: Arc<Shared>,
+    queue: Arc<Queue<Request>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Committer {
+    /// `dead` has the bodies that are noted as dead.
     pub(super) fn start(
         slot: Slot,
         place: Place,
+        log: Arc<BodyLog>,
+        dead: Vec<Extent>,
         space: Arc<SpaceGuard>,
         status: Arc<Status>,
     ) -> Result<Self, EngineError> {
         let closed = || EngineError::Unavailable("the rows are not open".into());
         let store = slot.read().clone().ok_or_else(closed)?;
         let partitions = Partitions::load(&store)?;
-        let shared = Arc::new(Shared::default());
+        let queue = Arc::new(Queue::default());
+        let given_back = queue.clone();
+        let freer = Freer::start(log.clone(), move |extents| {
+            given_back.push(Request::GivenBack(extents));
+        })?;
+        freer.free(dead);
         let acknowledged_below = store.unacknowledged();
         let store = Some(store);
         let worker = Worker {
             store,
             slot,
             place,
+            log,
+            freer,
+            chores: Chores::default(),
             space,
             status,
             partitions,
             acknowledged_below,
             reclaimed: None,
         };
-        let queue = shared.clone();
+        let work = queue.clone();
         let thread = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || {
-                let _end = End { shared: queue.clone(), status: worker.status.clone() };
-                worker.run(&queue);
+                let _end = End { queue: work.clone(), status: worker.status.clone() };
+                worker.run(&work);
             })
             .map_err(|e| EngineError::io("starting the committer", e))?;
-        Ok(Committer { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Committer { queue, thread: Mutex::new(Some(thread)) })
     }
 
     /// Hands over a request. Its reply is dropped unanswered if the committer
     /// is closing.
     pub(super) fn submit(&self, request: Request) {
-        let mut queue = self.shared.queue.lock();
-        if queue.closing {
-            return;
-        }
-        queue.waiting.push(request);
-        let wake = std::mem::take(&mut queue.asleep);
-        drop(queue);
-        if wake {
-            self.shared.wake.notify_one();
-        }
+        self.queue.push(request);
+    }
+
+    /// For those that hand over requests without the committer.
+    pub(super) fn queue(&self) -> Arc<Queue<Request>> {
+        self.queue.clone()
     }
 
     /// Lets the committer see that the rows have to be opened anew.
     pub(super) fn wake(&self) {
-        self.shared.wake.notify_one();
+        self.queue.wake();
     }
 
     /// Lets the committer finish what waits, then ends it. Blocks.
     pub(super) fn close(&self) {
-        {
-            let mut queue = self.shared.queue.lock();
-            queue.closing = true;
-            queue.asleep = false;
-        }
-        self.shared.wake.notify_one();
+        self.queue.close();
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
@@ -158,7 +155,7 @@ impl Drop for Committer {
 
 /// Leaves nobody waiting when the committer ends, however it ends.
 struct End {
-    shared: Arc<Shared>,
+    queue: Arc<Queue<Request>>,
     status: Arc<Status>,
 }
 
@@ -167,12 +164,7 @@ impl Drop for End {
         if std::thread::panicking() {
             let _ = self.status.poison("the committer has failed".into());
         }
-        let waiting = {
-            let mut queue = self.shared.queue.lock();
-            queue.closing = true;
-            std::mem::take(&mut queue.waiting)
-        };
-        drop(waiting);
+        self.queue.abandon();
     }
 }
 
@@ -181,6 +173,9 @@ struct Worker {
     store: Option<Arc<Store>>,
     slot: Slot,
     place: Place,
+    log: Arc<BodyLog>,
+    freer: Freer,
+    chores: Chores,
     /// Batches from this sequence number on failed, once the store is closed.
     acknowledged_below: u64,
     space: Arc<SpaceGuard>,
@@ -190,9 +185,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, shared: &Shared) {
+    fn run(mut self, queue: &Queue<Request>) {
         let mut taken = Vec::new();
-        while take_all(shared, &self.status, &mut taken) {
+        let status = self.status.clone();
+        // Looks around now and then while the rows wait to be opened anew.
+        let patience = || status.waits_for_space().then_some(REOPEN_INTERVAL);
+        while queue.take_all(&mut taken, patience) {
             if self.status.waits_for_space() {
                 self.reopen();
             }
@@ -200,14 +198,17 @@ impl Worker {
             let mut bytes = 0;
             for request in taken.drain(..) {
                 match request {
-                    Request::Commit(commit, reply) => {
-                        bytes += value_bytes(&commit);
-                        commits.push((commit, reply));
+                    Request::Commit(prepared, reply) => {
+                        bytes += value_bytes(&prepared);
+                        commits.push((prepared, reply));
                         if bytes >= GROUP_BYTES_MAX {
                             self.commit_group(std::mem::take(&mut commits));
                             bytes = 0;
                         }
                     }
+                    Request::GivenBack(extents) => self.chores.given_back(extents),
+                    Request::Unused(extents) => self.chores.unused(extents),
+                    Request::Sealed(segment) => self.chores.sealed(segment),
                     other => {
                         self.commit_group(std::mem::take(&mut commits));
                         bytes = 0;
@@ -219,23 +220,26 @@ impl Worker {
         }
     }
 
-    fn commit_group(&mut self, commits: Vec<(Commit, Reply<Result<(), CommitError>>)>) {
+    fn commit_group(&mut self, commits: Vec<(Prepared, Reply<Result<(), CommitError>>)>) {
         if commits.is_empty() {
             return;
         }
-        if self.status.check_not_poisoned().is_err() {
-            for (_, reply) in commits {
-                let refused = self.status.check_not_poisoned();
-                let _ = reply.send(refused.map_err(CommitError::from));
+        let store = self.store.clone().filter(|_| self.status.check_not_poisoned().is_ok());
+        let Some(store) = store else {
+            for (prepared, reply) in commits {
+                self.chores.unused(prepared.placed.iter().map(|(_, place)| place.extent()));
+                if let Err(refused) = self.status.check_not_poisoned() {
+                    let _ = reply.send(Err(refused.into()));
+                }
             }
             return;
-        }
-        let Some(store) = self.store.clone() else { return };
-        let mut group = Group::new(&store);
+        };
+        let log = self.log.clone();
+        let mut group = Group::new(&store, &log);
         let mut free = None;
         let mut outcomes = Vec::with_capacity(commits.len());
         let mut accepted = 0;
-        for (commit, reply) in commits {
+        for (prepared, reply) in commits {
             let space = &self.space;
             let admit = |growth: Growth| {
                 let free = match free {
@@ -244,7 +248,7 @@ impl Worker {
                 };
                 space.admit(growth, free)
             };
-            let outcome = match group.judge(commit, &mut self.partitions, admit) {
+            let outcome = match group.judge(prepared, &mut self.partitions, admit) {
                 Err(CommitError::Engine(error)) => Err(self.status.note(error).into()),
                 outcome => outcome,
             };
@@ -259,7 +263,7 @@ impl Worker {
             matches!(outcome, Err(CommitError::Engine(EngineError::Full(_))))
         };
         let full = outcomes.iter().any(|(_, outcome)| is_full(outcome));
-        let written = self.apply(group.into_batch());
+        let written = self.apply(group.into_changes());
         if written.is_ok() && full {
             self.reclaim();
         }
@@ -294,47 +298,85 @@ impl Worker {
         let Some(store) = self.store.clone() else { return };
         let mut batch = store.batch();
         match request {
-            Request::Commit(..) => unreachable!("commits are written in groups"),
+            Request::Commit(..)
+            | Request::Unused(_)
+            | Request::GivenBack(_)
+            | Request::Sealed(_) => unreachable!("these go along with groups of commits"),
             Request::Inspect(partition, reply) => {
                 let _ = reply.send(Ok(self.partitions.inspect(partition)));
             }
             Request::Create(partition, reply) => {
                 let outcome = self.partitions.create(partition, &mut batch);
-                self.finish_change(batch, outcome, reply);
+                self.finish_change(batch, Vec::new(), outcome, reply);
             }
             Request::Retire { partition, must_be_empty, seen_empty_at, reply } => {
                 let partitions = &mut self.partitions;
                 let outcome =
                     partitions.retire(&store, partition, &must_be_empty, seen_empty_at, &mut batch);
-                self.finish_change(batch, outcome, reply);
+                self.finish_change(batch, Vec::new(), outcome, reply);
             }
             Request::RemoveStep { partition, rows, reply } => {
-                let outcome = self.partitions.remove_step(&store, partition, rows, &mut batch);
-                self.finish_change(batch, outcome, reply);
+                let freed = placed_bodies(&store, &rows);
+                let outcome = freed.and_then(|freed| {
+                    let removed =
+                        self.partitions.remove_step(&store, partition, rows, &mut batch)?;
+                    Ok((freed, removed))
+                });
+                let (freed, outcome) = match outcome {
+                    Ok((freed, removed)) => (freed, Ok(removed)),
+                    Err(error) => (Vec::new(), Err(error)),
+                };
+                self.finish_change(batch, freed, outcome, reply);
             }
         }
     }
 
     fn finish_change<T>(
-        &self,
+        &mut self,
         batch: Batch<'_>,
+        freed: Vec<Extent>,
         outcome: Result<T, EngineError>,
         reply: Reply<Result<T, EngineError>>,
     ) {
         let outcome = self.status.check_not_poisoned().and(outcome);
         let written = match outcome {
-            Ok(_) => self.apply(batch).map_err(EngineError::Poisoned),
+            Ok(_) => {
+                let (named, unused) = (Vec::new(), Vec::new());
+                let changes = Changes { batch, named, freed, unused };
+                self.apply(changes).map_err(EngineError::Poisoned)
+            }
             Err(_) => Ok(()),
         };
         let _ = reply.send(written.and(outcome));
     }
 
-    /// Writes a batch and syncs it, if there is anything in it. The error is why
-    /// the engine refuses writes from now on.
-    fn apply(&self, batch: Batch<'_>) -> Result<(), String> {
+    /// Writes changes and what is to be noted of the log, and syncs them, if there
+    /// are any changes. The error is why the engine refuses writes from now on.
+    fn apply(&mut self, changes: Changes<'_>) -> Result<(), String> {
+        let Changes { mut batch, mut named, freed, unused } = changes;
+        self.chores.unused(unused);
         if batch.is_empty() {
             return Ok(());
         }
+        let noted = self.chores.write_into(&mut batch, &mut named, &freed);
+        let written = match noted {
+            Ok(()) => self.write(batch),
+            Err(error) => Err(self.status.poison(format!("noting bodies: {error}")).to_string()),
+        };
+        if written.is_ok() {
+            let (dead, sealed_below) = self.chores.done();
+            if let Some(segment) = sealed_below {
+                self.log.seal_below(segment);
+            }
+            self.freer.free(freed.into_iter().chain(dead));
+        } else {
+            self.chores.unused(named.into_iter().map(|named| named.extent));
+        }
+        written
+    }
+
+    /// Writes a batch and syncs it.
+    fn write(&self, batch: Batch<'_>) -> Result<(), String> {
         let error = match batch.apply() {
             Ok(()) => {
                 count(&self.status.counters.groups);
@@ -385,30 +427,24 @@ impl Worker {
     }
 }
 
-/// Waits for requests and takes all of them; `false` when there will be none.
-/// Returns with nothing now and then while the rows wait to be opened anew.
-fn take_all(shared: &Shared, status: &Status, taken: &mut Vec<Request>) -> bool {
-    let mut queue = shared.queue.lock();
-    while queue.waiting.is_empty() {
-        if queue.closing {
-            return false;
-        }
-        queue.asleep = true;
-        if !status.waits_for_space() {
-            shared.wake.wait(&mut queue);
-        } else if shared.wake.wait_for(&mut queue, REOPEN_INTERVAL).timed_out() {
-            break;
+/// The bodies in the log among some rows that are to be deleted.
+fn placed_bodies(store: &Store, rows: &[(Table, Bytes)]) -> Result<Vec<Extent>, EngineError> {
+    let snapshot = store.snapshot();
+    let mut extents = Vec::new();
+    for (table, key) in rows.iter().filter(|(table, _)| *table == Table::Body) {
+        if let Some(Stored::Placed(place)) = store.get(&snapshot, *table, key)? {
+            extents.push(place.extent());
         }
     }
-    queue.asleep = false;
-    std::mem::swap(&mut queue.waiting, taken);
-    true
+    Ok(extents)
 }
 
-fn value_bytes(commit: &Commit) -> usize {
-    let sizes = commit.writes.iter().map(|write| match write {
+/// Bytes of values that go through the row store.
+fn value_bytes(prepared: &Prepared) -> usize {
+    let sizes = prepared.commit.writes.iter().map(|write| match write {
         Write::Put(_, value) => value.len(),
         Write::Delete(_) => 0,
     });
-    sizes.sum()
+    let in_log = prepared.placed.iter().map(|(_, place)| place.len as usize);
+    sizes.sum::<usize>() - in_log.sum::<usize>()
 }

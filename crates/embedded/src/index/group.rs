@@ -12,29 +12,75 @@ use costrel_core::engine::{
 };
 use fjall::Snapshot;
 
+use super::fetch::fetch;
 use super::key;
 use super::partitions::Partitions;
 use super::store::{Batch, Store};
+use crate::bodies::{BodyLog, Extent, Named, Place, Stored};
 use crate::space::Growth;
+
+/// A commit whose bodies are in the log, or that has none for it.
+pub(super) struct Prepared {
+    pub(super) commit: Commit,
+    /// The number of a write and where its body lies, in the order of the numbers.
+    pub(super) placed: Vec<(usize, Place)>,
+}
+
+impl From<Commit> for Prepared {
+    fn from(commit: Commit) -> Self {
+        Prepared { commit, placed: Vec::new() }
+    }
+}
 
 /// The outcome of each commit's judgement, and what the accepted ones change.
 pub(super) struct Group<'a> {
     store: &'a Store,
+    log: &'a BodyLog,
     snapshot: Snapshot,
     /// The last change of each row: its value, or `None` for deleted.
-    overlay: HashMap<(Table, Bytes), Option<Bytes>>,
+    overlay: HashMap<(Table, Bytes), Option<Stored>>,
+    /// Bodies in the log that stored rows no longer name.
+    freed: Vec<Extent>,
+    /// Bodies in the log that no row will ever name.
+    unused: Vec<Extent>,
+}
+
+/// What a group changes.
+pub(super) struct Changes<'a> {
+    pub(super) batch: Batch<'a>,
+    /// Bodies in the log that the batch names.
+    pub(super) named: Vec<Named>,
+    pub(super) freed: Vec<Extent>,
+    pub(super) unused: Vec<Extent>,
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(store: &'a Store) -> Self {
-        Group { store, snapshot: store.snapshot(), overlay: HashMap::new() }
+    pub(super) fn new(store: &'a Store, log: &'a BodyLog) -> Self {
+        let (freed, unused) = (Vec::new(), Vec::new());
+        let snapshot = store.snapshot();
+        Group { store, log, snapshot, overlay: HashMap::new(), freed, unused }
     }
 
     /// Accepts the commit, or says why not. An accepted commit is in the
     /// overlay but not written.
     pub(super) fn judge(
         &mut self,
+        prepared: Prepared,
+        partitions: &mut Partitions,
+        admit: impl FnOnce(Growth) -> Result<(), EngineError>,
+    ) -> Result<(), CommitError> {
+        let Prepared { commit, placed } = prepared;
+        let mut places = placed.into_iter();
+        let judged = self.judge_placed(commit, &mut places, partitions, admit);
+        self.unused.extend(places.map(|(_, place)| place.extent()));
+        judged
+    }
+
+    /// Takes the places if it accepts the commit.
+    fn judge_placed(
+        &mut self,
         commit: Commit,
+        places: &mut std::vec::IntoIter<(usize, Place)>,
         partitions: &mut Partitions,
         admit: impl FnOnce(Growth) -> Result<(), EngineError>,
     ) -> Result<(), CommitError> {
@@ -64,17 +110,37 @@ impl<'a> Group<'a> {
             return Ok(());
         }
         admit(growth)?;
-        for write in commit.writes {
+        let mut replaced = Vec::new();
+        for row in commit.writes.iter().map(written).filter(|row| row.table == Table::Body) {
+            key.truncate(prefix_len);
+            key.extend_from_slice(&row.suffix);
+            if !self.overlay.contains_key(&(Table::Body, Bytes::copy_from_slice(&key)))
+                && let Some(Stored::Placed(place)) =
+                    self.store.get(&self.snapshot, Table::Body, &key)?
+            {
+                replaced.push(place.extent());
+            }
+        }
+        // Nothing fails from here on.
+        self.freed.append(&mut replaced);
+        for (number, write) in commit.writes.into_iter().enumerate() {
+            let place = places.as_slice().first().is_some_and(|(placed, _)| *placed == number);
             let (row, value) = match write {
+                Write::Put(row, _) if place => {
+                    (row, places.next().map(|(_, place)| Stored::Placed(place)))
+                }
                 Write::Put(row, value) => {
                     debug_assert!(!value.is_empty(), "the value of {row:?} is empty");
-                    (row, Some(value))
+                    (row, Some(Stored::Value(value)))
                 }
                 Write::Delete(row) => (row, None),
             };
             key.truncate(prefix_len);
             key.extend_from_slice(&row.suffix);
-            self.overlay.insert((row.table, Bytes::copy_from_slice(&key)), value);
+            let before = self.overlay.insert((row.table, Bytes::copy_from_slice(&key)), value);
+            if let Some(Some(Stored::Placed(place))) = before {
+                self.unused.push(place.extent());
+            }
         }
         partitions.count_commit(commit.partition);
         Ok(())
@@ -83,22 +149,30 @@ impl<'a> Group<'a> {
     /// The row's value as the commits so far leave it.
     fn value(&self, table: Table, key: Bytes) -> Result<Option<Bytes>, EngineError> {
         let row = (table, key);
-        match self.overlay.get(&row) {
-            Some(value) => Ok(value.clone()),
-            None => self.store.get(&self.snapshot, table, &row.1),
+        let stored = match self.overlay.get(&row) {
+            Some(stored) => stored.clone(),
+            None => self.store.get(&self.snapshot, table, &row.1)?,
+        };
+        match stored {
+            Some(stored) => fetch(self.log, self.store, &row.1, stored),
+            None => Ok(None),
         }
     }
 
     /// What the accepted commits change together.
-    pub(super) fn into_batch(self) -> Batch<'a> {
+    pub(super) fn into_changes(self) -> Changes<'a> {
         let mut batch = self.store.batch();
+        let mut named = Vec::new();
         for ((table, key), value) in self.overlay {
+            if let Some(Stored::Placed(place)) = &value {
+                named.push(Named { extent: place.extent(), key: key.clone() });
+            }
             match value {
                 Some(value) => batch.put(table, key, value),
                 None => batch.delete(table, key),
             }
         }
-        batch
+        Changes { batch, named, freed: self.freed, unused: self.unused }
     }
 }
 

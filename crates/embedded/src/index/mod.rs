@@ -1,6 +1,8 @@
 //! Rows: an ordered store, one thread that writes it, and readers beside it.
 
+mod chores;
 mod committer;
+mod fetch;
 mod group;
 mod journal;
 mod key;
@@ -24,13 +26,17 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use committer::{Committer, Reply, Request};
+use fetch::fetch_unblocked;
+use group::Prepared;
 use opening::{Place, Slot, stopped, unshared};
 use pace::Pace;
 use partitions::REMOVE_STEP_ROWS;
 use store::Store;
 
 use crate::blocking::run_blocking;
+use crate::bodies::{self, Append, Appender, BodyLog, Extent, Place as BodyPlace, Stored};
 use crate::options::Options;
+use crate::queue::Queue;
 use crate::space::SpaceGuard;
 use crate::status::Status;
 
@@ -38,9 +44,13 @@ use crate::status::Status;
 /// committer is made to wait for the look.
 const RETIRE_TRIES: usize = 3;
 
+type CommitReply = Reply<Result<(), CommitError>>;
+
 /// The embedded engine's rows.
 pub(crate) struct EmbeddedIndex {
     store: Slot,
+    log: Arc<BodyLog>,
+    appender: Appender<CommitReply>,
     committer: Committer,
     pace: Arc<Pace>,
     space: Arc<SpaceGuard>,
@@ -52,14 +62,26 @@ impl EmbeddedIndex {
     pub(crate) fn open(
         path: &Path,
         options: &Options,
+        log: Arc<BodyLog>,
         space: Arc<SpaceGuard>,
         status: Arc<Status>,
     ) -> Result<Self, EngineError> {
         let (memory, durability) = (options.memory(), options.durability);
         let place = Place { path: path.to_owned(), memory, durability };
-        let store: Slot = Arc::new(RwLock::new(Some(place.open(&status)?)));
-        let committer = Committer::start(store.clone(), place, space.clone(), status.clone())?;
-        Ok(EmbeddedIndex { store, committer, pace: Arc::default(), space, status })
+        let store = place.open(&status)?;
+        let (first, dead) = settle(&store, &log)?;
+        let store: Slot = Arc::new(RwLock::new(Some(store)));
+        let committer = Committer::start(
+            store.clone(),
+            place,
+            log.clone(),
+            dead,
+            space.clone(),
+            status.clone(),
+        )?;
+        let appender = Appender::start(log.clone(), first, ToCommitter(committer.queue()))?;
+        let pace = Arc::default();
+        Ok(EmbeddedIndex { store, log, appender, committer, pace, space, status })
     }
 
     fn store(&self) -> Result<Arc<Store>, EngineError> {
@@ -82,6 +104,7 @@ impl EmbeddedIndex {
     /// Finishes what was submitted, makes everything stable and lets go of the
     /// files, once running scans have ended. Blocks.
     pub(crate) fn close(&self) -> Result<(), EngineError> {
+        self.appender.close();
         self.committer.close();
         let Some(store) = self.store.write().take() else {
             return self.status.check_not_poisoned();
@@ -91,6 +114,17 @@ impl EmbeddedIndex {
         store.persist().map_err(|error| {
             self.status.poison(format!("syncing the journal: {}", store::engine_error(error)))
         })
+    }
+
+    /// Compares the log of bodies with the rows; nothing may be written meanwhile.
+    /// What is wrong, in words for the operator.
+    pub(crate) async fn audit(&self) -> Result<Vec<String>, EngineError> {
+        let (store, log) = (self.store()?, self.log.clone());
+        run_blocking(move || {
+            let dead = store.log_rows()?.dead;
+            log.audit(store.placed()?, dead)
+        })
+        .await
     }
 
     /// Gauges of the row store; `None` once closed. Notices as well when the row
@@ -109,6 +143,53 @@ impl EmbeddedIndex {
     }
 }
 
+/// Makes the log and the rows agree after whatever ended the last run: the number
+/// of the first segment that does not exist, and what is still to be given back.
+fn settle(store: &Store, log: &BodyLog) -> Result<(u32, Vec<Extent>), EngineError> {
+    let rows = store.log_rows()?;
+    let snapshot = store.snapshot();
+    let mut live = Vec::new();
+    for named in &rows.named {
+        if let Some(Stored::Placed(place)) = store.get(&snapshot, Table::Body, &named.key)?
+            && place.extent() == named.extent
+        {
+            live.push(named.extent);
+        }
+    }
+    // A number that a row knows is not used again: the row would mean another body.
+    let known = rows.named.iter().map(|named| named.extent).chain(rows.dead.iter().copied());
+    let known = known.map(|extent| extent.segment + 1).max().unwrap_or(0);
+    let first = log.settle(rows.sealed_below, live)?.max(known);
+    if first > rows.sealed_below || !rows.named.is_empty() {
+        let mut batch = store.batch();
+        batch.seal_below(first)?;
+        batch.apply().map_err(store::engine_error)?;
+    }
+    log.seal_below(first);
+    Ok((first, rows.dead))
+}
+
+/// How the appender reaches the committer.
+struct ToCommitter(Arc<Queue<Request>>);
+
+impl bodies::Next<CommitReply> for ToCommitter {
+    fn commit(&self, commit: Commit, placed: Vec<(usize, BodyPlace)>, reply: CommitReply) {
+        self.0.push(Request::Commit(Prepared { commit, placed }, reply));
+    }
+
+    fn failed(&self, error: EngineError, reply: CommitReply) {
+        let _ = reply.send(Err(error.into()));
+    }
+
+    fn unused(&self, extents: Vec<Extent>) {
+        self.0.push(Request::Unused(extents));
+    }
+
+    fn sealed(&self, segment: u32) {
+        self.0.push(Request::Sealed(segment));
+    }
+}
+
 /// Bytes that the row store holds.
 pub(crate) struct IndexSizes {
     pub(crate) journal_bytes: u64,
@@ -122,7 +203,7 @@ fn read_rows(
     mut key: Vec<u8>,
     rows: &[RowRef],
     pace: &Pace,
-) -> Result<Vec<Option<Bytes>>, EngineError> {
+) -> Result<Vec<Option<Stored>>, EngineError> {
     let start = Instant::now();
     let snapshot = store.snapshot();
     let prefix_len = key.len();
@@ -149,15 +230,7 @@ impl Index for EmbeddedIndex {
         group: &[u8],
         rows: &[RowRef],
     ) -> Result<Vec<Option<Bytes>>, EngineError> {
-        let store = self.store()?;
-        let prefix = key::group_prefix(partition, group);
-        if !self.pace.is_slow() {
-            let values = read_rows(&store, prefix, rows, &self.pace);
-            return values.map_err(|error| self.status.note(error));
-        }
-        let (rows, pace) = (rows.to_vec(), self.pace.clone());
-        let values = run_blocking(move || read_rows(&store, prefix, &rows, &pace)).await;
-        values.map_err(|error| self.status.note(error))
+        self.read_rows(partition, group, rows).await.map_err(|error| self.status.note(error))
     }
 
     async fn scan(
@@ -167,18 +240,20 @@ impl Index for EmbeddedIndex {
         range: ScanRange,
         mut visitor: Visitor,
     ) -> Result<(), EngineError> {
-        let store = self.store()?;
-        run_blocking(move || {
-            scan::scan(&store, &store.snapshot(), partition, table, &range, &mut visitor)
-        })
-        .await
-        .map_err(|error| self.status.note(error))
+        let (store, log) = (self.store()?, self.log.clone());
+        run_blocking(move || scan::scan(&store, &log, partition, table, &range, &mut visitor))
+            .await
+            .map_err(|error| self.status.note(error))
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         self.status.check_writable()?;
         let (reply, answer) = oneshot::channel();
-        self.committer.submit(Request::Commit(commit, reply));
+        if self.log.takes_bodies() && bodies::has_bodies(&commit) {
+            self.appender.submit(Append { commit, reply });
+        } else {
+            self.committer.submit(Request::Commit(commit.into(), reply));
+        }
         answer.await.unwrap_or_else(|_| Err(unanswered().into()))
     }
 
@@ -244,6 +319,35 @@ impl Index for EmbeddedIndex {
 }
 
 impl EmbeddedIndex {
+    async fn read_rows(
+        &self,
+        partition: Partition,
+        group: &[u8],
+        rows: &[RowRef],
+    ) -> Result<Vec<Option<Bytes>>, EngineError> {
+        let store = self.store()?;
+        let prefix = key::group_prefix(partition, group);
+        let read = if self.pace.is_slow() {
+            let store = store.clone();
+            let (rows, pace) = (rows.to_vec(), self.pace.clone());
+            run_blocking(move || read_rows(&store, prefix, &rows, &pace)).await?
+        } else {
+            read_rows(&store, prefix, rows, &self.pace)?
+        };
+        let mut values = Vec::with_capacity(read.len());
+        for (row, stored) in rows.iter().zip(read) {
+            values.push(match stored {
+                None => None,
+                Some(Stored::Value(value)) => Some(value),
+                Some(placed) => {
+                    let key = key::row_key(partition, group, &row.suffix);
+                    fetch_unblocked(&self.log, &store, key, placed).await?
+                }
+            });
+        }
+        Ok(values)
+    }
+
     async fn are_empty(&self, partition: Partition, tables: &[Table]) -> Result<bool, EngineError> {
         let (store, tables) = (self.store()?, tables.to_vec());
         run_blocking(move || {
@@ -279,9 +383,10 @@ mod tests {
 
     fn open(dir: &Path, status: &Arc<Status>) -> EmbeddedIndex {
         let disk = Arc::new(RealDisk::open(dir).unwrap());
-        let space = Arc::new(SpaceGuard::new(disk, status.clone(), 0));
+        let space = Arc::new(SpaceGuard::new(disk.clone(), status.clone(), 0));
         let options = Options::new(dir);
-        EmbeddedIndex::open(&dir.join("index"), &options, space, status.clone()).unwrap()
+        let log = BodyLog::open(disk, space.clone(), status.clone(), options.durability).unwrap();
+        EmbeddedIndex::open(&dir.join("index"), &options, log, space, status.clone()).unwrap()
     }
 
     /// After a failed sync anywhere in the engine, rows are read but not

@@ -3,10 +3,12 @@
 use std::ops::Bound;
 
 use costrel_core::engine::{EngineError, Partition, ScanRange, Step, Table, Visitor};
-use fjall::{Readable, Snapshot};
+use fjall::Readable;
 
+use super::fetch::fetch;
 use super::key;
-use super::store::{Store, engine_error};
+use super::store::{Store, engine_error, stored};
+use crate::bodies::BodyLog;
 
 /// Rows that are stepped over before a seek is made: opening an iterator costs
 /// about as much as walking over this many rows.
@@ -15,13 +17,13 @@ const STEPS_BEFORE_SEEK: usize = 16;
 /// Visits rows until the range ends or the visitor stops. Blocks.
 pub(super) fn scan(
     store: &Store,
-    snapshot: &Snapshot,
+    log: &BodyLog,
     partition: Partition,
     table: Table,
     range: &ScanRange,
     visitor: &mut Visitor,
 ) -> Result<(), EngineError> {
-    let keyspace = store.keyspace(table);
+    let (keyspace, snapshot) = (store.keyspace(table), store.snapshot());
     let prefix_len = key::partition_prefix(partition).len();
     let end = match &range.end_group {
         Some(group) => key::group_prefix(partition, group),
@@ -49,6 +51,9 @@ pub(super) fn scan(
             let Some((group, suffix)) = key::split(&key[prefix_len..]) else {
                 return Err(EngineError::Corrupt(format!("row key {key:?} of {table:?}")));
             };
+            let value = fetch(log, store, &key, stored(table, value)?)?;
+            // Without a value it was removed meanwhile.
+            let Some(value) = value else { continue };
             match visitor(&group, suffix, &value) {
                 Step::Next => {}
                 Step::SeekGroup(wanted) if wanted[..] > *group => {

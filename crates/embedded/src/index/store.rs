@@ -1,4 +1,5 @@
-//! The rows on fjall: one keyspace per table and one for the partitions.
+//! The rows on fjall: one keyspace per table, one for the partitions and one for
+//! what is known of the log of bodies.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use fjall::{
 };
 
 use super::key;
+use crate::bodies::{Extent, Named, Stored};
 use crate::options::{Durability, Memory};
 
 const MIB: u64 = 1024 * 1024;
@@ -29,6 +31,18 @@ const STALE_PART_MAX: f32 = 0.4;
 const JOURNAL_BYTES_MAX: u64 = 96 * MIB;
 
 const KEYSPACE_PARTITIONS: &str = "partitions";
+const KEYSPACE_BODIES: &str = "bodies";
+const KEYSPACE_EXTENTS: &str = "extents";
+/// Where format 1 had bodies, as they are.
+const KEYSPACE_BODIES_1: &str = "table-11";
+
+/// Bytes of bodies that are moved at once.
+const MOVE_BYTES: usize = MIB as usize;
+
+/// Keys of extents begin with one of these.
+const EXTENTS_SEALED: u8 = 0;
+const EXTENTS_NAMED: u8 = 1;
+const EXTENTS_DEAD: u8 = 2;
 
 const STATE_LIVE: u8 = 1;
 const STATE_RETIRED: u8 = 2;
@@ -39,6 +53,7 @@ pub(super) struct Store {
     /// In the order of [`Table::ALL`].
     tables: Vec<Keyspace>,
     partitions: Keyspace,
+    extents: Keyspace,
     persist: PersistMode,
     /// Batches with this sequence number and later ones are not known to be stable.
     unacknowledged: AtomicU64,
@@ -59,13 +74,48 @@ impl Store {
             // fjall would begin a new database over what is there.
             return Err(std::io::Error::other("the row store's version file is missing").into());
         }
-        let (database, partitions, tables) = open_tables(path, memory)?;
+        let Opened { database, partitions, extents, tables } = open_tables(path, memory)?;
         let persist = match durability {
             Durability::Sync => PersistMode::SyncData,
             Durability::None => PersistMode::Buffer,
         };
         let unacknowledged = AtomicU64::new(database.visible_seqno());
-        Ok(Store { database, tables, partitions, persist, unacknowledged })
+        let store = Store { database, tables, partitions, extents, persist, unacknowledged };
+        store.move_bodies()?;
+        Ok(store)
+    }
+
+    /// Moves bodies from where format 1 had them.
+    fn move_bodies(&self) -> Result<(), fjall::Error> {
+        if !self.database.keyspace_exists(KEYSPACE_BODIES_1) {
+            return Ok(());
+        }
+        let old = self.database.keyspace(KEYSPACE_BODIES_1, bodies_options)?;
+        let mut moved = 0;
+        loop {
+            let mut changes = self.database.batch().durability(Some(self.persist));
+            let mut bytes = 0;
+            for row in self.snapshot().iter(&old) {
+                let (key, body) = row.into_inner()?;
+                bytes += body.len();
+                moved += 1;
+                let row = Stored::encode_beside(&body);
+                changes.insert(self.keyspace(Table::Body), key.clone(), row);
+                changes.remove(&old, key);
+                if bytes >= MOVE_BYTES {
+                    break;
+                }
+            }
+            if changes.is_empty() {
+                break;
+            }
+            changes.commit()?;
+        }
+        self.unacknowledged.store(self.database.visible_seqno(), Ordering::Release);
+        if moved > 0 {
+            tracing::info!(bodies = moved, "moved bodies to where this version has them");
+        }
+        Ok(())
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
@@ -82,9 +132,33 @@ impl Store {
         snapshot: &Snapshot,
         table: Table,
         key: &[u8],
-    ) -> Result<Option<Bytes>, EngineError> {
+    ) -> Result<Option<Stored>, EngineError> {
         let value = snapshot.get(self.keyspace(table), key).map_err(engine_error)?;
-        Ok(value.map(Bytes::from))
+        value.map(|value| stored(table, value)).transpose()
+    }
+
+    /// What the rows say of the log.
+    pub(super) fn log_rows(&self) -> Result<LogRows, EngineError> {
+        let mut rows = LogRows::default();
+        for row in self.snapshot().iter(&self.extents) {
+            let (key, value) = row.into_inner().map_err(engine_error)?;
+            rows.take(&key, &value).ok_or_else(|| {
+                EngineError::Corrupt(format!("row {key:?} of extents: {value:?}"))
+            })?;
+        }
+        Ok(rows)
+    }
+
+    /// All bodies in the log. For checks.
+    pub(super) fn placed(&self) -> Result<Vec<Extent>, EngineError> {
+        let mut extents = Vec::new();
+        for row in self.snapshot().iter(self.keyspace(Table::Body)) {
+            let value = row.value().map_err(engine_error)?;
+            if let Stored::Placed(place) = stored(Table::Body, value)? {
+                extents.push(place.extent());
+            }
+        }
+        Ok(extents)
     }
 
     /// Whether a partition has no row of a table.
@@ -131,7 +205,8 @@ impl Store {
 
     /// An empty set of changes, made stable as a whole when it is applied.
     pub(super) fn batch(&self) -> Batch<'_> {
-        Batch { store: self, changes: self.database.batch().durability(Some(self.persist)) }
+        let changes = self.database.batch().durability(Some(self.persist));
+        Batch { store: self, changes }
     }
 
     /// Makes everything stable; the last act before the store is dropped.
@@ -143,7 +218,7 @@ impl Store {
     /// journals can go, and deleted rows meet what they delete. Goes on in the
     /// background.
     pub(super) fn reclaim(&self) -> Result<(), fjall::Error> {
-        for keyspace in self.tables.iter().chain([&self.partitions]) {
+        for keyspace in self.tables.iter().chain([&self.partitions, &self.extents]) {
             keyspace.rotate_memtable()?;
         }
         Ok(())
@@ -181,8 +256,13 @@ pub(super) struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    pub(super) fn put(&mut self, table: Table, key: Bytes, value: Bytes) {
-        self.changes.insert(self.store.keyspace(table), key, value);
+    pub(super) fn put(&mut self, table: Table, key: Bytes, value: Stored) {
+        let row = match value {
+            Stored::Placed(place) => Stored::encode_placed(&place),
+            Stored::Value(body) if table == Table::Body => Stored::encode_beside(&body),
+            Stored::Value(value) => value,
+        };
+        self.changes.insert(self.store.keyspace(table), key, row);
     }
 
     pub(super) fn delete(&mut self, table: Table, key: Bytes) {
@@ -202,6 +282,37 @@ impl Batch<'_> {
         }
     }
 
+    /// Names bodies that lie in one open segment.
+    pub(super) fn name(&mut self, named: &[Named]) {
+        if let Some(first) = named.first() {
+            let key = extent_key(EXTENTS_NAMED, first.extent);
+            self.changes.insert(&self.store.extents, key, Named::encode(named));
+        }
+    }
+
+    /// Notes that nothing uses an extent any more.
+    pub(super) fn note_dead(&mut self, extent: Extent) {
+        let key = extent_key(EXTENTS_DEAD, extent);
+        self.changes.insert(&self.store.extents, key, extent.pages.to_le_bytes());
+    }
+
+    /// Forgets a dead extent, which has been given back.
+    pub(super) fn forget_dead(&mut self, extent: Extent) {
+        self.changes.remove(&self.store.extents, extent_key(EXTENTS_DEAD, extent));
+    }
+
+    /// Forgets what is used in segments below `segment`: they take no more bodies.
+    pub(super) fn seal_below(&mut self, segment: u32) -> Result<(), EngineError> {
+        let extents = &self.store.extents;
+        let first = Extent { segment, page: 0, pages: 0 };
+        let named = vec![EXTENTS_NAMED]..extent_key(EXTENTS_NAMED, first);
+        for row in self.store.snapshot().range(extents, named) {
+            self.changes.remove(extents, row.key().map_err(engine_error)?);
+        }
+        self.changes.insert(extents, [EXTENTS_SEALED], segment.to_le_bytes());
+        Ok(())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
@@ -215,6 +326,57 @@ impl Batch<'_> {
         self.store.unacknowledged.store(next, Ordering::Release);
         Ok(())
     }
+}
+
+/// What the rows say of the log of bodies.
+#[derive(Default)]
+pub(super) struct LogRows {
+    /// Segments below take no more bodies.
+    pub(super) sealed_below: u32,
+    /// What commits have put into the others; it may have been replaced since.
+    pub(super) named: Vec<Named>,
+    /// What is to be given back.
+    pub(super) dead: Vec<Extent>,
+}
+
+impl LogRows {
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        let (tag, place) = key.split_first()?;
+        if *tag == EXTENTS_SEALED && place.is_empty() {
+            self.sealed_below = u32::from_le_bytes(value.try_into().ok()?);
+            return Some(());
+        }
+        let (segment, page) = place.split_first_chunk()?;
+        let segment = u32::from_be_bytes(*segment);
+        match *tag {
+            EXTENTS_NAMED => self.named.extend(Named::decode(segment, value)?),
+            EXTENTS_DEAD => {
+                let page = u32::from_be_bytes(page.try_into().ok()?);
+                let pages = u32::from_le_bytes(value.try_into().ok()?);
+                page.checked_add(pages)?;
+                self.dead.push(Extent { segment, page, pages });
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn extent_key(tag: u8, extent: Extent) -> Vec<u8> {
+    let mut key = vec![tag];
+    key.extend_from_slice(&extent.segment.to_be_bytes());
+    key.extend_from_slice(&extent.page.to_be_bytes());
+    key
+}
+
+/// What a stored value is.
+pub(super) fn stored(table: Table, value: fjall::UserValue) -> Result<Stored, EngineError> {
+    let value = Bytes::from(value);
+    if table != Table::Body {
+        return Ok(Stored::Value(value));
+    }
+    Stored::decode(&value)
+        .ok_or_else(|| EngineError::Corrupt("a body's row is not one that is written".into()))
 }
 
 /// Makes an empty row store under a name of its own and gives it its place when it
@@ -234,10 +396,14 @@ fn make(path: &Path, memory: Memory) -> Result<(), fjall::Error> {
     }
 }
 
-fn open_tables(
-    path: &Path,
-    memory: Memory,
-) -> Result<(Database, Keyspace, Vec<Keyspace>), fjall::Error> {
+struct Opened {
+    database: Database,
+    partitions: Keyspace,
+    extents: Keyspace,
+    tables: Vec<Keyspace>,
+}
+
+fn open_tables(path: &Path, memory: Memory) -> Result<Opened, fjall::Error> {
     let database = Database::builder(path)
         .cache_size(memory.block_cache)
         .max_journaling_size(JOURNAL_BYTES_MAX)
@@ -245,23 +411,22 @@ fn open_tables(
         .worker_threads(2)
         .open()?;
     let partitions = database.keyspace(KEYSPACE_PARTITIONS, rows_options)?;
+    let extents = database.keyspace(KEYSPACE_EXTENTS, rows_options)?;
     let mut tables = Vec::with_capacity(Table::ALL.len());
     for table in Table::ALL {
-        let options = if table.has_large_values() { bodies_options } else { rows_options };
-        tables.push(database.keyspace(&keyspace_name(table), options)?);
+        tables.push(match table {
+            Table::Body => database.keyspace(KEYSPACE_BODIES, bodies_options)?,
+            table => database.keyspace(&format!("table-{}", table as u8), rows_options)?,
+        });
     }
     // fjall syncs what is in a keyspace's directory and not its name. Without
     // the directory it drops the keyspace's rows from the journal as well.
     sync_dir(&path.join("keyspaces"))?;
-    Ok((database, partitions, tables))
+    Ok(Opened { database, partitions, extents, tables })
 }
 
 fn sync_dir(path: &Path) -> std::io::Result<()> {
     std::fs::File::open(path)?.sync_all()
-}
-
-fn keyspace_name(table: Table) -> String {
-    format!("table-{}", table as u8)
 }
 
 fn rows_options() -> KeyspaceCreateOptions {
@@ -272,10 +437,10 @@ fn bodies_options() -> KeyspaceCreateOptions {
     let separation = KvSeparationOptions::default()
         .separation_threshold(SEPARATE_FROM_BYTES)
         .staleness_threshold(STALE_PART_MAX);
+    // Every body that is written is asked for before, as it may replace one, so
+    // that filters pay for themselves.
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES_BODY)
-        // Nobody asks for a body without having seen its record.
-        .expect_point_read_hits(true)
         .with_kv_separation(Some(separation))
 }
 
