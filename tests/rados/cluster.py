@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -240,6 +241,19 @@ class Cluster:
         """Names of the objects of a pool's namespace."""
         names = self._run("rados", "--conf", self.conf, "-p", pool, "-N", namespace, "ls")
         return names.split()
+
+    def omap(self, pool, namespace, object):
+        """Rows of an object with printable keys."""
+        command = ["rados", "--conf", self.conf, "-p", pool, "-N", namespace]
+        rows, key = {}, None
+        for line in self._run(*command, "listomapvals", object).splitlines():
+            if re.fullmatch(r"value \(\d+ bytes\) :", line):
+                rows[key] = b""
+            elif re.match(r"[0-9a-f]{8}  ", line):
+                rows[key] += bytes.fromhex(line[10:58])
+            elif line and not re.fullmatch(r"[0-9a-f]{8}", line):
+                key = line
+        return rows
 
     def down(self):
         for process in self.processes.values():

@@ -8,17 +8,10 @@ import time
 import pytest
 
 import harness
-from rados.cluster import DATA_POOL, META_POOL, Cluster
+from rados.cluster import DATA_POOL, META_POOL
 from rados.gateways import Gateways
 
 BUCKET = f"shared-{harness.APPID}"
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    cluster = Cluster().up()
-    yield cluster
-    cluster.down()
 
 
 @pytest.fixture

@@ -391,6 +391,11 @@ pub trait Peers: Send + Sync {
     /// earlier epoch can take effect any more, however late it is. The row that
     /// says what they are has been changed before.
     async fn enforce(&self, bucket: BucketId, epoch: u64) -> Result<(), EngineError>;
+
+    /// Does what the shared rows need now and then, and returns when there is nothing
+    /// to do. Called again and again by the one process that holds the claim to this
+    /// work; that two do it for a moment is harmless, and so is dropping the future.
+    async fn tend(&self) -> Result<(), EngineError>;
 }
 
 /// Where rows and bytes stay.

@@ -28,6 +28,7 @@ pub mod scrub;
 pub mod secret;
 mod store;
 pub mod tags;
+pub mod tend;
 pub mod upload;
 pub mod version;
 

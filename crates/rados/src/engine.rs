@@ -58,7 +58,8 @@ impl RadosEngine {
         check::rights(&data, &options.data_pool, false, &options).await?;
         check_format(&meta, &options).await?;
         let meta = Arc::new(meta);
-        let index = Arc::new(RadosIndex::open(meta.clone(), options.op_timeout).await?);
+        let index =
+            Arc::new(RadosIndex::open(meta.clone(), options.op_timeout, options.bounds()).await?);
         let blobs = RadosBlobs::new(data);
         let peers = RadosPeers::open(meta, index.clone()).await?;
         Ok(Arc::new(RadosEngine { index, blobs, peers, status, options }))

@@ -67,5 +67,16 @@ pub(crate) fn collect(counters: &Counters) -> Vec<Metric> {
             "Changes of partitions begun by somebody who died that were ended",
             &counters.recovered,
         ),
+        counter("costrel_rados_splits_total", "Index shards split", &counters.splits),
+        counter(
+            "costrel_rados_merges_total",
+            "Times that index shards were put together",
+            &counters.merges,
+        ),
+        counter(
+            "costrel_rados_abandoned_total",
+            "Splits and merges of index shards given up halfway, to be begun anew",
+            &counters.abandoned,
+        ),
     ]
 }

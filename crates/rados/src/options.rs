@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::index::Bounds;
+
 /// Where the cluster is and what the engine may take of it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -24,6 +26,8 @@ pub struct Options {
     pub op_timeout: Duration,
     /// Largest body kept beside its row, in bytes.
     pub inline_max: usize,
+    /// Rows that an index shard may hold before it is split.
+    pub shard_rows_max: u64,
     /// How long a blob stays readable after it was unreferenced.
     pub reader_grace: Duration,
     /// Age at which an unfinished blob of another gateway counts as abandoned.
@@ -32,6 +36,12 @@ pub struct Options {
 
 /// Where a body in the omap is no longer twice as fast as one of its own.
 pub const INLINE_MAX_DEFAULT: usize = 4 << 10;
+
+/// Half of where Ceph warns of large omaps.
+const SHARD_ROWS_MAX_DEFAULT: u64 = 100_000;
+/// Bytes of keys and values that an index shard may hold. A shard is recovered as
+/// a whole, and blocked meanwhile.
+const SHARD_BYTES_MAX: i64 = 256 << 20;
 
 impl Options {
     pub fn new(conf: impl Into<PathBuf>, user: &str, meta_pool: &str, data_pool: &str) -> Self {
@@ -44,9 +54,15 @@ impl Options {
             make: true,
             op_timeout: Duration::from_secs(30),
             inline_max: INLINE_MAX_DEFAULT,
+            shard_rows_max: SHARD_ROWS_MAX_DEFAULT,
             reader_grace: Duration::from_secs(3600),
             pending_age_max: Duration::from_secs(24 * 3600),
         }
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        let rows = i64::try_from(self.shard_rows_max).unwrap_or(i64::MAX);
+        Bounds { rows, bytes: SHARD_BYTES_MAX }
     }
 
     /// Settings of librados that the engine depends on.

@@ -154,4 +154,8 @@ impl Peers for RadosPeers {
     async fn enforce(&self, bucket: BucketId, epoch: u64) -> Result<(), EngineError> {
         self.index.enforce(Partition::Bucket(bucket), epoch).await
     }
+
+    async fn tend(&self) -> Result<(), EngineError> {
+        self.index.tend().await
+    }
 }

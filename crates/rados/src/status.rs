@@ -35,6 +35,10 @@ pub(crate) struct Counters {
     pub(crate) resolved: AtomicU64,
     pub(crate) layouts: AtomicU64,
     pub(crate) recovered: AtomicU64,
+    pub(crate) splits: AtomicU64,
+    pub(crate) merges: AtomicU64,
+    /// Changes of shape that were ended before they took effect.
+    pub(crate) abandoned: AtomicU64,
     pub(crate) corrupt: AtomicU64,
     pub(crate) refused_full: AtomicU64,
     pub(crate) blob_bytes_written: AtomicU64,

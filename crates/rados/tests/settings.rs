@@ -75,6 +75,10 @@ impl Peers for Hanging {
     async fn enforce(&self, bucket: BucketId, epoch: u64) -> Result<(), EngineError> {
         self.peers().enforce(bucket, epoch).await
     }
+
+    async fn tend(&self) -> Result<(), EngineError> {
+        self.peers().tend().await
+    }
 }
 
 #[async_trait]

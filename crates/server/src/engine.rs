@@ -62,6 +62,7 @@ async fn rados(config: &Config, make: bool) -> Result<Arc<dyn Engine>, EngineOpe
         namespace: config.rados_namespace.clone(),
         make,
         op_timeout: config.rados_op_timeout.0,
+        shard_rows_max: config.rados_shard_rows.0.into(),
         reader_grace: config.rados_reader_grace.0,
         pending_age_max: config.rados_pending_age.0,
         ..costrel_rados::Options::new(

@@ -10,7 +10,7 @@ use costrel_core::collector::Collector;
 use costrel_core::engine::EngineError;
 use costrel_core::lifecycle::{LifecycleJob, LifecycleOptions};
 use costrel_core::scrub::{self, ScrubOptions};
-use costrel_core::{Store, StoreOptions};
+use costrel_core::{Store, StoreOptions, tend};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -215,6 +215,7 @@ impl Upkeep {
             tokio::spawn(collector.run()),
             tokio::spawn(scrub::run(store.clone(), uin, options)),
             tokio::spawn(lifecycle.run()),
+            tokio::spawn(tend::run(store.clone())),
         ])
     }
 

@@ -22,6 +22,7 @@ use super::header::{Header, Phase};
 use super::key::{self, CHANGED, HEADER};
 use super::recover;
 use super::shard::{Context, Shard};
+use super::size::{self, Size};
 use crate::ffi::{Errno, WriteOp};
 use crate::remote::{expect_absent, expect_equal, expect_present};
 use crate::status::{add, count};
@@ -46,6 +47,8 @@ pub(crate) struct Prepared {
     /// By key; `None` deletes.
     changes: BTreeMap<Vec<u8>, Option<Bytes>>,
     bytes: usize,
+    /// By how much it makes its shard grow, as far as it tells.
+    growth: Size,
     /// Only takes rows away, or gives the collector work.
     shrinks: bool,
     /// Epoch of the settings that decided it.
@@ -96,6 +99,7 @@ impl Prepared {
             conditions.push(Condition { key, wanted });
         }
         let (mut changes, mut bytes, mut shrinks) = (BTreeMap::new(), 0, true);
+        let mut growth = Size::default();
         for write in &commit.writes {
             let (row, value) = match write {
                 Write::Put(row, value) => {
@@ -108,10 +112,25 @@ impl Prepared {
             };
             let key = key::row_key(&group, row);
             key::check_length(&key)?;
+            let before = conditions.iter().find(|condition| condition.key == key);
+            growth += expected_growth(&key, before.map(|c| &c.wanted), value.as_ref());
             changes.insert(key, value);
         }
-        Ok(Prepared { group, conditions, changes, bytes, shrinks, settings })
+        Ok(Prepared { group, conditions, changes, bytes, growth, shrinks, settings })
     }
+}
+
+/// What a write changes if the row was as its condition says. A row without one
+/// is taken for new, or for one that was there: most are.
+fn expected_growth(key: &[u8], before: Option<&Wanted>, value: Option<&Bytes>) -> Size {
+    let old = match before {
+        Some(Wanted::Absent) => None,
+        Some(Wanted::Value(old)) => Some(&old[..]),
+        Some(Wanted::Present) => Some(&[][..]),
+        None => value.is_none().then_some(&[][..]),
+    };
+    let size = |value: Option<&[u8]>| value.map(|v| Size::of(key, v)).unwrap_or_default();
+    size(value.map(|value| &value[..])).minus(size(old))
 }
 
 /// A commit that waits for its operation.
@@ -269,6 +288,7 @@ impl Shard {
             Ok(_) => {
                 add(&context.meta.status().counters.commits, batch.len() as u64);
                 context.meta.status().note_space();
+                self.grown(context, growth_of(batch));
                 answer_all(batch, || Outcome::Done(Ok(())));
             }
             Err(Errno::CANCELED) => {
@@ -322,7 +342,10 @@ impl Shard {
         for condition in batch.iter().flat_map(|work| &work.commit.conditions) {
             condition.compare(&mut op);
         }
-        let (mut puts, mut removals) = (vec![(&context.marker[..], &number[..])], Vec::new());
+        let mut growth = self.tally.lock().growth;
+        growth += growth_of(batch);
+        let marker = size::marker_value(number, growth);
+        let (mut puts, mut removals) = (vec![(&context.marker[..], &marker[..])], Vec::new());
         for (key, value) in batch.iter().flat_map(|work| &work.commit.changes) {
             match value {
                 Some(value) => puts.push((key, value)),
@@ -331,8 +354,8 @@ impl Shard {
         }
         op.set(&puts);
         if header.phase == Phase::Logging {
-            let marks = batch.iter().filter(|work| !work.commit.changes.is_empty());
-            let marks: Vec<_> = marks.map(|work| (changed(&work.commit.group), number)).collect();
+            let keys = batch.iter().flat_map(|work| work.commit.changes.keys());
+            let marks: Vec<_> = keys.map(|key| (changed(key), [1])).collect();
             op.set(&marks);
         }
         op.remove_keys(&removals);
@@ -430,7 +453,7 @@ impl Shard {
     /// else is sent to the shard before that is known.
     async fn resolve(
         &self,
-        context: &Context,
+        context: &Arc<Context>,
         batch: &mut Vec<Work>,
         header: Header,
         number: [u8; 8],
@@ -452,7 +475,10 @@ impl Shard {
                     "found out what became of a commit that timed out"
                 );
                 match settled {
-                    Settled::Applied => answer_all(batch, || Outcome::Done(Ok(()))),
+                    Settled::Applied => {
+                        self.grown(context, growth_of(batch));
+                        answer_all(batch, || Outcome::Done(Ok(())));
+                    }
                     // It can be made again.
                     Settled::NotApplied => {}
                     Settled::Gone => answer_all(batch, || {
@@ -489,7 +515,7 @@ impl Shard {
             };
             if now != header {
                 let marked = Shard::value(&rows, &context.marker);
-                return Ok(match marked.is_some_and(|value| value[..] == number[..]) {
+                return Ok(match marked.is_some_and(|value| value.starts_with(number)) {
                     true => Settled::Applied,
                     false => Settled::NotApplied,
                 });
@@ -523,11 +549,15 @@ pub(super) enum Settled {
     Gone,
 }
 
-/// The mark of a group that changed during a split.
-pub(super) fn changed(group: &[u8]) -> Vec<u8> {
-    let mut key = vec![CHANGED];
-    key.extend_from_slice(group);
-    key
+/// The mark of a row that changed while rows are being copied.
+fn changed(key: &[u8]) -> Vec<u8> {
+    [&[CHANGED], key].concat()
+}
+
+fn growth_of(batch: &[Work]) -> Size {
+    let mut growth = Size::default();
+    batch.iter().for_each(|work| growth += work.commit.growth);
+    growth
 }
 
 fn answer_all(batch: &mut Vec<Work>, outcome: impl Fn() -> Outcome) {

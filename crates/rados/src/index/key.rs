@@ -21,7 +21,7 @@ const TERMINATOR: u8 = 0x01;
 pub(crate) const HEADER: &[u8] = b"h";
 /// Before a gateway's name: the last commit of that gateway.
 pub(crate) const MARKER: u8 = b'w';
-/// Before a group: it changed while the shard is being split.
+/// Before the key of a row: it changed while the shard's rows are being copied.
 pub(crate) const CHANGED: u8 = b'l';
 
 /// Longest key in bytes; Ceph itself takes 64 KiB.
@@ -102,6 +102,13 @@ pub(crate) fn split(key: &[u8]) -> Option<Name<'_>> {
     let (_, name) = key.split_first()?;
     let end = name.iter().position(|&byte| byte == TERMINATOR)?;
     Some((unescape(&name[..end])?, unescape(&name[end + 1..])?))
+}
+
+/// The escaped group of a row's key.
+pub(crate) fn group_of(key: &[u8]) -> Option<&[u8]> {
+    let (_, name) = key.split_first()?;
+    let end = name.iter().position(|&byte| byte == TERMINATOR)?;
+    Some(&name[..end])
 }
 
 /// A place between the keys of a table: behind all rows before it.
@@ -227,7 +234,7 @@ mod tests {
     #[test]
     fn no_two_kinds_of_keys_share_a_letter() {
         let mut letters: Vec<u8> = Table::ALL.into_iter().map(letter).collect();
-        letters.extend([HEADER[0], MARKER, CHANGED]);
+        letters.extend([HEADER[0], MARKER, CHANGED, super::super::size::BASE[0]]);
         letters.sort_unstable();
         assert!(letters.is_sorted_by(|a, b| a < b));
     }

@@ -4,6 +4,7 @@
 //! shard it goes to, so what is out of date shows itself and is read again.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use costrel_core::engine::{EngineError, Partition};
@@ -17,10 +18,18 @@ use super::shard::{Context, Shard};
 use crate::status::count;
 
 pub(super) struct Layout {
+    /// Proved to be out of date. It is kept until there is a newer one, so that what
+    /// is known of its shards stays known.
+    is_old: AtomicBool,
     ranges: Vec<(Vec<u8>, Arc<Shard>)>,
 }
 
 impl Layout {
+    /// What it says proved to be wrong.
+    pub(super) fn outdate(&self) {
+        self.is_old.store(true, Ordering::Relaxed);
+    }
+
     /// The shard of an escaped group, and where the next one begins.
     pub(super) fn find(&self, group: &[u8]) -> (&Arc<Shard>, Option<&[u8]>) {
         let behind = self.ranges.partition_point(|(low, _)| low[..] <= *group);
@@ -46,8 +55,8 @@ impl Layouts {
     ) -> Result<Option<Arc<Layout>>, EngineError> {
         let known = self.known.read().get(&partition).cloned();
         match known {
-            Some(layout) => Ok(Some(layout)),
-            None => self.load(context, partition).await,
+            Some(layout) if !layout.is_old.load(Ordering::Relaxed) => Ok(Some(layout)),
+            _ => self.load(context, partition).await,
         }
     }
 
@@ -59,7 +68,10 @@ impl Layouts {
         count(&context.meta.status().counters.layouts);
         let root = loop {
             match root::read(&context.meta, &root_object(partition)).await? {
-                None => return Ok(None),
+                None => {
+                    self.known.write().remove(&partition);
+                    return Ok(None);
+                }
                 Some(root) if root.state.life == Life::Creating => {
                     recover::finish_creation(context, &partition_name(partition), &root).await?;
                 }
@@ -68,7 +80,7 @@ impl Layouts {
         };
         let ranges = root.ranges.into_iter();
         let ranges = ranges.map(|(low, id)| (low, self.shard(partition, id))).collect();
-        let layout = Arc::new(Layout { ranges });
+        let layout = Arc::new(Layout { is_old: AtomicBool::new(false), ranges });
         self.known.write().insert(partition, layout.clone());
         Ok(Some(layout))
     }
@@ -86,11 +98,10 @@ impl Layouts {
         shard
     }
 
-    /// Forgets a layout that proved to be out of date.
-    pub(super) fn forget(&self, partition: Partition, layout: &Arc<Layout>) {
-        let mut known = self.known.write();
-        if known.get(&partition).is_some_and(|now| Arc::ptr_eq(now, layout)) {
-            known.remove(&partition);
+    /// Has the layout of a partition read again.
+    pub(super) fn outdate(&self, partition: Partition) {
+        if let Some(layout) = self.known.read().get(&partition) {
+            layout.outdate();
         }
     }
 }

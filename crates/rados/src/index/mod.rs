@@ -8,16 +8,23 @@
 //!    breath; what a gateway remembers is never trusted.
 //! 3. Epochs only grow. What was overtaken cannot take effect.
 
+mod change;
 mod commit;
+mod copy;
 mod header;
 mod key;
 mod layout;
 mod partitions;
 mod recover;
+mod reshape;
 mod root;
 mod scan;
 mod settings;
 mod shard;
+mod size;
+#[cfg(test)]
+mod stress;
+mod tend;
 #[cfg(test)]
 mod tests;
 
@@ -33,14 +40,18 @@ use costrel_core::engine::{
 
 use commit::{Outcome, Prepared};
 use header::Phase;
+use key::root_object;
 use layout::Layouts;
 use shard::{Context, Shard};
+pub(crate) use tend::Bounds;
+use tend::Seen;
 
 use crate::remote::Remote;
 
 pub(crate) struct RadosIndex {
     context: Arc<Context>,
     layouts: Layouts,
+    seen: Seen,
 }
 
 impl Phase {
@@ -53,28 +64,59 @@ impl Phase {
     }
 }
 
-/// Pauses before something that proved out of date is tried again, longer each
-/// time; fails when the time is up.
-async fn again((tries, deadline): &mut (u32, Instant)) -> Result<(), EngineError> {
-    if Instant::now() >= *deadline {
-        return Err(EngineError::Unavailable("an index shard is not where it should be".into()));
+/// Something proved out of date and is tried again.
+struct Stale<'a> {
+    context: &'a Context,
+    partition: Partition,
+    tries: u32,
+    deadline: Instant,
+    /// When what hinders it is taken for something that somebody has left.
+    left: Instant,
+}
+
+impl<'a> Stale<'a> {
+    fn new(context: &'a Context, partition: Partition) -> Stale<'a> {
+        let now = Instant::now();
+        let (deadline, left) = (now + context.patience, now + recover::PATIENCE);
+        Stale { context, partition, tries: 0, deadline, left }
     }
-    // The first time it was only this process that did not know.
-    if *tries > 0 {
-        tokio::time::sleep(Duration::from_millis(u64::from(2 * (*tries).min(50)))).await;
+
+    /// Pauses, longer each time; fails when the time is up.
+    async fn again(&mut self) -> Result<(), EngineError> {
+        let now = Instant::now();
+        if now >= self.deadline {
+            let reason = "an index shard is not where it should be";
+            return Err(EngineError::Unavailable(reason.into()));
+        }
+        if now >= self.left {
+            self.left = now + recover::PATIENCE;
+            recover::shard(self.context, &root_object(self.partition)).await?;
+        }
+        // The first time it was only this process that did not know.
+        if self.tries > 0 {
+            let pause = 2 * self.tries.min(50);
+            tokio::time::sleep(Duration::from_millis(pause.into())).await;
+        }
+        self.tries += 1;
+        Ok(())
     }
-    *tries += 1;
-    Ok(())
 }
 
 impl RadosIndex {
     /// Opens the index of a namespace, making the system partition at the first
     /// start.
-    pub(crate) async fn open(meta: Arc<Remote>, patience: Duration) -> Result<Self, EngineError> {
-        let context = Arc::new(Context::new(meta, patience));
-        let index = RadosIndex { context, layouts: Layouts::default() };
+    pub(crate) async fn open(
+        meta: Arc<Remote>,
+        patience: Duration,
+        bounds: Bounds,
+    ) -> Result<Self, EngineError> {
+        let index = RadosIndex::new(Arc::new(Context::new(meta, patience, bounds)));
         index.create(Partition::System).await?;
         Ok(index)
+    }
+
+    fn new(context: Arc<Context>) -> RadosIndex {
+        RadosIndex { context, layouts: Layouts::default(), seen: Seen::default() }
     }
 
     fn check_open(&self) -> Result<(), EngineError> {
@@ -90,7 +132,7 @@ impl RadosIndex {
         self.check_open()?;
         let prepared = Arc::new(Prepared::new(commit, settings)?);
         let deadline = Instant::now() + self.context.patience;
-        let mut stale = (0, deadline);
+        let mut stale = Stale::new(&self.context, commit.partition);
         loop {
             let layout = self.layouts.get(&self.context, commit.partition).await?;
             let layout = layout.ok_or(CommitError::NoPartition)?;
@@ -98,8 +140,8 @@ impl RadosIndex {
             match shard.commit(&self.context, prepared.clone(), deadline).await {
                 Some(Outcome::Done(outcome)) => return outcome,
                 Some(Outcome::Moved) => {
-                    self.layouts.forget(commit.partition, &layout);
-                    again(&mut stale).await?;
+                    layout.outdate();
+                    stale.again().await?;
                 }
                 None => {
                     let reason = "a commit was given up".to_owned();
@@ -128,7 +170,7 @@ impl Index for RadosIndex {
         }
         let group = key::escape(group);
         let keys: Vec<_> = rows.iter().map(|row| key::row_key(&group, row)).collect();
-        let mut stale = (0, Instant::now() + self.context.patience);
+        let mut stale = Stale::new(&self.context, partition);
         loop {
             let Some(layout) = self.layouts.get(&self.context, partition).await? else {
                 return Ok(vec![None; rows.len()]);
@@ -139,8 +181,8 @@ impl Index for RadosIndex {
                     return Ok(keys.iter().map(value).collect());
                 }
                 _ => {
-                    self.layouts.forget(partition, &layout);
-                    again(&mut stale).await?;
+                    layout.outdate();
+                    stale.again().await?;
                 }
             }
         }

@@ -93,6 +93,11 @@ impl RadosIndex {
             };
             match root.state.life {
                 Life::Retired => return Ok(Retired::Missing),
+                // It would only be in the way, and of no use if it came to its end.
+                Life::Live if !root.changes.is_empty() => {
+                    recover::partition(&self.context, &name, &root).await?;
+                    continue;
+                }
                 Life::Live => {
                     if let Some(retired) = self.retire_once(partition, &root, must_be_empty).await?
                     {
@@ -190,10 +195,10 @@ impl RadosIndex {
             if root.state.life != Life::Retired {
                 return Err(in_use());
             }
-            for (_, shard) in &root.ranges {
+            for shard in root.shards() {
                 let mut op = meta.write_op();
                 op.remove_object();
-                match meta.apply(&shard_object(partition, *shard), op).await {
+                match meta.apply(&shard_object(partition, shard), op).await {
                     Ok(()) | Err(Errno::NOENT) => {}
                     Err(errno) => return Err(meta.error("removing an index shard", errno)),
                 }
@@ -202,9 +207,7 @@ impl RadosIndex {
                 return Err(EngineError::Unavailable("a retired bucket has changed".into()));
             }
         }
-        if let Some(layout) = self.layouts.get(&self.context, partition).await? {
-            self.layouts.forget(partition, &layout);
-        }
+        self.layouts.outdate(partition);
         let Some(entry) = entry else { return Ok(()) };
         let mut op = meta.write_op();
         expect_equal(&mut op, &key, &entry);

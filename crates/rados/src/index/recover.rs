@@ -1,15 +1,18 @@
-//! Ends what somebody who died has begun with a partition. Anybody may do so who
-//! has waited for a while; doing it twice, or while the other is only slow, harms
-//! nothing: every step compares what it changes, and raising the epoch of a
-//! header takes the ground from under steps that are late.
+//! Ends what somebody who died has begun with a partition: a creation, a
+//! retirement, a change of shape. Anybody may do so who has waited for a while;
+//! doing it twice, or while the other is only slow, harms nothing: every step
+//! compares what it changes, and raising the epoch of a header takes the ground
+//! from under steps that are late.
 
 use std::time::Duration;
 
 use costrel_core::engine::EngineError;
 
+use super::change::{Change, Stage};
 use super::header::{Header, Life, Phase, State};
 use super::key::HEADER;
-use super::root::{self, Root};
+use super::reshape::now_ms;
+use super::root::{self, Edit, Root};
 use super::shard::{Context, Shard};
 use crate::ffi::Errno;
 use crate::remote::expect_equal;
@@ -44,6 +47,12 @@ pub(super) async fn partition(
     let root_object = format!("{partition}.root");
     match state.life {
         Life::Creating => finish_creation(context, partition, root).await,
+        Life::Live if !root.changes.is_empty() => {
+            for change in &root.changes {
+                end_change(context, partition, change.token).await?;
+            }
+            Ok(())
+        }
         Life::Live => {
             // Headers are read before the state is compared: what is frozen now
             // belongs to no retirement that goes on.
@@ -142,6 +151,140 @@ pub(super) async fn finish_retirement(
         }
     }
     Ok(())
+}
+
+/// Ends a change of shape: forwards if the root names the new shards already,
+/// backwards otherwise. Safe while its owner goes on: one of the two fails.
+pub(super) async fn end_change(
+    context: &Context,
+    partition: &str,
+    token: u64,
+) -> Result<(), EngineError> {
+    let (meta, object) = (&context.meta, format!("{partition}.root"));
+    let change = loop {
+        let Some(root) = root::read(meta, &object).await? else { return Ok(()) };
+        let Some(change) = root.change(token).cloned() else { return Ok(()) };
+        match change.stage {
+            Stage::Committed => return finish_change(context, partition, &change).await,
+            Stage::Abandoned => break change,
+            Stage::Begun => {
+                // From here on it cannot be committed.
+                let mut edit = Edit::default();
+                edit.set_change(&change.at(Stage::Abandoned));
+                let next = root.state.next(root.state.life);
+                if root::edit(meta, &object, root.state, next, &edit).await? {
+                    break change;
+                }
+            }
+        }
+    };
+    count(&meta.status().counters.abandoned);
+    for id in &change.sources {
+        let shard = Shard::new(format!("{partition}.{id:016x}"));
+        while let Some(header) = shard.read_header(context).await? {
+            let ours =
+                matches!(header.phase, Phase::Logging | Phase::Frozen) && header.token == token;
+            // One that is still active is raised too, lest it begins to log late.
+            if !ours && header.phase != Phase::Active {
+                break;
+            }
+            if shard.change_header(context, header, header.then(Phase::Active, 0)).await? {
+                break;
+            }
+        }
+    }
+    for (_, id) in &change.targets {
+        bury(context, &format!("{partition}.{id:016x}"), token).await?;
+    }
+    forget_change(context, &object, token, |edit| {
+        for (_, id) in &change.targets {
+            edit.add_leftover(*id, now_ms() + GRAVE.as_millis() as u64);
+        }
+    })
+    .await
+}
+
+/// How long the name of a shard that never came to be is kept from an owner who is
+/// late and would make it.
+const GRAVE: Duration = Duration::from_secs(3600);
+
+/// Makes sure that a target which was never in use takes nothing, and cannot be
+/// made any more.
+async fn bury(context: &Context, object: &str, token: u64) -> Result<(), EngineError> {
+    let meta = &context.meta;
+    let mut op = meta.write_op();
+    op.create_exclusive();
+    op.set(&[(HEADER, Header::new(Phase::Moved, token, 0).encode())]);
+    match meta.apply(object, op).await {
+        Ok(()) => return Ok(()),
+        Err(Errno::EXIST) => {}
+        Err(errno) => return Err(meta.error("burying an index shard", errno)),
+    }
+    let shard = Shard::new(object.to_owned());
+    while let Some(header) = shard.read_header(context).await? {
+        let ours = header.phase == Phase::Prepared && header.token == token;
+        if !ours || shard.change_header(context, header, header.then(Phase::Moved, token)).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Lets the shards of a committed change know: first those that have nothing any
+/// more, and only when none of them answers reads, those that have it all.
+pub(super) async fn finish_change(
+    context: &Context,
+    partition: &str,
+    change: &Change,
+) -> Result<(), EngineError> {
+    let token = change.token;
+    let mut settings = 0;
+    for id in &change.sources {
+        let shard = Shard::new(format!("{partition}.{id:016x}"));
+        while let Some(header) = shard.read_header(context).await? {
+            // Whatever settings came into force there until now go along.
+            settings = settings.max(header.settings);
+            let frozen = header.phase == Phase::Frozen && header.token == token;
+            if !frozen
+                || shard.change_header(context, header, header.then(Phase::Moved, token)).await?
+            {
+                break;
+            }
+        }
+    }
+    for (_, id) in &change.targets {
+        let shard = Shard::new(format!("{partition}.{id:016x}"));
+        while let Some(header) = shard.read_header(context).await? {
+            if header.phase != Phase::Prepared || header.token != token {
+                break;
+            }
+            let mut active = header.then(Phase::Active, 0);
+            active.settings = header.settings.max(settings);
+            if shard.change_header(context, header, active).await? {
+                break;
+            }
+        }
+    }
+    forget_change(context, &format!("{partition}.root"), token, |_| {}).await
+}
+
+async fn forget_change(
+    context: &Context,
+    object: &str,
+    token: u64,
+    also: impl Fn(&mut Edit),
+) -> Result<(), EngineError> {
+    loop {
+        let Some(root) = root::read(&context.meta, object).await? else { return Ok(()) };
+        let Some(change) = root.change(token) else { return Ok(()) };
+        let mut edit = Edit::default();
+        edit.remove_change(change);
+        also(&mut edit);
+        let next = root.state.next(root.state.life);
+        if root::edit(&context.meta, object, root.state, next, &edit).await? {
+            return Ok(());
+        }
+    }
 }
 
 impl Shard {

@@ -1,11 +1,9 @@
 //! Ordered scans, page by page and shard by shard.
 
-use std::time::Instant;
-
 use costrel_core::engine::{EngineError, Partition, ScanRange, Step, Table, Visitor};
 
 use super::key::{self, Place};
-use super::{RadosIndex, again};
+use super::{RadosIndex, Stale};
 
 /// Rows of a scan's first page, and of the first after a seek that left its
 /// page: few, because who seeks wants few.
@@ -29,7 +27,7 @@ impl RadosIndex {
         let most = if table.has_large_values() { LARGE_PAGE_MAX } else { PAGE_MAX };
         let mut size = FIRST_PAGE.min(most);
         let mut place = Place::start(table, &range);
-        let mut stale = (0, Instant::now() + self.context.patience);
+        let mut stale = Stale::new(&self.context, partition);
         while !past_end(&place.after) {
             let Some(layout) = self.layouts.get(&self.context, partition).await? else {
                 return Ok(());
@@ -38,8 +36,8 @@ impl RadosIndex {
             let page = match shard.page(&self.context, table, &place, size).await? {
                 Some((header, page)) if header.phase.is_readable() => page,
                 _ => {
-                    self.layouts.forget(partition, &layout);
-                    again(&mut stale).await?;
+                    layout.outdate();
+                    stale.again().await?;
                     continue;
                 }
             };
@@ -70,7 +68,7 @@ impl RadosIndex {
                     place = Place::group(table, low);
                 }
             }
-            stale = (0, Instant::now() + self.context.patience);
+            stale = Stale::new(&self.context, partition);
             size = if left_page { SEEK_PAGE } else { (size * 4).min(most) };
         }
         Ok(())

@@ -5,8 +5,6 @@
 //! older settings have decided can take effect, whatever a gateway remembers and
 //! however long it was away.
 
-use std::time::Instant;
-
 use costrel_core::engine::{EngineError, Partition};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -14,7 +12,7 @@ use super::header::{Life, Phase};
 use super::key::{root_object, shard_object};
 use super::root;
 use super::shard::{Context, Shard};
-use super::{RadosIndex, again};
+use super::{RadosIndex, Stale};
 
 /// Headers changed at once.
 const AT_ONCE: usize = 32;
@@ -29,7 +27,7 @@ impl RadosIndex {
     ) -> Result<(), EngineError> {
         self.check_open()?;
         let context = &*self.context;
-        let mut stale = (0, Instant::now() + context.patience);
+        let mut stale = Stale::new(context, partition);
         loop {
             let root = root::read(&context.meta, &root_object(partition)).await?;
             let Some(root) = root.filter(|root| root.state.life != Life::Retired) else {
@@ -43,7 +41,7 @@ impl RadosIndex {
             if enforced.await? {
                 return Ok(());
             }
-            again(&mut stale).await?;
+            stale.again().await?;
         }
     }
 }

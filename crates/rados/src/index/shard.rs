@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use super::commit::Work;
 use super::header::Header;
 use super::key::{self, HEADER, MARKER, Place};
+use super::size::Size;
+use super::tend::Bounds;
 use crate::ffi::{Errno, Values};
 use crate::remote::Remote;
 
@@ -25,14 +27,16 @@ pub(crate) struct Context {
     pub patience: Duration,
     /// The row in which this run of this process marks its commits.
     pub marker: Vec<u8>,
+    /// What a shard may hold before it is split.
+    pub bounds: Bounds,
     numbers: AtomicU64,
 }
 
 impl Context {
-    pub(crate) fn new(meta: Arc<Remote>, patience: Duration) -> Self {
+    pub(crate) fn new(meta: Arc<Remote>, patience: Duration, bounds: Bounds) -> Self {
         let mut marker = vec![MARKER];
         marker.extend_from_slice(hex::encode(rand::random::<[u8; 8]>()).as_bytes());
-        Context { meta, patience, marker, numbers: AtomicU64::new(1) }
+        Context { meta, patience, marker, bounds, numbers: AtomicU64::new(1) }
     }
 
     /// A number for one commit operation, never given twice.
@@ -46,6 +50,7 @@ pub(crate) struct Shard {
     /// As far as this process knows; every operation compares it or reads it.
     pub(super) header: Mutex<Option<Header>>,
     pub(super) queue: Mutex<Queue>,
+    pub(super) tally: Mutex<Tally>,
     /// The outcome of a commit is not known and cannot be found out now.
     pub(super) stuck: AtomicBool,
 }
@@ -57,10 +62,27 @@ pub(super) struct Queue {
     pub(super) running: bool,
 }
 
+/// By how much the commits of this process have made a shard grow.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) growth: Size,
+    /// What has changed since the shard was noted, without signs.
+    pub(super) unnoted: Size,
+}
+
 /// Rows of a shard at one moment.
 pub(crate) struct Page {
     pub rows: Values,
     /// There are more behind them in this shard.
+    pub more: bool,
+}
+
+/// Rows of any kind at one moment.
+pub(super) struct AnyPage {
+    pub header: Header,
+    /// Those that were asked for by their keys, as far as they exist.
+    pub keys: Values,
+    pub rows: Values,
     pub more: bool,
 }
 
@@ -70,6 +92,7 @@ impl Shard {
             object,
             header: Mutex::new(None),
             queue: Mutex::default(),
+            tally: Mutex::default(),
             stuck: AtomicBool::new(false),
         })
     }
@@ -136,37 +159,51 @@ impl Shard {
         place: &Place,
         max: usize,
     ) -> Result<Option<(Header, Page)>, EngineError> {
+        let wanted: Vec<&[u8]> = place.first.iter().map(Vec::as_slice).collect();
+        let prefix = [key::letter(table)];
+        let page = self.rows(context, &wanted, &prefix, &place.after, max).await?;
+        Ok(page.map(|page| {
+            let rows = page.keys.into_iter().chain(page.rows).collect();
+            (page.header, Page { rows, more: page.more })
+        }))
+    }
+
+    /// Header, rows with these keys, and at most `max` rows behind `after` whose keys
+    /// begin with a prefix. `None` when the shard is not there.
+    pub(super) async fn rows(
+        &self,
+        context: &Context,
+        keys: &[&[u8]],
+        prefix: &[u8],
+        after: &[u8],
+        max: usize,
+    ) -> Result<Option<AnyPage>, EngineError> {
         let meta = &context.meta;
         let mut op = meta.read_op();
-        let failed = |errno| match errno {
-            Errno::NOENT => None,
-            errno => Some(meta.error("reading a page of rows", errno)),
-        };
         let mut wanted = vec![HEADER];
-        wanted.extend(place.first.as_deref());
+        wanted.extend(keys);
         op.keys(&wanted);
-        let prefix = [key::letter(table)];
-        let asked = op.page(&place.after, &prefix, max);
+        let asked = op.page(after, prefix, max);
         let done = match asked {
             Ok(()) => meta.read(&self.object, op, 0).await,
             Err(errno) => Err(errno),
         };
         let done = match done {
             Ok(done) => done,
-            Err(errno) => return failed(errno).map_or(Ok(None), Err),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(meta.error("reading a page of rows", errno)),
         };
-        let (mut header, mut rows) = (None, Values::new());
+        let (mut header, mut found) = (None, Values::new());
         for (key, value) in done.keys() {
             match key.as_ref() == HEADER {
                 true => header = Some(Header::decode(&value)?),
-                false => rows.push((key, value)),
+                false => found.push((key, value)),
             }
         }
         let header = header.ok_or_else(|| self.headless(context))?;
         self.learn(header);
-        let (page, more) = done.page();
-        rows.extend(page);
-        Ok(Some((header, Page { rows, more })))
+        let (rows, more) = done.page();
+        Ok(Some(AnyPage { header, keys: found, rows, more }))
     }
 
     fn headless(&self, context: &Context) -> EngineError {

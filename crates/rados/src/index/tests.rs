@@ -16,12 +16,19 @@ use crate::{check, ffi};
 
 const BUCKET: Partition = Partition::Bucket(BucketId(7));
 
-async fn open() -> RadosIndex {
+pub(super) fn namespace() -> String {
+    format!("test-{:016x}", rand::random::<u64>())
+}
+
+/// A gateway's index, over a connection of its own.
+pub(super) async fn open_in(namespace: &str, shard_rows_max: u64) -> RadosIndex {
     let conf = std::env::var("COSTREL_TEST_CEPH_CONF").expect("COSTREL_TEST_CEPH_CONF is set");
     let options = Options {
-        namespace: format!("test-{:016x}", rand::random::<u64>()),
+        namespace: namespace.to_owned(),
+        shard_rows_max,
         ..Options::new(conf, "client.admin", "costrel-meta", "costrel-data")
     };
+    let bounds = options.bounds();
     let connect = move || -> ffi::Pool {
         let settings = options.settings();
         let cluster = Cluster::connect(&options.conf, &options.user, &settings).unwrap();
@@ -29,7 +36,11 @@ async fn open() -> RadosIndex {
     };
     let pool = tokio::task::spawn_blocking(connect).await.unwrap();
     let meta = Arc::new(Remote::new(pool, "costrel-meta", Arc::new(Status::default())));
-    let index = RadosIndex::open(meta, Duration::from_secs(30)).await.unwrap();
+    RadosIndex::open(meta, Duration::from_secs(30), bounds).await.unwrap()
+}
+
+async fn open() -> RadosIndex {
+    let index = open_in(&namespace(), 100_000).await;
     index.create_partition(BUCKET).await.unwrap();
     index
 }
@@ -130,10 +141,8 @@ async fn the_outcome_of_a_lost_operation_is_found_out() {
         } else {
             context.meta.apply(&shard.object, op).await.unwrap();
             // Another gateway's commit comes in between.
-            let other = RadosIndex {
-                context: Arc::new(Context::new(context.meta.clone(), Duration::from_secs(30))),
-                layouts: Layouts::default(),
-            };
+            let other = Context::new(context.meta.clone(), context.patience, context.bounds);
+            let other = RadosIndex::new(Arc::new(other));
             other.commit(put("over it")).await.unwrap();
             let settled = shard.settle(context, header, &number).await.unwrap();
             assert!(matches!(settled, Settled::Applied), "{settled:?}");

@@ -129,6 +129,9 @@ settings! {
         /// failover (about 25 seconds when a disk hangs), requests fail with 503
         /// that would only have waited.
         rados_op_timeout: Span = "30s";
+        /// Rows that one object of a bucket's index holds before it is split, about
+        /// as many as objects. Ceph warns from 200000.
+        rados_shard_rows: Number = "100000";
         /// How long a body that was overwritten or deleted can still be read by
         /// requests that began before.
         rados_reader_grace: Span = "1h";

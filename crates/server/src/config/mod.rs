@@ -75,6 +75,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.rados_op_timeout.0 < std::time::Duration::from_secs(1) {
         return contradiction("rados_op_timeout is at least 1s");
     }
+    if config.rados_shard_rows.0 < 100 {
+        return contradiction("rados_shard_rows is at least 100");
+    }
     if config.max_connections.0 == 0 {
         return contradiction("max_connections is at least 1");
     }
@@ -166,6 +169,7 @@ mod tests {
         check_refusal("rados_op_timeout = '10ms'", "at least 1s");
         check_refusal("lifecycle_end_rate = 0", "at least 1");
         check_refusal("day_seconds = 0", "at least 1");
+        check_refusal("rados_shard_rows = 99", "at least 100");
         check_refusal("engine = 'floppy'", "is none of embedded, rados");
     }
 }

@@ -93,6 +93,10 @@ impl Peers for SharedMemory {
         *in_force = epoch.max(*in_force);
         Ok(())
     }
+
+    async fn tend(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
