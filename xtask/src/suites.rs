@@ -97,6 +97,7 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_lifecycle.py"),
     ),
+    suite("locks", "object lock", &[Python], Runner::Pytest("sdk/test_locks.py")),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(
         "cross-dialect",

@@ -20,6 +20,7 @@ use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Ste
 use crate::error::{Error, Result};
 use crate::lifecycle::lifecycle_row;
 use crate::limits::BUCKETS_MAX;
+use crate::lock::BucketLock;
 use crate::names::BucketName;
 use crate::record::{BucketRecord, LifecycleRef, decode, encode};
 use crate::store::{Store, detached};
@@ -52,6 +53,8 @@ struct State {
 pub struct BucketSettings {
     pub versioning: Versioning,
     pub tags: Tags,
+    /// There if the bucket has object lock.
+    pub lock: Option<BucketLock>,
     /// How often they have been changed.
     epoch: u64,
     /// Where its lifecycle's rules are, if it has any.
@@ -63,9 +66,31 @@ impl BucketSettings {
         Ok(BucketSettings {
             versioning: Versioning::from_number(record.versioning)?,
             tags: Tags::from_stored(record.tags.clone()),
+            lock: record.lock.as_ref().map(BucketLock::from_record).transpose()?,
             epoch: record.epoch,
             lifecycle: record.lifecycle.clone(),
         })
+    }
+}
+
+/// What a bucket is made with.
+#[derive(Clone, Debug, Default)]
+pub struct InitialSettings {
+    /// Object lock, and so versions.
+    pub object_lock: bool,
+    pub tags: Tags,
+}
+
+impl InitialSettings {
+    fn lock_record(&self) -> BucketRecord {
+        match self.object_lock {
+            false => BucketRecord::default(),
+            true => BucketRecord {
+                versioning: Versioning::Enabled as u32,
+                lock: Some(BucketLock::default().to_record()),
+                ..Default::default()
+            },
+        }
     }
 }
 
@@ -253,15 +278,47 @@ impl Store {
         Ok(Settled { bucket, settings: bucket.settings(), _gate: gate })
     }
 
-    /// Turns versioning on or off. It goes on to its end when its client goes
-    /// away, and every write that is begun after its answer obeys it.
+    /// Turns versioning on or off; a bucket with object lock cannot do without it
+    /// any more. It goes on to its end when its client goes away, and every write
+    /// that is begun after its answer obeys it.
     pub async fn set_versioning(
         self: &Arc<Self>,
         bucket: &Bucket,
         versioning: Versioning,
     ) -> Result<()> {
         self.change_settings(bucket, move |record| {
+            if record.lock.is_some() && versioning != Versioning::Enabled {
+                return Err(Error::LockNeedsVersions);
+            }
             record.versioning = versioning as u32;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a bucket object lock, or changes what it says about it. What has been
+    /// locked before stays as it is. Beside versions, only one that never had any
+    /// can have it, if `without_versions`: then locked objects are not replaced
+    /// either.
+    pub async fn set_object_lock(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        lock: BucketLock,
+        without_versions: bool,
+    ) -> Result<()> {
+        if let Some(default) = lock.default_retention {
+            default.check()?;
+        }
+        self.change_settings(bucket, move |record| {
+            let suits = match Versioning::from_number(record.versioning)? {
+                Versioning::Enabled => true,
+                Versioning::Never => without_versions || record.lock.is_some(),
+                Versioning::Suspended => false,
+            };
+            if !suits {
+                return Err(Error::LockNeedsVersions);
+            }
+            record.lock = Some(lock.to_record());
             Ok(())
         })
         .await
@@ -337,11 +394,21 @@ impl Store {
         owner_uin: u64,
         region: Option<&str>,
     ) -> Result<Arc<Bucket>> {
+        self.create_bucket_with(name, owner_uin, region, InitialSettings::default()).await
+    }
+
+    pub async fn create_bucket_with(
+        self: &Arc<Self>,
+        name: BucketName,
+        owner_uin: u64,
+        region: Option<&str>,
+        initial: InitialSettings,
+    ) -> Result<Arc<Bucket>> {
         let store = self.clone();
         let region = region.unwrap_or(&self.options.region).to_owned();
         detached(async move {
             loop {
-                match store.create_once(&name, owner_uin, &region).await {
+                match store.create_once(&name, owner_uin, &region, &initial).await {
                     // Whoever made it first has deleted it again.
                     Err(Error::NoSuchBucket) => continue,
                     created => return created,
@@ -356,6 +423,7 @@ impl Store {
         name: &BucketName,
         owner_uin: u64,
         region: &str,
+        initial: &InitialSettings,
     ) -> Result<Arc<Bucket>> {
         let group = name.as_str().to_owned().into();
         match self.bucket(name.as_str()).await {
@@ -377,7 +445,8 @@ impl Store {
             created_ms: self.now_ms(),
             region: region.to_owned(),
             owner_uin,
-            ..Default::default()
+            tags: initial.tags.as_slice().to_vec(),
+            ..initial.lock_record()
         };
         let bucket = Bucket::from_record(name.clone(), record.clone())?;
         let moment = self.buckets.moment();

@@ -111,6 +111,21 @@ pub enum Error {
     #[error("appendable object has its maximum of {max} segments")]
     TooManyAppends { max: u32 },
 
+    // Object lock
+    /// A retention or a legal hold keeps the version.
+    #[error("the version is locked")]
+    Locked,
+    #[error("a retention in force cannot be loosened")]
+    RetentionLoosened,
+    #[error("the end of the retention is in the past")]
+    RetentionInThePast,
+    #[error("the retention period is out of range")]
+    RetentionPeriod,
+    #[error("the bucket has no object lock")]
+    NoObjectLock,
+    #[error("object lock needs versioning")]
+    LockNeedsVersions,
+
     // Copy
     /// The version to copy is a delete marker.
     #[error("the copy's source is a delete marker")]

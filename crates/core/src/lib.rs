@@ -17,6 +17,7 @@ mod ingest;
 pub mod lifecycle;
 pub mod limits;
 pub mod list;
+pub mod lock;
 pub mod names;
 pub mod object;
 mod pace;

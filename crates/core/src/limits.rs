@@ -37,6 +37,10 @@ pub const LIFECYCLE_RULES_MAX: usize = 1000;
 pub const LIFECYCLE_ID_CHARS_MAX: usize = 255;
 /// Most noncurrent versions that a lifecycle rule keeps; AWS S3.
 pub const LIFECYCLE_NEWER_MAX: u32 = 100;
+/// Longest default retention of object lock; both services know the days, S3 the
+/// years.
+pub const RETENTION_DAYS_MAX: u64 = 36_500;
+pub const RETENTION_YEARS_MAX: u64 = 100;
 /// Rows the collector changes in one commit; RADOS bounds an operation at about
 /// a thousand keys.
 pub const COLLECT_ROWS_MAX: usize = 256;

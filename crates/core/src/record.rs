@@ -161,6 +161,32 @@ pub struct ObjectRecord {
     pub delete_marker: bool,
     #[prost(message, repeated, tag = "17")]
     pub tags: Vec<Pair>,
+    #[prost(message, optional, tag = "18")]
+    pub lock: Option<LockRecord>,
+}
+
+/// What keeps a version from being removed.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct LockRecord {
+    /// 0: not retained, 1: governance, 2: compliance.
+    #[prost(uint32, tag = "1")]
+    pub mode: u32,
+    /// End of the retention by the machine's clock.
+    #[prost(uint64, tag = "2")]
+    pub until_ms: u64,
+    /// By the store's own; 0 in what is not made yet.
+    #[prost(uint64, tag = "3")]
+    pub store_until_ms: u64,
+    /// 0: nobody has said, 1: on, 2: off.
+    #[prost(uint32, tag = "4")]
+    pub legal_hold: u32,
+}
+
+/// The time of the store's own clock.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ClockRecord {
+    #[prost(uint64, tag = "1")]
+    pub ms: u64,
 }
 
 /// What is known of a key's versions together. Every change of which version is
@@ -223,6 +249,8 @@ pub struct UploadRecord {
     /// The object's to be.
     #[prost(message, repeated, tag = "8")]
     pub tags: Vec<Pair>,
+    #[prost(message, optional, tag = "9")]
+    pub lock: Option<LockRecord>,
 }
 
 /// One part of an upload, or of an object completed from it.
@@ -286,6 +314,9 @@ pub struct BucketRecord {
     pub versioning: u32,
     #[prost(message, repeated, tag = "6")]
     pub tags: Vec<Pair>,
+    /// There if the bucket has object lock.
+    #[prost(message, optional, tag = "7")]
+    pub lock: Option<BucketLockRecord>,
     #[prost(message, optional, tag = "10")]
     pub lifecycle: Option<LifecycleRef>,
     /// How often the settings have been changed.
@@ -305,6 +336,19 @@ pub struct LifecycleRef {
     /// As in the rules.
     #[prost(uint32, tag = "3")]
     pub utc_offset_s: u32,
+}
+
+/// How long new versions of a bucket are retained; nothing of it, if not at all.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct BucketLockRecord {
+    /// 1: governance, 2: compliance.
+    #[prost(uint32, tag = "1")]
+    pub mode: u32,
+    /// One of both.
+    #[prost(uint64, tag = "2")]
+    pub days: u64,
+    #[prost(uint64, tag = "3")]
+    pub years: u64,
 }
 
 /// Decodes a stored record.

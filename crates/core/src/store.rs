@@ -13,6 +13,7 @@ use crate::engine::{BlobId, Commit, CommitError, Engine, Expect, Partition, RowR
 use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
 use crate::lifecycle::RuleCache;
+use crate::lock::LockClock;
 use crate::scrub::ScrubProgress;
 
 /// What the store is told from outside.
@@ -56,6 +57,7 @@ pub struct Store {
     pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) scrub: ScrubProgress,
     pub(crate) lifecycles: RuleCache,
+    pub(crate) lock_clock: LockClock,
 }
 
 impl Store {
@@ -85,6 +87,7 @@ impl Store {
             large_bodies: Arc::new(Semaphore::new(pool_kib)),
             scrub: ScrubProgress::default(),
             lifecycles: RuleCache::default(),
+            lock_clock: LockClock::default(),
         });
         if let Some(peers) = store.engine.peers() {
             let store = Arc::downgrade(&store);

@@ -3,8 +3,8 @@
 use costrel_protocol::dialect::Dialect;
 use costrel_protocol::xml::{
     CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_complete_upload,
-    parse_create_bucket, parse_delete_objects, parse_lifecycle, parse_tagging, parse_versioning,
-    write_lifecycle,
+    parse_create_bucket, parse_delete_objects, parse_legal_hold, parse_lifecycle,
+    parse_lock_configuration, parse_retention, parse_tagging, parse_versioning, write_lifecycle,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -47,6 +47,19 @@ pub fn xml(data: &[u8]) {
             let again = parse_lifecycle(&write_lifecycle(&read, dialect), dialect);
             assert_eq!(again.ok(), Some(read));
         }
+    }
+    let _ = parse_lock_configuration(data);
+    if let Ok((mode, _)) = parse_retention(data) {
+        let again = written("Retention", |xml| {
+            if let Some(mode) = mode {
+                xml.text("Mode", mode.name());
+            }
+        });
+        assert_eq!(parse_retention(&again), Ok((mode, None)));
+    }
+    if let Ok(held) = parse_legal_hold(data) {
+        let again = written("LegalHold", |xml| xml.text("Status", if held { "ON" } else { "OFF" }));
+        assert_eq!(parse_legal_hold(&again), Ok(held));
     }
     if let Ok(read) = parse_versioning(data) {
         let again = written("VersioningConfiguration", |xml| {

@@ -105,8 +105,12 @@ impl Requests<'_> {
     }
 
     pub async fn delete(&self, at: &str) -> Result<()> {
-        let request =
-            DeleteRequest { key: key(at), version: None, conditions: WriteConditions::default() };
+        let request = DeleteRequest {
+            key: key(at),
+            version: None,
+            conditions: WriteConditions::default(),
+            bypass_governance: false,
+        };
         let delete = self.store.delete_object(self.bucket, &request);
         delete.await.map(|_| ()).map_err(|e| format!("deleting {at}: {e}"))
     }

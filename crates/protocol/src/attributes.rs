@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use costrel_core::Error;
 use costrel_core::checksum::{Algorithm, Checksum, ChecksumType};
+use costrel_core::lock::{Retention, RetentionMode, VersionLock};
 use costrel_core::object::{Attributes, ObjectInfo};
 use costrel_core::record::{Metadata, Pair};
 use costrel_core::tags::Tags;
@@ -17,7 +18,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::query::Query;
 use crate::reply::{Reply, set, set_etag, set_number};
-use crate::request::{Outcome, Request};
+use crate::request::{Outcome, Request, bad_header};
 
 /// Storage classes by the names of either dialect. Each is accepted in both, as
 /// an object's class must survive being copied by a client of the other.
@@ -59,8 +60,15 @@ pub fn shown_class(class: &str) -> &str {
 
 /// Headers that say something of the object that is made, by their names behind
 /// the prefix. Other operations would not obey them.
-pub const OF_NEW_OBJECTS: &[&str] = &["tagging"];
-pub const OF_COPIES: &[&str] = &["tagging", "tagging-directive"];
+pub const OF_NEW_OBJECTS: &[&str] =
+    &["tagging", "object-lock-mode", "object-lock-retain-until-date", "object-lock-legal-hold"];
+pub const OF_COPIES: &[&str] = &[
+    "tagging",
+    "tagging-directive",
+    "object-lock-mode",
+    "object-lock-retain-until-date",
+    "object-lock-legal-hold",
+];
 
 /// Refuses headers that ask for what is not there yet, so that nothing is
 /// accepted that would not be obeyed.
@@ -126,7 +134,49 @@ pub fn of_request(request: &Request<'_>) -> Outcome<Attributes> {
         metadata: metadata_of_request(request)?,
         storage_class: storage_class(request.header(&request.dialect.headers().storage_class))?,
         tags: tags_of_request(request)?,
+        lock: lock_of_request(request)?,
     })
+}
+
+/// The lock in a request's headers.
+pub fn lock_of_request(request: &Request<'_>) -> Outcome<VersionLock> {
+    lock(request.dialect, |name| request.header(name))
+}
+
+/// The lock in headers or form fields.
+pub fn lock<'a>(
+    dialect: Dialect,
+    value: impl Fn(&HeaderName) -> Option<&'a str>,
+) -> Outcome<VersionLock> {
+    let names = dialect.headers();
+    let (mode, until) = (&names.object_lock_mode, &names.object_lock_retain_until_date);
+    let retention = match (value(mode), value(until)) {
+        (None, None) => None,
+        (Some(mode_name), Some(date)) => {
+            let mode = RetentionMode::from_name(mode_name)
+                .filter(|mode| dialect == Dialect::S3 || *mode == RetentionMode::Compliance)
+                .ok_or_else(|| bad_header(mode, mode_name, "Unknown wormMode directive."))?;
+            let until_ms = date::parse_iso(date)
+                .or_else(|| date::parse_http(date))
+                .ok_or_else(|| bad_header(until, date, "Not a date of ISO 8601."))?;
+            Some(Retention { mode, until_ms })
+        }
+        (mode_name, date) => {
+            let (name, given) = if mode_name.is_some() { (mode, mode_name) } else { (until, date) };
+            let why = "The mode and the retain until date must both be supplied.";
+            return Err(bad_header(name, given.unwrap_or_default(), why));
+        }
+    };
+    let hold = &names.object_lock_legal_hold;
+    let legal_hold = match value(hold) {
+        None => None,
+        Some("ON") => Some(true),
+        Some("OFF") => Some(false),
+        Some(other) => {
+            return Err(bad_header(hold, other, "Legal Hold must be either of 'ON' or 'OFF'"));
+        }
+    };
+    Ok(VersionLock { retention, legal_hold })
 }
 
 /// The tags in a request's header.
@@ -138,8 +188,12 @@ pub fn tags_of_request(request: &Request<'_>) -> Outcome<Tags> {
     }
 }
 
-/// Reads `key=value&key=value`, percent-encoded.
+/// Reads `key=value&key=value`, percent-encoded: the tags of an object.
 pub fn parse_tags(name: &str, text: &str) -> Outcome<Tags> {
+    Ok(Tags::of_object(tag_pairs(name, text)?)?)
+}
+
+pub fn tag_pairs(name: &str, text: &str) -> Outcome<Vec<Pair>> {
     let query = Query::parse(text).map_err(|_| Failure::InvalidArgument {
         name: name.to_owned().into(),
         value: text.into(),
@@ -147,7 +201,7 @@ pub fn parse_tags(name: &str, text: &str) -> Outcome<Tags> {
               name duplicates.",
     })?;
     let pairs = query.iter().map(|(name, value)| Pair { name: name.into(), value: value.into() });
-    Ok(Tags::of_object(pairs.collect())?)
+    Ok(pairs.collect())
 }
 
 pub fn metadata_of_request(request: &Request<'_>) -> Outcome<Metadata> {
@@ -276,6 +330,7 @@ pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo) {
     if !record.tags.is_empty() {
         set_number(reply, dialect.headers().tagging_count.clone(), record.tags.len() as u64);
     }
+    set_lock(reply, dialect, info.lock());
     if !record.storage_class.is_empty() {
         set(reply, dialect.headers().storage_class.clone(), &record.storage_class);
     }
@@ -286,6 +341,18 @@ pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo) {
         if record.appendable {
             set_number(reply, dialect::cos::NEXT_APPEND_POSITION, record.size);
         }
+    }
+}
+
+fn set_lock(reply: &mut Reply, dialect: Dialect, lock: VersionLock) {
+    let names = dialect.headers();
+    if let Some(retention) = lock.retention {
+        set(reply, names.object_lock_mode.clone(), retention.mode.name());
+        let until = date::iso_ms(retention.until_ms);
+        set(reply, names.object_lock_retain_until_date.clone(), &until);
+    }
+    if let Some(hold) = lock.legal_hold {
+        set(reply, names.object_lock_legal_hold.clone(), if hold { "ON" } else { "OFF" });
     }
 }
 

@@ -248,6 +248,11 @@ pub mod s3 {
     pub const ABORT_RULE_ID: HeaderName = HeaderName::from_static("x-amz-abort-rule-id");
     pub const TRANSITION_MINIMUM_SIZE: HeaderName =
         HeaderName::from_static("x-amz-transition-default-minimum-object-size");
+    pub const BUCKET_OBJECT_LOCK_ENABLED: HeaderName =
+        HeaderName::from_static("x-amz-bucket-object-lock-enabled");
+    /// `true`: a retention in governance mode is no obstacle.
+    pub const BYPASS_GOVERNANCE: HeaderName =
+        HeaderName::from_static("x-amz-bypass-governance-retention");
     pub const IF_MATCH_SIZE: HeaderName = HeaderName::from_static("x-amz-if-match-size");
     pub const IF_MATCH_LAST_MODIFIED_TIME: HeaderName =
         HeaderName::from_static("x-amz-if-match-last-modified-time");

@@ -268,7 +268,7 @@ impl Gateway {
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
         use handlers::{
-            bucket, copy, delete, lifecycle, list, multipart, object, service, tags, versions,
+            bucket, copy, delete, lifecycle, list, lock, multipart, object, service, tags, versions,
         };
         let Some(operation) = row.operation else {
             self.permit(request, row, None)?;
@@ -301,6 +301,18 @@ impl Gateway {
             Operation::GetBucketVersioning => Ok(versions::versioning(request, &bucket)),
             Operation::PutBucketVersioning => {
                 versions::set_versioning(self, request, &bucket, &mut body).await
+            }
+            Operation::GetObjectLock => lock::of_bucket(request, &bucket),
+            Operation::PutObjectLock => {
+                lock::set_of_bucket(self, request, &bucket, &mut body).await
+            }
+            Operation::GetObjectRetention => lock::retention(self, request, &bucket).await,
+            Operation::PutObjectRetention => {
+                lock::set_retention(self, request, &bucket, &mut body).await
+            }
+            Operation::GetObjectLegalHold => lock::legal_hold(self, request, &bucket).await,
+            Operation::PutObjectLegalHold => {
+                lock::set_legal_hold(self, request, &bucket, &mut body).await
             }
             Operation::GetObjectTagging => tags::of_object(self, request, &bucket).await,
             Operation::PutObjectTagging => {

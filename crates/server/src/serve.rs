@@ -9,6 +9,7 @@ use costrel_core::account::{Accounts, FirstStart, OpenError};
 use costrel_core::collector::Collector;
 use costrel_core::engine::EngineError;
 use costrel_core::lifecycle::{LifecycleJob, LifecycleOptions};
+use costrel_core::lock;
 use costrel_core::scrub::{self, ScrubOptions};
 use costrel_core::{Store, StoreOptions, tend};
 use tokio::net::TcpListener;
@@ -213,6 +214,7 @@ impl Upkeep {
         let uin = accounts.account().uin.get();
         Upkeep(vec![
             tokio::spawn(collector.run()),
+            tokio::spawn(lock::keep_time(store.clone())),
             tokio::spawn(scrub::run(store.clone(), uin, options)),
             tokio::spawn(lifecycle.run()),
             tokio::spawn(tend::run(store.clone())),

@@ -61,15 +61,20 @@ struct InForce {
 }
 
 impl Store {
-    /// Ends something, if it is still due. `None`: it is not.
+    /// Ends something, if it is still due. `None`: it is not, or it is locked and
+    /// has to wait.
     pub(super) async fn end(&self, bucket: &Bucket, found: &Found) -> Result<Option<Ended>> {
-        match found {
+        let ended = match found {
             Found::Object(key) => self.expire(bucket, key).await,
             Found::Version { key, suffix, row, place } => {
                 self.remove_noncurrent(bucket, key, suffix, row, *place).await
             }
             Found::Marker(key) => self.remove_lone_marker(bucket, key).await,
             Found::Upload(key, id) => self.abort_if_due(bucket, key, *id).await,
+        };
+        match ended {
+            Err(Error::Locked) => Ok(None),
+            ended => ended,
         }
     }
 
@@ -100,7 +105,7 @@ impl Store {
             }
             match &current.history {
                 None => {
-                    if self.delete_once(&settled, key, &current).await? {
+                    if self.delete_once(&settled, key, &current, false).await? {
                         return Ok(Some(Ended::Deleted { bytes: record.size }));
                     }
                 }
@@ -145,7 +150,9 @@ impl Store {
                 return Ok(None);
             }
             let target = StoredVersion { suffix: suffix.clone(), row, record: record.clone() };
-            if self.remove_version_once(&settled, key, &current, history, &target).await? {
+            let removed =
+                self.remove_version_once(&settled, key, &current, history, &target, false);
+            if removed.await? {
                 return Ok(Some(Ended::VersionRemoved { bytes: record.size }));
             }
         }
@@ -166,7 +173,9 @@ impl Store {
                 return Ok(None);
             }
             // Versions are only ever put on top, and this commit fails if one was.
-            if self.remove_version_once(&settled, key, &current, history, &marker).await? {
+            let removed =
+                self.remove_version_once(&settled, key, &current, history, &marker, false);
+            if removed.await? {
                 return Ok(Some(Ended::MarkerRemoved));
             }
         }

@@ -54,7 +54,7 @@ impl Store {
         if bucket.versioning().has_versions() {
             return Err(Error::AppendToVersions);
         }
-        request.attributes.check()?;
+        self.check_attributes(bucket, &request.attributes)?;
         let check = |current: &CurrentObject| match &current.record {
             Some(record) if !record.appendable => Err(Error::NotAppendable),
             Some(record) if record.size != request.position => {
@@ -123,6 +123,7 @@ impl Store {
             storage_class: request.attributes.storage_class.clone(),
             metadata: Some(request.attributes.metadata.clone()),
             tags: request.attributes.tags.as_slice().to_vec(),
+            lock: request.attributes.lock.to_record(),
             appendable: true,
             ..Default::default()
         });

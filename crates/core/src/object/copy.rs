@@ -10,6 +10,7 @@ use crate::checksum::{Algorithm, Expected};
 use crate::error::{Error, Result};
 use crate::ingest::Intake;
 use crate::limits::PUT_BYTES_MAX;
+use crate::lock::VersionLock;
 use crate::names::ObjectKey;
 use crate::precondition::{ReadConditions, WriteConditions};
 use crate::range::ByteRange;
@@ -38,6 +39,8 @@ pub struct CopyRequest {
     pub storage_class: Option<String>,
     /// `None` keeps the source's.
     pub tags: Option<Tags>,
+    /// Never the source's.
+    pub lock: VersionLock,
     /// A checksum to compute besides those the source has.
     pub checksum: Option<Algorithm>,
     pub conditions: WriteConditions,
@@ -104,8 +107,9 @@ impl Store {
             metadata: request.metadata.or(info.record.metadata.clone()).unwrap_or_default(),
             storage_class: request.storage_class.unwrap_or_default(),
             tags: request.tags.unwrap_or_else(|| info.tags()),
+            lock: request.lock,
         };
-        attributes.check()?;
+        self.check_attributes(bucket, &attributes)?;
         let asked: Vec<Algorithm> = match request.checksum {
             Some(algorithm) => vec![algorithm],
             None => info.checksums().map(|checksum| checksum.algorithm).collect(),
@@ -147,8 +151,9 @@ impl Store {
                 metadata: request.metadata.clone().or(old.metadata.clone()).unwrap_or_default(),
                 storage_class: request.storage_class.clone().unwrap_or_default(),
                 tags: Tags::default(),
+                lock: request.lock,
             };
-            attributes.check()?;
+            self.check_attributes(bucket, &attributes)?;
             let mut record = old.clone();
             if let Some(tags) = &request.tags {
                 record.tags = tags.as_slice().to_vec();
@@ -157,6 +162,7 @@ impl Store {
             record.modified_ms = self.now_ms();
             record.metadata = Some(attributes.metadata);
             record.storage_class = attributes.storage_class;
+            record.lock = attributes.lock.to_record();
             let outcome = PutOutcome::of(&record);
             let replacement = Replacement {
                 record,

@@ -15,6 +15,8 @@ pub struct DeleteRequest {
     /// are kept, by putting a delete marker on top of them.
     pub version: Option<VersionRef>,
     pub conditions: WriteConditions,
+    /// Whether a retention in governance mode is no obstacle.
+    pub bypass_governance: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,8 +28,8 @@ pub struct DeleteOutcome {
 }
 
 impl Store {
-    /// Deletes the current object, or a version. Succeeds when there is none,
-    /// unless a condition asks for one.
+    /// Deletes the current object, or a version, unless it is locked. Succeeds when
+    /// there is none, unless a condition asks for one.
     pub async fn delete_object(
         &self,
         bucket: &Bucket,
@@ -44,7 +46,10 @@ impl Store {
             match (&current.history, request.version) {
                 (None, None | Some(VersionRef::Null)) => {
                     current.judge(&request.conditions)?;
-                    if current.row.is_none() || self.delete_once(&settled, key, &current).await? {
+                    let bypass = request.bypass_governance;
+                    if current.row.is_none()
+                        || self.delete_once(&settled, key, &current, bypass).await?
+                    {
                         let outcome = DeleteOutcome::default();
                         return Ok(DeleteOutcome { version: request.version, ..outcome });
                     }
@@ -64,8 +69,9 @@ impl Store {
                     };
                     let delete_marker = target.record.delete_marker;
                     judge((!delete_marker).then_some(&target.record), &request.conditions)?;
+                    let bypass = request.bypass_governance;
                     let removed =
-                        self.remove_version_once(&settled, key, &current, history, &target);
+                        self.remove_version_once(&settled, key, &current, history, &target, bypass);
                     if removed.await? {
                         return Ok(DeleteOutcome { version: request.version, delete_marker });
                     }
@@ -81,9 +87,11 @@ impl Store {
         settled: &Settled<'_>,
         key: &ObjectKey,
         current: &CurrentObject,
+        bypass_governance: bool,
     ) -> Result<bool> {
         let mut change = current.unchanged();
-        self.unreference(current.record.as_ref(), None, &mut change);
+        let old = current.record.as_ref();
+        self.unreference(old, None, bypass_governance, &mut change).await?;
         change.writes.push(Write::Delete(RowRef::only(Table::Object)));
         Ok(self.commit_change(settled, key, change).await?.is_ok())
     }

@@ -183,7 +183,9 @@ impl Store {
         let mut record = Cow::Borrowed(&replacement.record);
         let version = match &current.history {
             None => {
-                self.unreference(current.record.as_ref(), Some(&record), &mut change);
+                self.lock_new(&settled.settings, record.to_mut()).await?;
+                let (old, new) = (current.record.as_ref(), Some(&*record));
+                self.unreference(old, new, false, &mut change).await?;
                 let row = RowRef::only(Table::Object);
                 change.writes.push(Write::Put(row, encode(&*record)));
                 None
@@ -191,6 +193,7 @@ impl Store {
             Some(history) => {
                 let named =
                     self.name_version(settled.settings.versioning, current, record.to_mut())?;
+                self.lock_new(&settled.settings, record.to_mut()).await?;
                 let record = &*record;
                 self.push_version(settled.bucket, key, current, history, record, &mut change)
                     .await?;
@@ -300,14 +303,14 @@ impl Store {
             change.writes.push(Write::Delete(version_row(null_version)));
         }
         if let Some(old) = current.record.as_ref().filter(|record| is_null(record)) {
-            self.unreference(Some(old), new, change);
+            self.unreference(Some(old), new, false, change).await?;
         } else if !null_version.is_empty() {
             let row = version_row(null_version);
             let value = self.read_row(bucket.partition(), &key.group(), row.clone()).await?;
             match value {
                 Some(value) => {
                     let old: ObjectRecord = decode(&value, "version record")?;
-                    self.unreference(Some(&old), new, change);
+                    self.unreference(Some(&old), new, false, change).await?;
                     change.expects.push(Expect::Equals(row, value));
                 }
                 // Gone since the history was read, or missing: the commit tells.
@@ -350,6 +353,7 @@ impl Store {
         current: &CurrentObject,
         history: &History,
         target: &StoredVersion,
+        bypass_governance: bool,
     ) -> Result<bool> {
         let mut change = current.unchanged();
         let null_version = match target.suffix == history.record.null_version {
@@ -362,7 +366,8 @@ impl Store {
             change.expects.push(Expect::Equals(row.clone(), value.clone()));
             change.writes.push(Write::Delete(row));
         }
-        self.unreference(Some(&target.record), None, &mut change);
+        let old = Some(&target.record);
+        self.unreference(old, None, bypass_governance, &mut change).await?;
         let is_current = match target.record.delete_marker {
             true => target.suffix == marker,
             false => current.record.as_ref().is_some_and(|r| r.write_id == target.record.write_id),
@@ -461,16 +466,18 @@ impl Store {
     }
 
     /// Frees an old version's content in the commit that puts `new` in its place,
-    /// or nothing. What the new one keeps is left alone.
-    pub(crate) fn unreference(
+    /// or nothing, unless the old one is locked. What the new one keeps is left
+    /// alone.
+    pub(crate) async fn unreference(
         &self,
         old: Option<&ObjectRecord>,
         new: Option<&ObjectRecord>,
+        bypass_governance: bool,
         change: &mut Change,
-    ) {
-        let Some((old, content)) = old.and_then(|old| Some((old, old.content.as_ref()?))) else {
-            return;
-        };
+    ) -> Result<()> {
+        let Some(old) = old else { return Ok(()) };
+        self.check_unlocked(old, bypass_governance).await?;
+        let Some(content) = &old.content else { return Ok(()) };
         let mut garbage = GarbageRecord { queued_ms: self.now_ms(), ..Default::default() };
         match (content, new.and_then(|new| new.content.as_ref())) {
             (Content::Inline(_), new_content) => {
@@ -482,16 +489,17 @@ impl Store {
                     let row = RowRef { table: Table::Body, suffix };
                     change.writes.push(Write::Delete(row));
                 }
-                return;
+                return Ok(());
             }
-            (Content::Blob(old), Some(Content::Blob(new))) if old == new => return,
+            (Content::Blob(old), Some(Content::Blob(new))) if old == new => return Ok(()),
             (Content::Blob(blob), _) => garbage.blobs.push(blob.clone()),
-            (Content::Parts(old), Some(Content::Parts(new))) if old.set == new.set => return,
+            (Content::Parts(old), Some(Content::Parts(new))) if old.set == new.set => return Ok(()),
             (Content::Parts(parts), _) => garbage.part_set = parts.set.clone(),
         }
         let (write, suffix) = self.garbage_row(&garbage);
         change.writes.push(write);
         change.garbage = Some(suffix);
+        Ok(())
     }
 
     pub(crate) fn garbage_row(&self, garbage: &GarbageRecord) -> (Write, Bytes) {

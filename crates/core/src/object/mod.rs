@@ -5,6 +5,7 @@ mod copy;
 mod delete;
 mod get;
 mod history;
+mod locking;
 mod put;
 mod read;
 mod tagging;
@@ -26,6 +27,7 @@ use crate::checksum::Checksum;
 use crate::engine::{Expect, Write};
 use crate::error::{Error, Result};
 use crate::limits::USER_METADATA_BYTES_MAX;
+use crate::lock::VersionLock;
 use crate::names::ObjectKey;
 use crate::precondition::WriteConditions;
 use crate::record::{Content, Metadata, ObjectRecord};
@@ -73,10 +75,11 @@ pub struct Attributes {
     /// As the client named it, already known to be valid; empty for STANDARD.
     pub storage_class: String,
     pub tags: Tags,
+    pub lock: VersionLock,
 }
 
 impl Attributes {
-    pub fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         let size = self.metadata.user.iter().map(|p| p.name.len() + p.value.len()).sum::<usize>();
         if size > USER_METADATA_BYTES_MAX {
             return Err(Error::MetadataTooLarge { size, max: USER_METADATA_BYTES_MAX });
@@ -101,6 +104,12 @@ pub(crate) struct Replacement<'a> {
 pub(crate) struct Refused;
 
 impl Store {
+    /// Whether a bucket can have an object with these attributes.
+    pub(crate) fn check_attributes(&self, bucket: &Bucket, attributes: &Attributes) -> Result<()> {
+        attributes.check()?;
+        self.check_new_lock(bucket, &attributes.lock)
+    }
+
     /// Judges the conditions and commits, again and again until no other write
     /// of the key came between. Answers the version that was made.
     pub(crate) async fn replace(

@@ -67,7 +67,7 @@ impl Store {
         request: PutRequest,
         body: &mut dyn BodySource,
     ) -> Result<PutOutcome> {
-        request.attributes.check()?;
+        self.check_attributes(bucket, &request.attributes)?;
         if !request.conditions.is_empty() {
             // Spares the client sending a body that cannot be taken; judged
             // again at the commit.
@@ -105,6 +105,7 @@ impl Store {
             storage_class: attributes.storage_class,
             metadata: Some(attributes.metadata),
             tags: attributes.tags.into_vec(),
+            lock: attributes.lock.to_record(),
             checksums: checksums.iter().map(StoredChecksum::new).collect(),
             content: ingested.content.clone(),
             ..Default::default()

@@ -143,6 +143,7 @@ impl Store {
             storage_class: upload.record.storage_class.clone(),
             metadata: Some(Store::upload_metadata(upload)),
             tags: upload.record.tags.clone(),
+            lock: upload.record.lock.clone(),
             checksums: checksum.iter().map(StoredChecksum::new).collect(),
             content: Some(Content::Parts(parts)),
             ..Default::default()

@@ -80,7 +80,7 @@ impl Store {
         bucket: &Bucket,
         request: InitiateRequest,
     ) -> Result<UploadId> {
-        request.attributes.check()?;
+        self.check_attributes(bucket, &request.attributes)?;
         let now_ms = self.now_ms();
         let id = UploadId::fresh(now_ms, &*self.entropy);
         let record = UploadRecord {
@@ -89,6 +89,7 @@ impl Store {
             storage_class: request.attributes.storage_class,
             metadata: Some(request.attributes.metadata),
             tags: request.attributes.tags.into_vec(),
+            lock: request.attributes.lock.to_record(),
             checksum_algorithm: request.checksum.map_or(0, |c| c.algorithm as u32),
             checksum_composite: request.checksum.is_some_and(|c| c.kind == ChecksumType::Composite),
             completing: false,

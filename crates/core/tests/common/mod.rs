@@ -314,7 +314,12 @@ pub fn get_request(at: &str) -> GetRequest {
 }
 
 pub fn delete_request(at: &str) -> DeleteRequest {
-    DeleteRequest { key: key(at), version: None, conditions: WriteConditions::default() }
+    DeleteRequest {
+        key: key(at),
+        version: None,
+        conditions: WriteConditions::default(),
+        bypass_governance: false,
+    }
 }
 
 pub fn initiate_request(at: &str) -> InitiateRequest {

@@ -137,6 +137,7 @@ impl Run<'_> {
             metadata: Some(Metadata::default()),
             storage_class: None,
             tags: None,
+            lock: Default::default(),
             checksum: None,
             conditions: Default::default(),
         };

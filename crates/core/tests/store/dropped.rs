@@ -209,6 +209,7 @@ async fn copies() {
                 metadata: Some(Metadata::default()),
                 storage_class: None,
                 tags: None,
+                lock: Default::default(),
                 checksum: None,
                 conditions: Default::default(),
             };

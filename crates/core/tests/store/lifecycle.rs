@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use costrel_core::bucket::Bucket;
+use costrel_core::bucket::{Bucket, InitialSettings};
 use costrel_core::engine::{Commit, Partition, RowRef, Table, Write};
 use costrel_core::lifecycle::{
     DAY_MS, Expiration, FilterForm, Lifecycle, LifecycleJob, LifecycleOptions,
     NoncurrentExpiration, Rule,
 };
+use costrel_core::names::BucketName;
 use costrel_core::version::Versioning;
 use costrel_core::{Error, fsck};
 
@@ -103,6 +104,27 @@ async fn objects_expire(world: &World) {
     world.advance(9 * DAY_MS);
     round(world).await;
     assert_eq!(keys(world, &bucket).await, ["c/1"]);
+}
+
+async fn locked_versions_wait(world: &World) {
+    let name = BucketName::new("locked").unwrap();
+    let initial = InitialSettings { object_lock: true, ..Default::default() };
+    let bucket = world.store.create_bucket_with(name, OWNER, None, initial).await.unwrap();
+    set(world, &bucket, vec![expire("", 1), noncurrent("", 1, 0)]).await;
+    for key in ["held", "free"] {
+        world.put(&bucket, key, body(1, LARGE)).await.unwrap();
+    }
+    let held = crate::common::key("held");
+    world.store.set_legal_hold(&bucket, &held, None, true).await.unwrap();
+    let version = world.head(&bucket, "held").await.unwrap().version;
+    for _ in 0..3 {
+        world.advance(3 * DAY_MS);
+        assert_eq!(round(world).await.stats().failures.load(Relaxed), 0);
+    }
+    assert_eq!(all(world, &bucket).await, ["held!", "held"]);
+    world.store.set_legal_hold(&bucket, &held, version, false).await.unwrap();
+    round(world).await;
+    assert!(!all(world, &bucket).await.contains(&"held".to_owned()));
 }
 
 async fn versions_end(world: &World) {
@@ -206,6 +228,7 @@ on_every_engine!(
     newer_versions_are_kept,
     uploads_are_aborted,
     rules_that_are_refused_leave_the_old_ones,
+    locked_versions_wait,
 );
 
 /// A round at a crawl, which is dropped again and again at whatever it does, by

@@ -13,6 +13,7 @@ mod fates;
 mod interleaved;
 mod lifecycle;
 mod listings;
+mod locks;
 mod objects;
 mod peers;
 mod races;

@@ -361,6 +361,7 @@ fn copy(source: &CopySource, at: &str) -> CopyRequest {
         metadata: None,
         storage_class: None,
         tags: None,
+        lock: Default::default(),
         checksum: None,
         conditions: WriteConditions::default(),
     }

@@ -6,9 +6,9 @@
 use bytes::Bytes;
 use costrel_core::lifecycle::{Expiration, FilterForm, Lifecycle, NoncurrentExpiration, Rule};
 use costrel_core::record::{
-    BucketRecord, Content, GarbageRecord, HistoryRecord, LayoutRecord, LifecycleRef, ListedRecord,
-    Metadata, ObjectRecord, Pair, PartRecord, Parts, PendingRecord, Run, StoredChecksum,
-    UploadRecord, decode, encode,
+    BucketLockRecord, BucketRecord, ClockRecord, Content, GarbageRecord, HistoryRecord,
+    LayoutRecord, LifecycleRef, ListedRecord, LockRecord, Metadata, ObjectRecord, Pair, PartRecord,
+    Parts, PendingRecord, Run, StoredChecksum, UploadRecord, decode, encode,
 };
 use prost::Message;
 
@@ -75,6 +75,15 @@ fn object(content: Content) -> ObjectRecord {
     }
 }
 
+fn lock() -> LockRecord {
+    LockRecord {
+        mode: 1,
+        until_ms: 1_795_000_000_123,
+        store_until_ms: 1_794_000_000_123,
+        legal_hold: 2,
+    }
+}
+
 fn tags() -> Vec<Pair> {
     vec![Pair { name: "colour".into(), value: "blue".into() }]
 }
@@ -108,6 +117,7 @@ fn versions() {
     };
     check("version", &in_version);
     check("version-tags", &ObjectRecord { tags: tags(), ..in_version.clone() });
+    check("version-lock", &ObjectRecord { lock: Some(lock()), ..in_version.clone() });
     check(
         "delete-marker",
         &ObjectRecord {
@@ -140,7 +150,8 @@ fn uploads_and_parts() {
         ..Default::default()
     };
     check("upload", &upload);
-    check("upload-tags", &UploadRecord { tags: tags(), ..upload });
+    check("upload-tags", &UploadRecord { tags: tags(), ..upload.clone() });
+    check("upload-lock", &UploadRecord { lock: Some(lock()), ..upload });
     let part = |content| PartRecord {
         write_id: id(1),
         size: 5 << 30,
@@ -193,7 +204,10 @@ fn system_rows() {
     check("bucket-tags", &BucketRecord { tags: tags(), ..versioned.clone() });
     check("bucket-epoch", &BucketRecord { epoch: 300, ..versioned.clone() });
     let lifecycle = LifecycleRef { id: id(7), changed_ms: 1_795_000_000_123, utc_offset_s: 28_800 };
-    check("bucket-lifecycle", &BucketRecord { lifecycle: Some(lifecycle), ..versioned });
+    check("bucket-lifecycle", &BucketRecord { lifecycle: Some(lifecycle), ..versioned.clone() });
+    let lock = BucketLockRecord { mode: 2, days: 0, years: 7 };
+    check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });
+    check("lock-clock", &ClockRecord { ms: 1_795_000_000_123 });
     check("scrub-cursor", &Pair { name: "examples-1250000000".into(), value: "a/b".into() });
 }
 

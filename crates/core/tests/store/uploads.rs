@@ -317,6 +317,7 @@ async fn parts_copied_from_objects(world: &World) {
         metadata: None,
         storage_class: None,
         tags: None,
+        lock: Default::default(),
         checksum: None,
         conditions: Default::default(),
     };

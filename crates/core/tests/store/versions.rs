@@ -240,6 +240,7 @@ async fn copies_are_versions(world: &World) {
             metadata,
             storage_class: None,
             tags: None,
+            lock: Default::default(),
             checksum: None,
             conditions: Default::default(),
         };

@@ -214,6 +214,49 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             Code::each("InvalidBucketState", "InvalidRequest"),
             "Objects of a bucket with versioning cannot be appended to.",
         ),
+        Error::Locked => match dialect {
+            Dialect::Cos => new(S::CONFLICT, Code::both("ObjectLocked"), "The object is locked."),
+            Dialect::S3 => new(
+                S::FORBIDDEN,
+                Code::both("AccessDenied"),
+                "Access Denied because object protected by object lock.",
+            ),
+        },
+        Error::RetentionLoosened => match dialect {
+            Dialect::Cos => new(
+                S::CONFLICT,
+                Code::both("InvalidLockedTime"),
+                "The retention of a locked object can only be extended.",
+            ),
+            Dialect::S3 => describe(&Error::Locked, dialect),
+        },
+        Error::RetentionInThePast => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidArgument"),
+            "The retain until date must be in the future!",
+        ),
+        Error::RetentionPeriod => match dialect {
+            Dialect::Cos => new(
+                S::CONFLICT,
+                Code::both("InvalidLockedTime"),
+                "The retention period must be of 1 to 36500 days.",
+            ),
+            Dialect::S3 => new(
+                S::BAD_REQUEST,
+                Code::both("InvalidRetentionPeriod"),
+                "The default retention period must be of 1 to 36500 days or 1 to 100 years.",
+            ),
+        },
+        Error::NoObjectLock => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRequest"),
+            "Bucket is missing Object Lock Configuration",
+        ),
+        Error::LockNeedsVersions => new(
+            S::CONFLICT,
+            Code::both("InvalidBucketState"),
+            "Object lock and the versioning of the bucket do not go together so.",
+        ),
         Error::TooManyAppends { max } => new(
             S::BAD_REQUEST,
             Code::each("InvalidRequest", "TooManyParts"),

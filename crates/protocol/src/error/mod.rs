@@ -79,6 +79,12 @@ pub enum Failure {
     /// A bucket has no tags.
     #[error("the bucket has no tags")]
     NoTags,
+    #[error("the bucket has no object lock")]
+    NoLockConfiguration,
+    /// A version that has no retention, or of which nobody has said whether it is
+    /// held.
+    #[error("the version has no such lock")]
+    NoLockOfVersion,
     /// `response-…` parameters on a request whose signature does not cover them.
     #[error("response overrides need a signature")]
     UnsignedOverride,
@@ -255,6 +261,16 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
         Failure::NoTags => {
             new(S::NOT_FOUND, Code::both("NoSuchTagSet"), "The TagSet does not exist")
         }
+        Failure::NoLockConfiguration => new(
+            S::NOT_FOUND,
+            Code::each("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"),
+            "Object Lock configuration does not exist for this bucket",
+        ),
+        Failure::NoLockOfVersion => new(
+            S::NOT_FOUND,
+            Code::both("NoSuchObjectLockConfiguration"),
+            "The specified object does not have a ObjectLock configuration",
+        ),
         Failure::UnsignedOverride => new(
             S::BAD_REQUEST,
             Code::both("InvalidRequest"),

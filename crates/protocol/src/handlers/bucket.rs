@@ -1,15 +1,16 @@
 use costrel_core::Error;
-use costrel_core::bucket::Bucket;
+use costrel_core::bucket::{Bucket, InitialSettings};
 use costrel_core::names::BucketName;
+use costrel_core::tags::Tags;
 use http::StatusCode;
 
 use super::upload;
-use crate::attributes::refuse_unsupported;
-use crate::dialect::Dialect;
+use crate::attributes::{refuse_unsupported_but, tag_pairs};
+use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
 use crate::reply::{self, Reply, set};
-use crate::request::{Outcome, Request};
+use crate::request::{Outcome, Request, bad_header};
 use crate::xml::{CREATE_BUCKET_BYTES_MAX, CreateBucket, XmlError, XmlWriter, parse_create_bucket};
 
 /// Characters of a bucket's name in COS, before the APPID's hyphen.
@@ -20,7 +21,11 @@ pub async fn create(
     request: &Request<'_>,
     body: &mut RequestBody<'_>,
 ) -> Outcome<Reply> {
-    refuse_unsupported(request.dialect, request.headers)?;
+    let obeyed: &[&str] = match request.dialect {
+        Dialect::Cos => &["tagging"],
+        Dialect::S3 => &["bucket-object-lock-enabled"],
+    };
+    refuse_unsupported_but(request.dialect, request.headers, obeyed)?;
     let name = BucketName::new(request.bucket_name()?)?;
     if request.dialect == Dialect::Cos {
         check_cos_name(&name, request.appid())?;
@@ -32,12 +37,37 @@ pub async fn create(
         Err(error) => return Err(error.into()),
     };
     let region = region(request, &asked)?;
-    let bucket = gateway.store.create_bucket(name, request.owner_uin(), region.as_deref()).await?;
+    let (owner, initial) = (request.owner_uin(), initial_settings(request)?);
+    let bucket = gateway.store.create_bucket_with(name, owner, region.as_deref(), initial).await?;
     let mut reply = reply::empty(StatusCode::OK);
     if request.dialect == Dialect::S3 {
         set(&mut reply, http::header::LOCATION, &format!("/{}", bucket.name));
     }
     Ok(reply)
+}
+
+/// What headers say of the bucket.
+fn initial_settings(request: &Request<'_>) -> Outcome<InitialSettings> {
+    let mut initial = InitialSettings::default();
+    match request.dialect {
+        Dialect::Cos => {
+            let name = &request.dialect.headers().tagging;
+            if let Some(text) = request.header(name) {
+                initial.tags = Tags::of_bucket(tag_pairs(name.as_str(), text)?)?;
+            }
+        }
+        Dialect::S3 => {
+            let name = dialect::s3::BUCKET_OBJECT_LOCK_ENABLED;
+            if let Some(text) = request.header(&name) {
+                initial.object_lock = match text {
+                    _ if text.eq_ignore_ascii_case("true") => true,
+                    _ if text.eq_ignore_ascii_case("false") => false,
+                    _ => return Err(bad_header(&name, text, "The value must be true or false.")),
+                };
+            }
+        }
+    }
+    Ok(initial)
 }
 
 /// COS's own rules, about what stands before the APPID.

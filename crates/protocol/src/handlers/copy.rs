@@ -49,6 +49,7 @@ pub async fn copy_object(
         key: request.new_key()?,
         metadata,
         tags,
+        lock: attributes::lock_of_request(request)?,
         storage_class: class.map(|class| storage_class(Some(class))).transpose()?,
         checksum: match request.dialect {
             Dialect::S3 => attributes::named_algorithm(request, &dialect::s3::CHECKSUM_ALGORITHM)?,

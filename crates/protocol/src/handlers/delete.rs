@@ -7,7 +7,7 @@ use costrel_core::version::VersionRef;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 
-use super::upload;
+use super::{lock, upload};
 use crate::attributes::{refuse_unsupported, set_version};
 use crate::date;
 use crate::dialect::{self, Dialect};
@@ -41,7 +41,12 @@ pub async fn delete_object(
             conditions.if_match_modified = Some(seconds(time));
         }
     }
-    let delete = DeleteRequest { key: request.key()?, version: request.version()?, conditions };
+    let delete = DeleteRequest {
+        key: request.key()?,
+        version: request.version()?,
+        conditions,
+        bypass_governance: lock::bypasses(request),
+    };
     let outcome = gateway.store.delete_object(bucket, &delete).await?;
     let mut reply = reply::empty(StatusCode::NO_CONTENT);
     set_version(&mut reply, request.dialect, outcome.version);
@@ -60,9 +65,10 @@ pub async fn delete_objects(
     refuse_unsupported(request.dialect, request.headers)?;
     let document = upload::document(request, body, DELETE_OBJECTS_BYTES_MAX).await?;
     let asked = parse_delete_objects(&document)?;
+    let bypass = lock::bypasses(request);
     let results: Vec<(DeleteEntry, Outcome<DeleteOutcome>)> = stream::iter(asked.objects)
         .map(|entry| async {
-            let result = delete_entry(gateway, bucket, &entry).await;
+            let result = delete_entry(gateway, bucket, &entry, bypass).await;
             (entry, result)
         })
         .buffered(CONCURRENT)
@@ -106,6 +112,7 @@ async fn delete_entry(
     gateway: &Gateway,
     bucket: &Bucket,
     entry: &DeleteEntry,
+    bypass_governance: bool,
 ) -> Outcome<DeleteOutcome> {
     let version = entry.version_id.as_deref().map(VersionRef::parse);
     let version = version.map(|version| version.ok_or(Error::NoSuchVersion)).transpose()?;
@@ -115,6 +122,7 @@ async fn delete_entry(
         if_match_size: entry.size,
         ..WriteConditions::default()
     };
-    let delete = DeleteRequest { key: ObjectKey::new(&entry.key)?, version, conditions };
+    let key = ObjectKey::new(&entry.key)?;
+    let delete = DeleteRequest { key, version, conditions, bypass_governance };
     Ok(gateway.store.delete_object(bucket, &delete).await?)
 }

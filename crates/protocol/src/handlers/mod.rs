@@ -5,6 +5,7 @@ pub mod copy;
 pub mod delete;
 pub mod lifecycle;
 pub mod list;
+pub mod lock;
 pub mod multipart;
 pub mod object;
 pub mod post;

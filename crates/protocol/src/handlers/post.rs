@@ -17,7 +17,9 @@ use costrel_signature::{PostForm, detect_post};
 use http::{StatusCode, header};
 
 use super::{lifecycle, multipart::location};
-use crate::attributes::{self, checksum_header, parse_checksum, storage_class, supported};
+use crate::attributes::{
+    self, OF_NEW_OBJECTS, checksum_header, parse_checksum, storage_class, supported,
+};
 use crate::body::Incoming;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
@@ -122,13 +124,14 @@ fn put_request(
         let behind_prefix = name.strip_prefix(names.prefix).unwrap_or(&name);
         let is_metadata = name.starts_with(names.meta_prefix);
         // A document in S3's own field, pairs in either dialect's header.
-        let is_tagging = name == "tagging" || name == names.tagging.as_str();
+        let is_tagging = name == "tagging";
         if name == "tagging" && request.dialect == Dialect::S3 {
             attributes.tags = Tags::of_object(parse_tagging(value.as_bytes())?)?;
         } else if name == names.tagging.as_str() {
             attributes.tags = attributes::parse_tags(&name, value)?;
         }
-        if !is_metadata && !is_tagging && !supported(behind_prefix, value) {
+        let is_obeyed = name.starts_with(names.prefix) && OF_NEW_OBJECTS.contains(&behind_prefix);
+        if !is_metadata && !is_tagging && !is_obeyed && !supported(behind_prefix, value) {
             return Err(Failure::NotImplemented(name.into()));
         }
         if name == names.storage_class.as_str() {
@@ -146,6 +149,10 @@ fn put_request(
         }
         attributes::put(&mut attributes.metadata, request.dialect, &name, value)?;
     }
+    attributes.lock = attributes::lock(request.dialect, |name| {
+        let field = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name.as_str()));
+        field.map(|(_, value)| value.as_str())
+    })?;
     Ok(PutRequest {
         key: new_object_key(request.dialect, key)?,
         attributes,

@@ -50,6 +50,12 @@ pub enum Operation {
     CompleteMultipartUpload,
     AbortMultipartUpload,
     ListMultipartUploads,
+    GetObjectLock,
+    PutObjectLock,
+    GetObjectRetention,
+    PutObjectRetention,
+    GetObjectLegalHold,
+    PutObjectLegalHold,
     GetObjectTagging,
     PutObjectTagging,
     DeleteObjectTagging,
@@ -67,6 +73,10 @@ impl Operation {
                 | Operation::HeadObject
                 | Operation::GetObjectAttributes
                 | Operation::DeleteObject
+                | Operation::GetObjectRetention
+                | Operation::PutObjectRetention
+                | Operation::GetObjectLegalHold
+                | Operation::PutObjectLegalHold
                 | Operation::GetObjectTagging
                 | Operation::PutObjectTagging
                 | Operation::DeleteObjectTagging

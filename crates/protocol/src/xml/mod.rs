@@ -2,12 +2,14 @@
 //! bounded pull parser that knows no DTD.
 
 mod lifecycle;
+mod lock;
 mod reader;
 mod requests;
 mod settings;
 mod writer;
 
 pub use lifecycle::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
+pub use lock::{LockRule, parse_legal_hold, parse_lock_configuration, parse_retention};
 pub use reader::XmlError;
 pub use requests::{
     COMPLETE_UPLOAD_BYTES_MAX, CREATE_BUCKET_BYTES_MAX, CompleteUpload, CompletedPart,

@@ -75,7 +75,7 @@ pub(super) fn tag(source: &mut Source<'_>) -> Result<Pair, XmlError> {
 }
 
 /// Which of two words it is: whether it is the second.
-fn one_of(text: &str, words: [&str; 2]) -> Result<bool, XmlError> {
+pub(super) fn one_of(text: &str, words: [&str; 2]) -> Result<bool, XmlError> {
     match words.iter().position(|word| *word == text.trim()) {
         Some(position) => Ok(position == 1),
         None => Err(XmlError::Malformed("an unknown word")),

@@ -12,6 +12,7 @@ mod differences;
 mod forms;
 mod lifecycle;
 mod listing;
+mod locks;
 mod multipart;
 mod objects;
 mod refusals;

@@ -136,7 +136,6 @@ async fn headers_that_would_not_be_obeyed() {
             ("acl", "public-read"),
             ("grant-read", "id=\"1\""),
             ("server-side-encryption", "AES256"),
-            ("object-lock-mode", "COMPLIANCE"),
             ("website-redirect-location", "/x"),
             ("traffic-limit", "819200"),
         ] {

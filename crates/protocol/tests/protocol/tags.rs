@@ -195,6 +195,26 @@ async fn of_versions() {
 }
 
 #[tokio::test]
+async fn of_a_bucket_from_the_beginning() {
+    let world = World::new().await;
+    let bucket = format!("/{BUCKET}");
+    let bad = put(Dialect::Cos, &bucket).header("x-cos-tagging", "a=1&a=2");
+    bad.send(&world).await.refused(400, "InvalidTag");
+    let made = put(Dialect::Cos, &bucket).header("x-cos-tagging", "a=1&b=x%2Fy");
+    made.send(&world).await.ok();
+    for dialect in Dialect::ALL {
+        assert_eq!(tags(&world, dialect, &bucket).await, pairs(&[("a", "1"), ("b", "x/y")]));
+    }
+}
+
+#[tokio::test]
+async fn lists_of_buckets_by_tag_are_refused() {
+    let world = World::with_bucket().await;
+    let list = get(Dialect::Cos, "/").query("tagkey", "a").query("tagvalue", "1");
+    list.send(&world).await.refused(501, "NotImplemented");
+}
+
+#[tokio::test]
 async fn of_buckets() {
     let world = World::with_bucket().await;
     let bucket = format!("/{BUCKET}");
