@@ -191,12 +191,25 @@ async fn answers_say_when_an_object_expires() {
         assert_eq!(made.send(&world).await.ok().header(name), want);
         assert_eq!(get(dialect, &object("k")).send(&world).await.ok().header(name), want);
         assert_eq!(head(dialect, &object("k")).send(&world).await.header(name), want);
+        let copy = put(dialect, &object("copy"))
+            .header(dialect.headers().copy_source.as_str(), &object("k"));
+        assert_eq!(copy.send(&world).await.ok().header(name), None);
         put(dialect, &object("other")).body("data").send(&world).await.ok();
         let other = get(dialect, &object("other")).send(&world).await;
         assert!(other.header(name).unwrap().ends_with("rule-id=\"late\""), "{}", other.dump());
         delete(dialect, &bucket()).query("lifecycle", "").send(&world).await.ok();
         assert_eq!(get(dialect, &object("k")).send(&world).await.ok().header(name), None);
     }
+}
+
+#[tokio::test]
+async fn a_date_is_for_what_is_put_later_too() {
+    let world = World::with_bucket().await;
+    let past = "<Expiration><Date>2026-01-01T00:00:00+08:00</Date></Expiration>";
+    set(&world, Dialect::Cos, &rule("past", ALL, past)).await.ok();
+    let made = put(Dialect::Cos, &object("k")).body("data").send(&world).await;
+    let told = made.ok().header("x-cos-expiration").unwrap();
+    assert!(told.contains("rule-id=\"past\""), "{told}");
 }
 
 #[tokio::test]
