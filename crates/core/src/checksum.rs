@@ -2,14 +2,17 @@
 //! from parts without reading them again.
 
 mod combining;
+mod hasher;
+mod md5;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest as CrcDigest};
-use md5::{Digest as _, Md5};
 
 use crate::error::{Declared, Error, Result};
 
 pub use combining::Combiner;
+pub(crate) use hasher::Hasher;
+use md5::Md5;
 
 /// Checksums a client may ask for (AWS S3's set). The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,6 +242,10 @@ impl Digester {
 
     pub fn update(&mut self, data: &[u8]) {
         self.md5.update(data);
+        self.update_all_but_md5(data);
+    }
+
+    fn update_all_but_md5(&mut self, data: &[u8]) {
         self.crc64.update(data);
         for (_, one) in &mut self.others {
             one.update(data);
@@ -248,7 +255,7 @@ impl Digester {
 
     pub fn finish(self) -> Digests {
         Digests {
-            md5: self.md5.finalize().into(),
+            md5: self.md5.finish(),
             crc64: self.crc64.finalize(),
             len: self.len,
             others: self.others.into_iter().map(|(a, one)| (a, one.finish())).collect(),

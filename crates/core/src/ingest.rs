@@ -9,10 +9,10 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use crate::body::BodySource;
-use crate::checksum::{Algorithm, Digester, Digests, Expected};
+use crate::checksum::{Algorithm, Digester, Digests, Expected, Hasher};
 use crate::collector::Collectable;
 use crate::engine::{BlobId, BlobWriter, Expect, Partition, RowRef, Table, Write};
 use crate::error::{BodyError, Error, Result};
@@ -150,11 +150,11 @@ impl Store {
                     return Err(Error::TooLarge { size, max: intake.size_max });
                 }
                 let mut digester = Digester::new(algorithms);
-                let first = first.take();
-                first.iter().for_each(|piece| digester.update(piece));
+                let pieces = first.take();
+                pieces.iter().for_each(|piece| digester.update(piece));
                 let digests = digester.finish();
                 check(&digests, intake.expected, body)?;
-                return Ok(self.inline(digests, &first));
+                return Ok(self.inline(digests, &pieces));
             }
         }
         self.ingest_blob(intake, algorithms, first, body).await
@@ -205,7 +205,7 @@ impl Store {
             }
             if chunk.len > 0 {
                 let pieces = chunk.take();
-                hashing = hashing.start(pieces.clone()).await?;
+                hashing = hashing.start(&self.hasher, pieces.clone()).await?;
                 for piece in pieces {
                     writer.write(piece).await?;
                 }
@@ -334,7 +334,7 @@ fn check(digests: &Digests, mut expected: Expected, body: &mut dyn BodySource) -
 /// One digester that wanders between this task and blocking threads.
 enum Hashing {
     Idle(Box<Digester>),
-    Busy(JoinHandle<Box<Digester>>),
+    Busy(oneshot::Receiver<Box<Digester>>),
 }
 
 impl Hashing {
@@ -347,12 +347,8 @@ impl Hashing {
         }
     }
 
-    async fn start(self, pieces: Vec<Bytes>) -> Result<Hashing> {
-        let mut digester = self.idle().await?;
-        Ok(Hashing::Busy(tokio::task::spawn_blocking(move || {
-            pieces.iter().for_each(|piece| digester.update(piece));
-            digester
-        })))
+    async fn start(self, hasher: &Arc<Hasher>, pieces: Vec<Bytes>) -> Result<Hashing> {
+        Ok(Hashing::Busy(hasher.update(self.idle().await?, pieces)))
     }
 
     async fn finish(self) -> Result<Digests> {

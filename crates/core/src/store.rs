@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::bucket::{BucketDirectory, Settled};
+use crate::checksum::Hasher;
 use crate::collector::{Collectable, Collector, Pins};
 use crate::engine::{BlobId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
 use crate::env::{Clock, Entropy};
@@ -55,6 +56,7 @@ pub struct Store {
     pub(crate) pool_kib: usize,
     pub(crate) small_bodies: Arc<Semaphore>,
     pub(crate) large_bodies: Arc<Semaphore>,
+    pub(crate) hasher: Arc<Hasher>,
     pub(crate) scrub: ScrubProgress,
     pub(crate) lifecycles: RuleCache,
     pub(crate) lock_clock: LockClock,
@@ -85,6 +87,7 @@ impl Store {
             pool_kib,
             small_bodies: Arc::new(Semaphore::new(pool_kib)),
             large_bodies: Arc::new(Semaphore::new(pool_kib)),
+            hasher: Hasher::new(),
             scrub: ScrubProgress::default(),
             lifecycles: RuleCache::default(),
             lock_clock: LockClock::default(),
