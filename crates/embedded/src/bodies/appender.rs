@@ -342,7 +342,8 @@ impl BodyLog {
             let synced = self.disk.sync_dir(Path::new(DIR));
             synced.map_err(|e| self.status.poison(format!("syncing the names of bodies: {e}")))?;
         }
-        self.keep_open(segment, file.clone());
+        // Not for others to use: the system tells of a failed write once to each file
+        // that is open, and a sync of the freer must not be the one that is told.
         Ok(Current { segment, file, taken: 0, allocated: 0, unsynced: false })
     }
 
@@ -356,5 +357,35 @@ impl BodyLog {
             }
             _ => EngineError::io(what, error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+    use crate::space::SpaceGuard;
+    use crate::status::Status;
+
+    /// The freer syncs the same segment and takes its failure lightly.
+    #[test]
+    fn a_sync_of_the_freer_does_not_hide_a_failed_write() {
+        let disk = SimDisk::new(1);
+        let shared = Arc::new(disk.clone());
+        let status = Arc::new(Status::default());
+        let space = Arc::new(SpaceGuard::new(shared.clone(), status.clone(), 0));
+        let log = BodyLog::open(shared, space, status.clone(), Durability::Sync).unwrap();
+        let mut worker = Worker::new(log.clone(), 0);
+        let body = Bytes::from(vec![7; PAGE_BYTES]);
+        let dead = worker.place(&body, body.len()).unwrap();
+        worker.write_buffer().unwrap();
+        worker.sync().unwrap();
+
+        worker.place(&body, body.len()).unwrap();
+        worker.write_buffer().unwrap();
+        // It makes a hole and syncs what has been written by then.
+        disk.fail_nth(2, io::ErrorKind::Other);
+        assert_eq!(log.give_back(&[dead.extent()]), []);
+        assert!(matches!(worker.sync(), Err(EngineError::Poisoned(_))));
     }
 }

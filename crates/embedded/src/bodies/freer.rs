@@ -84,7 +84,7 @@ impl Drop for Freer {
 impl BodyLog {
     /// Makes holes of dead extents, which are sorted, and removes segments that have
     /// nothing left; answers which of them are holes for good. Blocks.
-    fn give_back(&self, dead: &[Extent]) -> Vec<Extent> {
+    pub(super) fn give_back(&self, dead: &[Extent]) -> Vec<Extent> {
         let mut done = Vec::new();
         for extents in dead.chunk_by(|a, b| a.segment == b.segment) {
             let segment = extents[0].segment;

@@ -4,13 +4,15 @@
 //! last sync of their file, names as of the last sync of their directory. A crash
 //! goes back to that and then lets any part of what was not synced survive:
 //! writes whole, torn into sectors, or not at all, and names in any combination.
-//! A sync that fails loses for good what it was to make last.
+//! A sync that fails loses for good what it was to make last; every handle of the
+//! file that was open is told so once, by its next sync.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::Range;
 use std::path::{Component, Path};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
@@ -65,6 +67,8 @@ struct Bytes {
     live: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<(u64, Vec<u8>)>,
+    /// Syncs that have failed.
+    failed_syncs: u64,
 }
 
 #[derive(Clone)]
@@ -172,8 +176,7 @@ impl SimDisk {
                             }
                         }
                     }
-                    let unsynced = Vec::new();
-                    Node::File(Bytes { live: bytes.clone(), durable: bytes, unsynced })
+                    Node::File(Bytes { live: bytes.clone(), durable: bytes, ..Bytes::default() })
                 }
             };
             nodes.insert(id, node);
@@ -257,7 +260,7 @@ impl Dir {
 impl Disk for SimDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let node = self.state.lock().add(path, Node::File(Bytes::default()))?;
-        Ok(Arc::new(SimFile { disk: self.clone(), node }))
+        Ok(Arc::new(SimFile { disk: self.clone(), node, told: AtomicU64::new(0) }))
     }
 
     fn create_direct(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -265,8 +268,10 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let node = self.state.lock().find(path)?;
-        Ok(Arc::new(SimFile { disk: self.clone(), node }))
+        let mut state = self.state.lock();
+        let node = state.find(path)?;
+        let told = AtomicU64::new(state.file(node)?.failed_syncs);
+        Ok(Arc::new(SimFile { disk: self.clone(), node, told }))
     }
 
     fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -356,6 +361,8 @@ impl Disk for SimDisk {
 struct SimFile {
     disk: SimDisk,
     node: NodeId,
+    /// Failed syncs of the file that this handle has been told of.
+    told: AtomicU64,
 }
 
 impl SimFile {
@@ -463,9 +470,16 @@ impl DiskFile for SimFile {
                 for (offset, data) in unsynced {
                     write(&mut file.durable, offset, &data);
                 }
-                Ok(())
             }
-            Fate::Fails(error) => Err(error),
+            Fate::Fails(error) => {
+                file.failed_syncs += 1;
+                self.told.store(file.failed_syncs, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        match self.told.swap(file.failed_syncs, Ordering::Relaxed) {
+            told if told < file.failed_syncs => Err(io::Error::other("a sync of it has failed")),
+            _ => Ok(()),
         }
     }
 }
