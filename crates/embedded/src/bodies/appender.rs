@@ -362,6 +362,8 @@ impl BodyLog {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::disk::sim::SimDisk;
     use crate::space::SpaceGuard;
@@ -385,7 +387,7 @@ mod tests {
         worker.write_buffer().unwrap();
         // It makes a hole and syncs what has been written by then.
         disk.fail_nth(2, io::ErrorKind::Other);
-        assert_eq!(log.give_back(&[dead.extent()]), []);
+        assert_eq!(log.give_back(&[dead.extent()], &mut BTreeSet::new()), []);
         assert!(matches!(worker.sync(), Err(EngineError::Poisoned(_))));
     }
 }

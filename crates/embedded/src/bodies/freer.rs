@@ -1,5 +1,6 @@
 //! The one thread that gives the pages of dead bodies back to the file system.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,6 +44,7 @@ impl Freer {
             .name("freer".into())
             .spawn(move || {
                 let mut taken = Vec::new();
+                let mut waiting = BTreeSet::new();
                 while work.take_all(&mut taken, || None) {
                     let mut dead = std::mem::take(&mut taken);
                     // What is left when the engine closes has its rows, and is found at
@@ -53,11 +55,12 @@ impl Freer {
                     dead.append(&mut taken);
                     dead.sort_unstable();
                     for step in steps(&dead) {
-                        done(log.give_back(step));
+                        done(log.give_back(step, &mut waiting));
                         if work.pause(PAUSE) {
                             return;
                         }
                     }
+                    log.look_again(&mut waiting);
                 }
             })
             .map_err(|e| EngineError::io("starting the freer", e))?;
@@ -83,12 +86,13 @@ impl Drop for Freer {
 
 impl BodyLog {
     /// Makes holes of dead extents, which are sorted, and removes segments that have
-    /// nothing left; answers which of them are holes for good. Blocks.
-    pub(super) fn give_back(&self, dead: &[Extent]) -> Vec<Extent> {
+    /// nothing left; answers which of them are holes for good. Segments that still
+    /// took bodies are added to `waiting`. Blocks.
+    pub(super) fn give_back(&self, dead: &[Extent], waiting: &mut BTreeSet<u32>) -> Vec<Extent> {
         let mut done = Vec::new();
         for extents in dead.chunk_by(|a, b| a.segment == b.segment) {
             let segment = extents[0].segment;
-            match self.give_back_in(segment, extents) {
+            match self.give_back_in(segment, extents, waiting) {
                 Ok(()) => done.extend(extents),
                 // Tried again at the next start.
                 Err(error) => {
@@ -99,16 +103,23 @@ impl BodyLog {
         done
     }
 
-    fn give_back_in(&self, segment: u32, extents: &[Extent]) -> io::Result<()> {
+    fn give_back_in(
+        &self,
+        segment: u32,
+        extents: &[Extent],
+        waiting: &mut BTreeSet<u32>,
+    ) -> io::Result<()> {
         let file = match self.file(segment) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.remove(segment),
             file => file?,
         };
         for run in runs(extents) {
             file.punch(run.offset(), run.len())?;
         }
-        if segment < self.sealed_below.load(Ordering::Acquire) && file.next_data(0)?.is_none() {
-            return self.remove(segment);
+        if segment >= self.sealed_below.load(Ordering::Acquire) {
+            waiting.insert(segment);
+        } else if self.remove_if_empty(segment)? {
+            return Ok(());
         }
         if self.durability == Durability::Sync {
             count(&self.status.counters.syncs);
@@ -116,6 +127,18 @@ impl BodyLog {
             file.sync_data()?;
         }
         Ok(())
+    }
+
+    /// Removes those of the segments that take no more bodies by now and have none:
+    /// without dead bodies to come, nothing else leads to them. Blocks.
+    fn look_again(&self, waiting: &mut BTreeSet<u32>) {
+        let open = waiting.split_off(&self.sealed_below.load(Ordering::Acquire));
+        for segment in std::mem::replace(waiting, open) {
+            // Tried again at the next start.
+            if let Err(error) = self.remove_if_empty(segment) {
+                tracing::warn!(segment, %error, "an empty segment of bodies was not removed");
+            }
+        }
     }
 }
 
@@ -150,7 +173,52 @@ fn runs(extents: &[Extent]) -> Vec<Extent> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::{DIR, path};
     use super::*;
+    use crate::disk::Disk;
+    use crate::disk::sim::SimDisk;
+    use crate::space::SpaceGuard;
+    use crate::status::Status;
+
+    /// Whenever a segment is emptied and sealed, it goes, and no power cut brings it
+    /// back.
+    #[test]
+    fn empty_segments_are_removed_for_good() {
+        let disk = SimDisk::new(1);
+        let shared = Arc::new(disk.clone());
+        let status = Arc::new(Status::default());
+        let space = Arc::new(SpaceGuard::new(shared.clone(), status.clone(), 0));
+        let log = BodyLog::open(shared, space, status, Durability::Sync).unwrap();
+        let extent = |segment| Extent { segment, page: 0, pages: 1 };
+        for segment in 0..4 {
+            let file = disk.create(&path(segment)).unwrap();
+            file.write_at(&[1; PAGE_BYTES], 0).unwrap();
+            file.sync_data().unwrap();
+        }
+        disk.sync_dir(Path::new(DIR)).unwrap();
+        let mut waiting = BTreeSet::new();
+        let there = |segment| {
+            let path = path(segment);
+            (0..20).any(|seed| disk.crash(seed).open(&path).is_ok())
+        };
+
+        // Emptied while it takes bodies.
+        assert_eq!(log.give_back(&[extent(0)], &mut waiting), [extent(0)]);
+        log.look_again(&mut waiting);
+        assert!(there(0));
+        log.seal_below(2);
+        log.look_again(&mut waiting);
+        assert!(!there(0));
+        // And afterwards.
+        assert_eq!(log.give_back(&[extent(1)], &mut waiting), [extent(1)]);
+        assert!(!there(1));
+        // Emptied before an end that nobody saw coming.
+        assert_eq!(log.give_back(&[extent(2)], &mut waiting), [extent(2)]);
+        assert_eq!(log.settle(3, []).unwrap(), 4);
+        assert!(!there(2) && !there(3));
+    }
 
     #[test]
     fn steps_have_some_pages_each() {

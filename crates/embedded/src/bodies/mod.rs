@@ -38,7 +38,7 @@ use parking_lot::RwLock;
 use crate::disk::{Disk, DiskFile};
 use crate::options::Durability;
 use crate::space::SpaceGuard;
-use crate::status::{Status, add};
+use crate::status::{Status, add, count};
 
 pub(crate) use appender::{Append, Appender, Next, has_bodies};
 pub(crate) use freer::Freer;
@@ -179,13 +179,32 @@ impl BodyLog {
         Ok(entries.iter().filter_map(|entry| number(&entry.name)).collect())
     }
 
-    /// Removes a segment in which nothing is left. Blocks.
+    /// Removes a segment in which nothing is left, for good: once the rows know
+    /// nothing of it, nobody would find it if it came back. Blocks.
     fn remove(&self, segment: u32) -> io::Result<()> {
         self.open.write().remove(&segment);
         match self.disk.remove_file(&path(segment)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
         }
+        if self.durability == Durability::Sync {
+            count(&self.status.counters.syncs);
+            self.disk.sync_dir(Path::new(DIR))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a segment that takes no more bodies if it has none; whether it is
+    /// gone. Blocks.
+    fn remove_if_empty(&self, segment: u32) -> io::Result<bool> {
+        let empty = match self.disk.open(&path(segment)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => true,
+            file => file?.next_data(0)?.is_none(),
+        };
+        if empty {
+            self.remove(segment)?;
+        }
+        Ok(empty)
     }
 }
 

@@ -50,8 +50,8 @@ impl Named {
 
 impl BodyLog {
     /// Gives back everything in segments from `sealed_below` on that is not in
-    /// `live`, and answers the number of the first segment that does not exist.
-    /// Nothing may be appended before. Blocks.
+    /// `live`, removes those before that are empty, and answers the number of the
+    /// first segment that does not exist. Nothing may be appended before. Blocks.
     pub(crate) fn settle(
         &self,
         sealed_below: u32,
@@ -65,12 +65,13 @@ impl BodyLog {
         let segments = self.segments().map_err(|e| EngineError::io("listing bodies", e))?;
         for segment in segments {
             next = next.max(segment + 1);
-            if segment >= sealed_below {
-                let live = by_segment.remove(&segment).unwrap_or_default();
-                let settled = self.settle_segment(segment, live);
-                settled
-                    .map_err(|e| EngineError::io(format!("settling bodies {segment:08x}"), e))?;
-            }
+            let settled = if segment >= sealed_below {
+                self.settle_segment(segment, by_segment.remove(&segment).unwrap_or_default())
+            } else {
+                // It may have been emptied before it was sealed.
+                self.remove_if_empty(segment).map(drop)
+            };
+            settled.map_err(|e| EngineError::io(format!("settling bodies {segment:08x}"), e))?;
         }
         for (segment, live) in by_segment {
             let what = format!("bodies {segment:08x} are missing with {} bodies", live.len());
