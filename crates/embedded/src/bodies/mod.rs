@@ -74,8 +74,8 @@ pub(crate) struct BodyLog {
     status: Arc<Status>,
     space: Arc<SpaceGuard>,
     durability: Durability,
-    /// Whether the file system gives back pages. Without that the log is read but
-    /// not written.
+    /// Whether the file system gives back single pages. Without that the log is read
+    /// but not written.
     gives_back: bool,
     open: RwLock<HashMap<u32, Arc<dyn DiskFile>>>,
     /// Segments below take no more bodies, and what is used in them is not named.
@@ -103,7 +103,7 @@ impl BodyLog {
         disk.sync_dir(Path::new("")).map_err(failed)?;
         let gives_back = gives_back(&*disk).map_err(|e| EngineError::io("trying the log", e))?;
         if !gives_back {
-            tracing::warn!("the file system cannot free parts of files; small bodies go with rows");
+            tracing::warn!("the file system does not free single pages; small bodies go with rows");
         }
         Ok(Arc::new(BodyLog {
             disk,
@@ -208,22 +208,60 @@ impl BodyLog {
     }
 }
 
-/// Whether a hole can be made in a file, tried out.
+/// Whether the file system frees single pages of a file, tried out. One that frees
+/// only more at once would never free those of bodies that die one by one.
 fn gives_back(disk: &dyn Disk) -> io::Result<bool> {
     let probe = Path::new(PROBE);
     match disk.remove_file(probe) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let file = disk.create(probe)?;
-    let page = place::PAGE_BYTES as u64;
-    let tried = file.write_at(&[1; 2 * place::PAGE_BYTES], 0).and_then(|()| file.punch(0, page));
-    drop(file);
-    disk.remove_file(probe)?;
+    let tried = disk.create(probe).and_then(|file| {
+        file.write_at(&[1; 2 * place::PAGE_BYTES], 0)?;
+        file.punch(0, place::PAGE_BYTES as u64)?;
+        // Some file systems do not know before.
+        file.sync_data()?;
+        file.next_data(0)
+    });
+    match disk.remove_file(probe) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
     match tried {
-        Ok(()) => Ok(true),
+        Ok(data) => Ok(data.is_some_and(|data| data.start == place::PAGE_BYTES as u64)),
         // A full disk says nothing about holes, and they are the rule.
         Err(e) if e.kind() == io::ErrorKind::StorageFull => Ok(true),
         Err(_) => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+
+    fn takes_bodies(disk: &SimDisk) -> bool {
+        let disk = Arc::new(disk.clone());
+        let status = Arc::new(Status::default());
+        let space = Arc::new(SpaceGuard::new(disk.clone(), status.clone(), 0));
+        BodyLog::open(disk, space, status, Durability::Sync).unwrap().takes_bodies()
+    }
+
+    #[test]
+    fn the_log_is_used_where_single_pages_are_freed() {
+        let disk = SimDisk::new(1);
+        assert!(takes_bodies(&disk));
+        disk.set_hole_bytes(2 * place::PAGE_BYTES);
+        assert!(!takes_bodies(&disk), "the pages of a body beside another would not be freed");
+    }
+
+    #[test]
+    fn a_full_disk_does_not_keep_the_log_from_opening() {
+        let disk = SimDisk::new(1);
+        assert!(takes_bodies(&disk));
+        for change in 3..7 {
+            disk.fail_nth(change, io::ErrorKind::StorageFull);
+            assert!(takes_bodies(&disk), "change {change}");
+        }
     }
 }

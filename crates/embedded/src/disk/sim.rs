@@ -86,6 +86,8 @@ struct State {
     fail_at: Option<(u64, io::ErrorKind)>,
     crash_at: Option<u64>,
     free_bytes: u64,
+    /// What can be a hole begins and ends at multiples of this.
+    hole_bytes: usize,
 }
 
 /// What happens to an operation that changes something.
@@ -113,6 +115,7 @@ impl SimDisk {
             fail_at: None,
             crash_at: None,
             free_bytes: u64::MAX,
+            hole_bytes: ALIGNMENT,
         };
         SimDisk { state: Arc::new(Mutex::new(state)) }
     }
@@ -131,6 +134,10 @@ impl SimDisk {
 
     pub(crate) fn set_free_bytes(&self, free_bytes: u64) {
         self.state.lock().free_bytes = free_bytes;
+    }
+
+    pub(crate) fn set_hole_bytes(&self, hole_bytes: usize) {
+        self.state.lock().hole_bytes = hole_bytes;
     }
 
     /// Changes so far.
@@ -449,14 +456,15 @@ impl DiskFile for SimFile {
 
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         let mut state = self.state();
+        let unit = state.hole_bytes;
         let live = &state.file(self.node)?.live;
-        let first = offset as usize / ALIGNMENT;
-        let pages = live.chunks(ALIGNMENT).skip(first);
+        let first = offset as usize / unit;
+        let pages = live.chunks(unit).skip(first);
         let is_hole = |page: &&[u8]| page.iter().all(|byte| *byte == 0);
         let holes = pages.clone().take_while(is_hole).count();
         let data = pages.skip(holes).take_while(|page| !is_hole(page)).count();
-        let start = (first + holes) * ALIGNMENT;
-        let end = (start + data * ALIGNMENT).min(live.len());
+        let start = (first + holes) * unit;
+        let end = (start + data * unit).min(live.len());
         Ok((data > 0).then(|| (start as u64).max(offset)..end as u64))
     }
 
