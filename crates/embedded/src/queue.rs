@@ -43,6 +43,8 @@ impl<T> Queue<T> {
 
     /// Lets the thread look around although there may be no work.
     pub(crate) fn wake(&self) {
+        // It may be about to sleep and has looked before.
+        drop(self.state.lock());
         self.wake.notify_one();
     }
 

@@ -1,6 +1,7 @@
 //! The rows on fjall: one keyspace per table, one for the partitions and one for
 //! what is known of the log of bodies.
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -92,16 +93,20 @@ impl Store {
         }
         let old = self.database.keyspace(KEYSPACE_BODIES_1, bodies_options)?;
         let mut moved = 0;
+        // What was removed before need not be walked over again.
+        let mut last: Option<fjall::UserKey> = None;
         loop {
             let mut changes = self.database.batch().durability(Some(self.persist));
             let mut bytes = 0;
-            for row in self.snapshot().iter(&old) {
+            let from = last.clone().map_or(Bound::Unbounded, Bound::Excluded);
+            for row in self.snapshot().range::<fjall::UserKey, _>(&old, (from, Bound::Unbounded)) {
                 let (key, body) = row.into_inner()?;
                 bytes += body.len();
                 moved += 1;
                 let row = Stored::encode_beside(&body);
                 changes.insert(self.keyspace(Table::Body), key.clone(), row);
-                changes.remove(&old, key);
+                changes.remove(&old, key.clone());
+                last = Some(key);
                 if bytes >= MOVE_BYTES {
                     break;
                 }
@@ -498,6 +503,30 @@ mod tests {
 
     fn open(path: &Path) -> Result<Store, fjall::Error> {
         Store::open(path, crate::Options::new(path).memory(), Durability::Sync)
+    }
+
+    #[test]
+    fn bodies_of_format_1_are_moved_in_many_steps() {
+        const ROWS: u32 = 40;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        let body = |n: u32| n.to_le_bytes().repeat(MOVE_BYTES / 40);
+        let store = open(&path).unwrap();
+        let old = store.database.keyspace(KEYSPACE_BODIES_1, bodies_options).unwrap();
+        for n in 0..ROWS {
+            old.insert(n.to_be_bytes(), body(n)).unwrap();
+        }
+        store.persist().unwrap();
+        drop((old, store));
+        for _ in 0..2 {
+            let store = open(&path).unwrap();
+            for n in 0..ROWS {
+                let row = store.get(&store.snapshot(), Table::Body, &n.to_be_bytes()).unwrap();
+                assert_eq!(row, Some(Stored::Value(body(n).into())), "{n}");
+            }
+            let old = store.database.keyspace(KEYSPACE_BODIES_1, bodies_options).unwrap();
+            assert_eq!(store.snapshot().iter(&old).count(), 0);
+        }
     }
 
     #[test]
