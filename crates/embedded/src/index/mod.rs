@@ -23,7 +23,7 @@ use costrel_core::engine::{
     ScanRange, Table, Visitor,
 };
 use parking_lot::RwLock;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use committer::{Committer, Reply, Request};
 use fetch::fetch_unblocked;
@@ -46,6 +46,12 @@ const RETIRE_TRIES: usize = 3;
 
 type CommitReply = Reply<Result<(), CommitError>>;
 
+/// Scans that run at once, per core. Each is a millisecond or so of work on a thread
+/// of its own; where many run, the system gives turns to some again and again while
+/// others wait. Some more than cores, as one may wait for the device.
+const SCANS_PER_CORE: usize = 2;
+const SCANS_MIN: usize = 4;
+
 /// The embedded engine's rows.
 pub(crate) struct EmbeddedIndex {
     store: Slot,
@@ -53,6 +59,8 @@ pub(crate) struct EmbeddedIndex {
     appender: Appender<CommitReply>,
     committer: Committer,
     pace: Arc<Pace>,
+    /// Turns of scans, first come, first served.
+    scans: Semaphore,
     space: Arc<SpaceGuard>,
     status: Arc<Status>,
 }
@@ -81,7 +89,9 @@ impl EmbeddedIndex {
         )?;
         let appender = Appender::start(log.clone(), first, ToCommitter(committer.queue()))?;
         let pace = Arc::default();
-        Ok(EmbeddedIndex { store, log, appender, committer, pace, space, status })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let scans = Semaphore::new((SCANS_PER_CORE * cores).max(SCANS_MIN));
+        Ok(EmbeddedIndex { store, log, appender, committer, pace, scans, space, status })
     }
 
     fn store(&self) -> Result<Arc<Store>, EngineError> {
@@ -241,6 +251,7 @@ impl Index for EmbeddedIndex {
         mut visitor: Visitor,
     ) -> Result<(), EngineError> {
         let (store, log) = (self.store()?, self.log.clone());
+        let _turn = self.scans.acquire().await;
         run_blocking(move || scan::scan(&store, &log, partition, table, &range, &mut visitor))
             .await
             .map_err(|error| self.status.note(error))
