@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import re
 import threading
 import time
 
@@ -281,6 +282,56 @@ def test_a_gateway_that_dies_leaves_nothing_behind(cluster, gateways):
         assert time.monotonic() < deadline, f"leaked: {objects}"
         time.sleep(1)
     assert " 0 left to the collector" in settle(gateways)
+
+
+def test_a_gateway_that_dies_completing_uploads_leaves_them_whole_or_open(gateways):
+    """Killed at several moments while it completes several uploads: each is an object,
+    or can be completed through another gateway."""
+    victim, other = gateways.gateways
+    parts = [b"a" * (1 << 20), b"b" * 70_000]
+    assert gateways.cos("PUT", BUCKET).status == 200
+
+    def begin(key):
+        answer = gateways.cos("POST", BUCKET, key, query={"uploads": ""})
+        upload = re.search(rb"<UploadId>(.*)</UploadId>", answer.body)[1].decode()
+        listed = []
+        for number, part in enumerate(parts, 1):
+            query = {"partNumber": str(number), "uploadId": upload}
+            answer = gateways.cos("PUT", BUCKET, key, query=query, body=part)
+            assert answer.status == 200, answer
+            etag = answer.header("ETag")
+            listed.append(f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
+        body = f"<CompleteMultipartUpload>{''.join(listed)}</CompleteMultipartUpload>"
+        return key, {"uploadId": upload}, body.encode()
+
+    for round, delay in enumerate([0.005, 0.02, 0.05]):
+        uploads = [begin(f"u{round}-{n}") for n in range(6)]
+        acknowledged = set()
+
+        def complete(n, uploads=uploads, acknowledged=acknowledged):
+            key, query, body = uploads[n]
+            try:
+                if victim.cos("POST", BUCKET, key, query=query, body=body).status == 200:
+                    acknowledged.add(key)
+            except (OSError, http.client.HTTPException):
+                pass
+
+        threads = [threading.Thread(target=complete, args=(n,)) for n in range(len(uploads))]
+        for thread in threads:
+            thread.start()
+        time.sleep(delay)
+        victim.kill()
+        for thread in threads:
+            thread.join()
+        for key, query, body in uploads:
+            there = other.cos("HEAD", BUCKET, key).status == 200
+            assert there or key not in acknowledged, f"{key} was acknowledged"
+            again = other.cos("POST", BUCKET, key, query=query, body=body)
+            assert again.status == (404 if there else 200), (there, again)
+            assert other.cos("GET", BUCKET, key).body == b"".join(parts)
+        victim.start()
+    assert b"<UploadId>" not in gateways.cos("GET", BUCKET, query={"uploads": ""}).body
+    settle(gateways)
 
 
 def test_a_gateway_that_was_away_harms_nothing(cluster, gateways):
