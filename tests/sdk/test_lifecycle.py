@@ -1,6 +1,7 @@
 """Lifecycles through both vendors' SDKs, on a server whose day has a few seconds."""
 
 import re
+import subprocess
 import time
 
 import pytest
@@ -225,6 +226,54 @@ def bucket_of_its_own():
     env = {"COSTREL_DAY_SECONDS": "2"}
     server = harness.Server(env=env, args=["--lifecycle-end-rate", "700"]).start()
     name = f"kills-{harness.APPID}"
+    assert server.cos("PUT", name).status == 200
+    yield server, name, s3(server)
+    server.finish()
+
+
+def preview(server, bucket, **env):
+    """`costrel lifecycle preview`: exit code, lines, complaint."""
+    ran = subprocess.run(
+        [harness.BINARY, "lifecycle", "preview", bucket, "--data-dir", server.data_dir]
+        + ["--console-listen", f"127.0.0.1:{server.console_port}"],
+        env={**server.env, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ran.returncode, [line.strip() for line in ran.stdout.splitlines()], ran.stderr
+
+
+def test_a_preview_is_for_the_operator(bucket_of_a_slow_server):
+    server, bucket, aws = bucket_of_a_slow_server
+    assert preview(server, bucket)[0] == 1
+    for n in range(100):
+        aws.put_object(Bucket=bucket, Key=f"old/{n:03}", Body=b"x" * 10)
+    aws.put_object(Bucket=bucket, Key="new", Body=b"data")
+    put_s3(aws, bucket, {"ID": "a rule", "Filter": {"Prefix": "old/"}, "Expiration": {"Days": 1}})
+
+    def told():
+        code, lines, complaint = preview(server, bucket)
+        assert (code, complaint) == (0, "")
+        return lines
+
+    # Sixteen may be gone before the first look, and the next ones much later.
+    wait_until(lambda: told()[0] in ("100 objects deleted for good, 1000 bytes", "84 objects deleted for good, 840 bytes"))
+    lines = told()
+    assert re.fullmatch(r'"old/0\d\d" by rule "a rule"', lines[1]) and len(lines) == 11, lines
+    assert len(keys(aws, bucket)) in (101, 85), "looking ends nothing"
+    assert preview(server, "missing-1250000000")[0] == 1
+    assert "no bucket's name" in preview(server, "x?y")[2]
+    assert server.console(f"/lifecycle/preview?bucket={bucket}")[0] == 403
+    code, lines, complaint = preview(server, bucket, COSTREL_MASTER_KEY="00" * 32)
+    assert code == 1 and lines == [] and "operator" in complaint
+
+
+@pytest.fixture
+def bucket_of_a_slow_server():
+    env = {"COSTREL_DAY_SECONDS": str(DAY_S)}
+    server = harness.Server(env=env, args=["--lifecycle-end-rate", "1"]).start()
+    name = f"slow-{harness.APPID}"
     assert server.cos("PUT", name).status == 200
     yield server, name, s3(server)
     server.finish()

@@ -27,6 +27,9 @@ pub enum Command {
     /// references; exits with 1 if anything is wrong. No server may be using it.
     /// Takes the settings of `serve`
     Fsck(Box<ServeArgs>),
+    /// Lifecycle rules of a running server's buckets
+    #[command(subcommand)]
+    Lifecycle(LifecycleCommand),
     /// Put load on a COS or S3 endpoint and measure
     Bench(Box<BenchArgs>),
     /// Print which operations of COS and S3 are implemented, as Markdown
@@ -35,6 +38,22 @@ pub enum Command {
     Settings,
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LifecycleCommand {
+    /// Show what a bucket's rules would end now, without ending it: counts, bytes and
+    /// the first examples. Takes the settings of `serve`, to find the server's console
+    /// endpoint and the master key, which shows that its operator asks
+    Preview(Box<PreviewArgs>),
+}
+
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// The bucket's whole name
+    pub bucket: String,
+    #[command(flatten)]
+    pub serve: ServeArgs,
 }
 
 #[derive(Debug, Args)]

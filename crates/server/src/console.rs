@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use costrel_core::Store;
 use costrel_core::engine::Health;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use costrel_core::{Error, Store};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::RwLock;
 
+use crate::lifecycle;
 use crate::listen::Handler;
 use crate::logs::LogSink;
 use crate::metrics::{self, Exposition, Metrics};
+use crate::operator::Operator;
 
 /// Answers on the console endpoint, from before the store is open until the end.
 pub struct Console {
@@ -23,6 +25,8 @@ pub struct Console {
     log: LogSink,
     running: RwLock<Option<Running>>,
     draining: AtomicBool,
+    /// Held by the one preview that may be under way.
+    previewing: tokio::sync::Mutex<()>,
 }
 
 /// What there is to tell once the store is open.
@@ -31,12 +35,20 @@ pub struct Running {
     pub store: Arc<Store>,
     pub collector: Arc<costrel_core::collector::CollectorStats>,
     pub lifecycle: Arc<costrel_core::lifecycle::LifecycleStats>,
+    pub operator: Arc<Operator>,
+    /// Rows that a preview looks at in a second, at most.
+    pub scan_rate: u64,
 }
 
 impl Console {
     pub fn new(metrics: Arc<Metrics>, log: LogSink) -> Arc<Self> {
-        let draining = AtomicBool::new(false);
-        Arc::new(Console { metrics, log, running: RwLock::new(None), draining })
+        Arc::new(Console {
+            metrics,
+            log,
+            running: RwLock::new(None),
+            draining: AtomicBool::new(false),
+            previewing: tokio::sync::Mutex::new(()),
+        })
     }
 
     /// From now on the server is ready, as far as its engine is.
@@ -95,6 +107,40 @@ impl Console {
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         }
     }
+
+    /// What a bucket's lifecycle would end now, for the operator alone: it names keys.
+    async fn preview(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let Some(running) = self.running.read().clone() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "starting\n");
+        };
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+        let pass = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let now_ms = running.store.now_ms();
+        if !pass.is_some_and(|pass| running.operator.admits(pass, target, now_ms)) {
+            let why = "for the operator: ask with `costrel lifecycle preview BUCKET`\n";
+            return text(StatusCode::FORBIDDEN, why);
+        }
+        let Ok(_alone) = self.previewing.try_lock() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "another preview is under way\n");
+        };
+        let query = request.uri().query().unwrap_or_default();
+        let name = query.strip_prefix("bucket=").unwrap_or_default();
+        let found = async {
+            let bucket = running.store.bucket(name).await?;
+            let store = &running.store;
+            store.preview_lifecycle(&bucket, running.scan_rate, lifecycle::EXAMPLES).await
+        };
+        match found.await {
+            Ok(preview) => text(StatusCode::OK, lifecycle::text(&preview)),
+            Err(error @ (Error::NoSuchBucket | Error::NoLifecycle)) => {
+                text(StatusCode::NOT_FOUND, format!("{name}: {error}\n"))
+            }
+            Err(error) => {
+                tracing::error!(bucket = name, %error, "a preview of a lifecycle failed");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "the preview failed: see the log\n")
+            }
+        }
+    }
 }
 
 impl Handler for Console {
@@ -108,7 +154,12 @@ impl Handler for Console {
         request: Request<Incoming>,
         (): &(),
     ) -> Response<Full<Bytes>> {
-        self.answer(request.method(), request.uri().path())
+        match request.uri().path() {
+            lifecycle::PREVIEW_PATH if request.method() == Method::GET => {
+                self.preview(&request).await
+            }
+            path => self.answer(request.method(), path),
+        }
     }
 
     async fn refuse(

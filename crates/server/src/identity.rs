@@ -70,23 +70,40 @@ pub fn master_key(
     env: Env<'_>,
     entropy: &dyn Entropy,
 ) -> Result<MasterKey, IdentityError> {
-    let given = config.master_key_file.as_deref();
-    if let Some(digits) = secret(env, MASTER_KEY, "master_key_file", given)? {
-        let source = given.map_or(MASTER_KEY.to_owned(), |path| path.display().to_string());
-        return parse_master_key(&digits, source);
-    }
-    if config.engine == EngineKind::Rados {
-        return Err(IdentityError::NoMasterKey);
+    if let Some(key) = find_master_key(config, env)? {
+        return Ok(key);
     }
     let path = config.data_dir.join(MASTER_KEY_FILE);
-    if path.exists() {
-        return parse_master_key(&read_secret(&path)?, path.display().to_string());
-    }
     let mut bytes = [0; MASTER_KEY_LEN];
     entropy.fill(&mut bytes);
     write_durably(&path, format!("{}\n", hex::encode(bytes)).as_bytes())
         .map_err(|source| IdentityError::File { path, source })?;
     Ok(MasterKey::new(&bytes))
+}
+
+/// The master key of a server that has run before.
+pub fn known_master_key(config: &Config, env: Env<'_>) -> Result<MasterKey, IdentityError> {
+    find_master_key(config, env)?.ok_or_else(|| IdentityError::File {
+        path: config.data_dir.join(MASTER_KEY_FILE),
+        source: io::ErrorKind::NotFound.into(),
+    })
+}
+
+/// The master key, if there is one yet.
+fn find_master_key(config: &Config, env: Env<'_>) -> Result<Option<MasterKey>, IdentityError> {
+    let given = config.master_key_file.as_deref();
+    if let Some(digits) = secret(env, MASTER_KEY, "master_key_file", given)? {
+        let source = given.map_or(MASTER_KEY.to_owned(), |path| path.display().to_string());
+        return parse_master_key(&digits, source).map(Some);
+    }
+    if config.engine == EngineKind::Rados {
+        return Err(IdentityError::NoMasterKey);
+    }
+    let path = config.data_dir.join(MASTER_KEY_FILE);
+    match path.exists() {
+        true => parse_master_key(&read_secret(&path)?, path.display().to_string()).map(Some),
+        false => Ok(None),
+    }
 }
 
 fn parse_master_key(digits: &str, source: String) -> Result<MasterKey, IdentityError> {

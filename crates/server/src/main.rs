@@ -9,9 +9,11 @@ mod engine;
 mod fsck;
 mod gateway;
 mod identity;
+mod lifecycle;
 mod listen;
 mod logs;
 mod metrics;
+mod operator;
 mod requests;
 mod serve;
 mod signals;
@@ -27,7 +29,7 @@ use std::time::Duration;
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::cli::{Cli, Command, ServeArgs};
+use crate::cli::{Cli, Command, LifecycleCommand, ServeArgs};
 use crate::serve::ServeError;
 
 /// A request allocates some dozens of times, on whichever thread it runs; the
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
             Ok(code) => code,
             Err(error) => fail(&error),
         },
+        Some(Command::Lifecycle(LifecycleCommand::Preview(args))) => finish(lifecycle::run(*args)),
         Some(Command::Bench(args)) => finish(costrel_bench::run(*args)),
         Some(Command::Coverage) => {
             print!("{}", costrel_protocol::ops::coverage_markdown());

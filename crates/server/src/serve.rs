@@ -26,6 +26,7 @@ use crate::identity::{self, IdentityError};
 use crate::listen::{Acceptor, Certificate, Limits, TlsError};
 use crate::logs::LogSink;
 use crate::metrics::Metrics;
+use crate::operator::Operator;
 use crate::requests::Requests;
 use crate::signals::{Signals, Wish};
 use crate::world::{SystemClock, SystemEntropy};
@@ -87,6 +88,7 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     };
     let (store, collector, accounts, first) = opened;
     let collector_stats = collector.stats();
+    let operator = Operator::new(identity::known_master_key(&config, &identity::process_env)?);
     let lifecycle = lifecycle_job(&config, &store, &accounts);
     let lifecycle_stats = lifecycle.stats();
     let upkeep = Upkeep::start(&config, &store, collector, lifecycle, &accounts);
@@ -101,6 +103,8 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         store: store.clone(),
         collector: collector_stats,
         lifecycle: lifecycle_stats,
+        operator: Arc::new(operator),
+        scan_rate: u64::from(config.lifecycle_scan_rate.0),
     });
     let endpoints: Vec<String> = sockets.clients.iter().map(Socket::url).collect();
     for Socket { listener, tls, .. } in sockets.clients {

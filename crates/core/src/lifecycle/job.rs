@@ -15,8 +15,8 @@ use prost::Message;
 use tokio::time::Instant;
 
 use super::calendar::Calendar;
-use super::removal::{Ended, Found};
-use super::walk::{Aspect, Place, Walk};
+use super::removal::Ended;
+use super::walk::{Aspect, Due, Place, Walk};
 use crate::bucket::{Bucket, ListBuckets};
 use crate::claim::{self, Claim};
 use crate::engine::{Partition, RowRef, Table, Write};
@@ -251,13 +251,11 @@ impl LifecycleJob {
             let Some(mut walk) = walk else { continue };
             let engine = self.store.engine.clone();
             while let Some(page) = walk.page(&*engine, self.store.now_ms()).await? {
-                // Somebody else goes on when this process was away for too long.
-                if !self.claim.hold().await? {
-                    return Ok(false);
-                }
                 self.stats.rows.fetch_add(page.rows as u64, Relaxed);
                 self.stats.failures.fetch_add(page.damaged as u64, Relaxed);
-                self.end_all(bucket, &page.found, ends).await?;
+                if !self.end_all(bucket, &page.found, ends).await? {
+                    return Ok(false);
+                }
                 rows.spent(page.rows as u64).await;
                 progress.go_to(aspect, page.place);
                 if saved.elapsed() >= SAVE_EVERY {
@@ -269,11 +267,17 @@ impl LifecycleJob {
         Ok(true)
     }
 
-    /// Ends what a page has shown. One thing that is damaged keeps no other from
-    /// being ended; anything else is tried again later.
-    async fn end_all(&self, bucket: &Bucket, found: &[Found], ends: &mut Pace) -> Result<()> {
-        for some in found.chunks(AT_ONCE) {
-            let ending = some.iter().map(|found| self.store.end(bucket, found));
+    /// Ends what a page has shown; false when it is another process's work by now. One
+    /// thing that is damaged keeps no other from being ended; what else fails is tried
+    /// again later.
+    async fn end_all(&self, bucket: &Bucket, due: &[Due], ends: &mut Pace) -> Result<bool> {
+        // Asked for on a page without anything due as well.
+        for some in due.chunks(AT_ONCE).chain(due.is_empty().then_some(&[][..])) {
+            // Somebody else goes on when this process was away for too long.
+            if !self.claim.hold().await? {
+                return Ok(false);
+            }
+            let ending = some.iter().map(|due| self.store.end(bucket, &due.found));
             for result in join_all(ending).await {
                 match result {
                     Ok(Some(ended)) => self.count(ended),
@@ -287,7 +291,7 @@ impl LifecycleJob {
             }
             ends.spent(some.len() as u64).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn count(&self, ended: Ended) {

@@ -5,10 +5,12 @@
 //! rules (`rules.rs`), the thing and a calendar (`calendar.rs`). A job in the
 //! background (`job.rs`) walks the buckets that have rules (`walk.rs`) and ends
 //! what is due (`removal.rs`), by the same commits as a client's deletes.
+//! What it would end can be asked for before (`preview.rs`).
 
 mod calendar;
 mod fate;
 mod job;
+mod preview;
 mod removal;
 mod rules;
 mod settings;
@@ -17,6 +19,7 @@ mod walk;
 pub use calendar::{Calendar, DAY_MS};
 pub use fate::{Chain, Facts, Fate, Noncurrent};
 pub use job::{LifecycleJob, LifecycleOptions, LifecycleStats};
+pub use preview::{Ending, Example, Foretold, Preview};
 pub use rules::{Expiration, FilterForm, Lifecycle, LifecycleFault, NoncurrentExpiration, Rule};
 pub use settings::Foreseen;
 pub(crate) use settings::{RuleCache, lifecycle_row};

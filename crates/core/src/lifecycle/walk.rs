@@ -83,11 +83,20 @@ pub(super) struct Place {
     pub suffix: Bytes,
 }
 
+/// Something to be ended.
+pub(super) struct Due {
+    pub found: Found,
+    /// Of an object or a version.
+    pub bytes: u64,
+    /// Whose doing it is; empty while that is not known.
+    pub rule_id: String,
+}
+
 /// What a page has shown.
 #[derive(Default)]
 pub(super) struct Page {
     pub rows: usize,
-    pub found: Vec<Found>,
+    pub found: Vec<Due>,
     /// Rows that cannot be read.
     pub damaged: usize,
     /// Where to go on.
@@ -178,13 +187,13 @@ impl Walk {
     }
 
     /// What a row shows to be due.
-    fn judge(&mut self, row: &OwnedRow, now_ms: u64) -> Result<Option<Found>> {
+    fn judge(&mut self, row: &OwnedRow, now_ms: u64) -> Result<Option<Due>> {
         let (rules, calendar, key) = (&self.lifecycle, &self.calendar, row.group.as_ref());
-        let (fate, found) = match self.aspect {
+        let (fate, found, bytes) = match self.aspect {
             Aspect::Objects => {
                 let record: ObjectRecord = decode(&row.value, "object record")?;
                 let fate = rules.expiration(calendar, &Facts::of(key, &record));
-                (fate, Found::Object(ObjectKey::from_stored(key)?))
+                (fate, Found::Object(ObjectKey::from_stored(key)?), record.size)
             }
             Aspect::Noncurrent => {
                 let record: ObjectRecord = decode(&row.value, "version record")?;
@@ -194,24 +203,27 @@ impl Walk {
                 let fate = rules.noncurrent_removal(calendar, &Facts::of(key, &record), place);
                 let key = ObjectKey::from_stored(key)?;
                 let (suffix, row) = (row.suffix.clone(), row.value.clone());
-                (fate, Found::Version { key, suffix, row, place })
+                (fate, Found::Version { key, suffix, row, place }, record.size)
             }
             Aspect::Markers => {
                 let record: HistoryRecord = decode(&row.value, "history record")?;
                 // How old it is, is in another row.
-                let is_marker = !record.marker.is_empty();
-                let found = is_marker.then(|| ObjectKey::from_stored(key)).transpose()?;
-                return Ok(found.map(Found::Marker));
+                if record.marker.is_empty() {
+                    return Ok(None);
+                }
+                let found = Found::Marker(ObjectKey::from_stored(key)?);
+                return Ok(Some(Due { found, bytes: 0, rule_id: String::new() }));
             }
             Aspect::Uploads => {
                 let record: UploadRecord = decode(&row.value, "upload record")?;
                 let id = row.suffix.as_ref().try_into().map(UploadId);
                 let id = id.map_err(|_| damaged("an upload has a wrong name"))?;
                 let fate = rules.abortion(calendar, key, record.initiated_ms);
-                (fate, Found::Upload(ObjectKey::from_stored(key)?, id))
+                (fate, Found::Upload(ObjectKey::from_stored(key)?, id), 0)
             }
         };
-        Ok(fate.filter(|fate| fate.at_ms <= now_ms).map(|_| found))
+        let due = fate.filter(|fate| fate.at_ms <= now_ms);
+        Ok(due.map(|fate| Due { found, bytes, rule_id: fate.rule.id.clone() }))
     }
 }
 

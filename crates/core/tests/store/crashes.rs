@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use costrel_core::bucket::Bucket;
+use costrel_core::lifecycle::{Expiration, Lifecycle, LifecycleJob, LifecycleOptions, Rule};
 use costrel_core::list::ListObjects;
 use costrel_core::names::{BucketName, UploadId};
 use costrel_core::object::{CopyRequest, CopySource, PutOutcome};
@@ -98,6 +99,32 @@ impl Run<'_> {
     async fn delete(&mut self, key: &'static str) {
         let deleted = self.world.delete(&self.bucket, key).await;
         self.model.wrote(key, None, &deleted);
+    }
+
+    /// Lets a rule end a key's object.
+    async fn expire(&mut self, key: &'static str) {
+        let store = &self.world.store;
+        let rule = Rule {
+            enabled: true,
+            prefix: Some(key.to_owned()),
+            expiration: Some(Expiration::Date(0)),
+            ..Default::default()
+        };
+        let rules = Lifecycle { rules: vec![rule], ..Default::default() };
+        if store.set_lifecycle(&self.bucket, rules, 1).await.is_err() {
+            return self.model.failures += 1;
+        }
+        let rate = 1 << 30;
+        let options =
+            LifecycleOptions { owner_uin: OWNER, rows_per_second: rate, ends_per_second: rate };
+        let job = LifecycleJob::new(store.clone(), options);
+        let round = job.round().await;
+        // What cannot be ended is passed over and counted.
+        let failed = job.stats().failures.load(std::sync::atomic::Ordering::Relaxed) > 0;
+        let ended = if failed { Err(Error::StorageUnavailable) } else { round };
+        self.model.wrote(key, None, &ended);
+        let taken_back = store.delete_lifecycle(&self.bucket).await;
+        self.model.failures += usize::from(taken_back.is_err());
     }
 
     async fn get(&mut self, key: &'static str) {
@@ -201,7 +228,11 @@ async fn workload(run: &mut Run<'_>) {
     run.multipart(false).await;
     run.put("grown", 10, SMALL).await;
     run.delete("b").await;
+    run.put("b", 15, LARGE).await;
+    run.expire("b").await;
     run.put("multi", 11, LARGE).await;
+    run.expire("multi").await;
+    run.put("multi", 16, SMALL).await;
     run.put("c", 12, 0).await;
     run.delete("c").await;
     if run.bucket.versioning().has_versions() {

@@ -122,7 +122,10 @@ async fn locked_versions_wait(world: &World) {
         assert_eq!(round(world).await.stats().failures.load(Relaxed), 0);
     }
     assert_eq!(all(world, &bucket).await, ["held!", "held"]);
+    let told = world.store.preview_lifecycle(&bucket, 1 << 30, 1).await.unwrap();
+    assert!(told.endings.iter().all(|told| told.count == 0), "{told:?}");
     world.store.set_legal_hold(&bucket, &held, version, false).await.unwrap();
+    world.advance(DAY_MS);
     round(world).await;
     assert!(!all(world, &bucket).await.contains(&"held".to_owned()));
 }
@@ -214,6 +217,13 @@ async fn rules_that_are_refused_leave_the_old_ones(world: &World) {
         assert!(matches!(result, Err(Error::InvalidLifecycle(_))), "{rules:?}");
         assert_eq!(world.store.lifecycle(&bucket).await.unwrap(), before);
     }
+    let longest = |n| Rule { id: format!("{n:0255}"), ..expire(&format!("{n:01024}"), 1) };
+    set(world, &bucket, (0..1000).map(longest).collect()).await;
+    assert_eq!(
+        world.store.lifecycle(&bucket).await.unwrap().rules,
+        (0..1000).map(longest).collect::<Vec<_>>()
+    );
+    set(world, &bucket, vec![expire("a/", 1)]).await;
     world.put(&bucket, "a/1", body(1, SMALL)).await.unwrap();
     world.advance(2 * DAY_MS);
     world.store.delete_lifecycle(&bucket).await.unwrap();
@@ -222,8 +232,51 @@ async fn rules_that_are_refused_leave_the_old_ones(world: &World) {
     assert!(matches!(world.store.lifecycle(&bucket).await, Err(Error::NoLifecycle)));
 }
 
+/// What a preview tells is what the next round does, and telling does nothing.
+async fn a_preview_tells_what_a_round_does(world: &World) {
+    let plain = world.bucket("plain").await;
+    let versioned = world.versioned("versioned", Versioning::Enabled).await;
+    assert!(matches!(world.store.preview_lifecycle(&plain, 1, 1).await, Err(Error::NoLifecycle)));
+    for bucket in [&plain, &versioned] {
+        for (n, key) in ["a/1", "a/2", "b/1", "a/2", "c/1"].into_iter().enumerate() {
+            world.put(bucket, key, body(n as u64, SMALL)).await.unwrap();
+        }
+        world.delete(bucket, "c/1").await.unwrap();
+        world.initiate(bucket, "a/3").await.unwrap();
+        let uploads = Rule { id: "uploads".into(), abort_days: Some(1), ..rule("") };
+        let rules = vec![expire("a/", 1), noncurrent("", 1, 0), lone_markers("c/"), uploads];
+        set(world, bucket, rules).await;
+    }
+    world.advance(2 * DAY_MS);
+    // Versions: the older one of `a/2`, and that of `c/1`, whose marker follows it.
+    for (bucket, want) in [(&plain, [2, 0, 0, 0, 1]), (&versioned, [0, 2, 2, 1, 1])] {
+        let before = all(world, bucket).await;
+        let told = world.store.preview_lifecycle(bucket, 1 << 30, 1).await.unwrap();
+        assert_eq!(all(world, bucket).await, before);
+        assert_eq!(told.endings.each_ref().map(|told| told.count), want);
+        let bytes = |n: usize| told.endings[n].bytes;
+        assert_eq!([bytes(0), bytes(1), bytes(2)], want.map(|n| n * SMALL as u64)[..3]);
+        for told in told.endings.iter().filter(|told| told.count > 0) {
+            assert!(told.examples.len() == 1 && !told.examples[0].rule_id.is_empty(), "{told:?}");
+        }
+    }
+    let job = round(world).await;
+    let stats = job.stats();
+    let done = [
+        &stats.deleted,
+        &stats.marked,
+        &stats.versions_removed,
+        &stats.markers_removed,
+        &stats.uploads_aborted,
+    ];
+    assert_eq!(done.map(|counter| counter.load(Relaxed)), [2, 2, 2, 1, 2]);
+    let told = world.store.preview_lifecycle(&versioned, 1 << 30, 1).await.unwrap();
+    assert!(told.endings.iter().all(|told| told.count == 0), "{told:?}");
+}
+
 on_every_engine!(
     objects_expire,
+    a_preview_tells_what_a_round_does,
     versions_end,
     newer_versions_are_kept,
     uploads_are_aborted,

@@ -142,7 +142,8 @@ settings! {
     "Endpoints" {
         /// Address of the COS and S3 endpoint. Port 0 takes a free one.
         listen: SocketAddr = "127.0.0.1:9000";
-        /// Address of `/healthz`, `/readyz` and `/metrics`.
+        /// Address of `/healthz`, `/readyz` and `/metrics`, and of what the operator's
+        /// commands ask.
         console_listen: SocketAddr = "127.0.0.1:9001";
         /// Address of a second COS and S3 endpoint with TLS. Without it, a
         /// certificate makes `listen` speak TLS.
