@@ -63,6 +63,11 @@ impl EmbeddedEngine {
         let path = dir.join(INDEX_DIR);
         let log = BodyLog::open(disk.clone(), space.clone(), status.clone(), options.durability);
         let log = log.map_err(failed)?;
+        // A start frees what no row names, and without rows that would be everything.
+        if !path.exists() && log.has_segments().map_err(failed)? {
+            let problem = "the row store is missing, and there are bodies".to_owned();
+            return Err(failed(EngineError::Corrupt(problem)));
+        }
         let index = EmbeddedIndex::open(&path, &options, log, space.clone(), status.clone());
         let index = Arc::new(index.map_err(failed)?);
         let blobs = EmbeddedBlobs::open(

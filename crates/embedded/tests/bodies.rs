@@ -258,3 +258,22 @@ async fn pages_of_nobody_are_found() {
     assert_eq!(read(&engine, "b").await.unwrap().unwrap(), vec![2; 20_000]);
     engine.close().await.unwrap();
 }
+
+/// Without rows a start would take every body for one that nothing names.
+#[tokio::test]
+async fn bodies_are_not_freed_when_the_rows_are_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    engine.index().create_partition(BUCKET).await.unwrap();
+    put(&engine, "k", &Bytes::from(vec![1; 20_000])).await;
+    engine.close().await.unwrap();
+    drop(engine);
+    let (index, aside) = (dir.path().join("index"), dir.path().join("aside"));
+    std::fs::rename(&index, &aside).unwrap();
+    let refused = EmbeddedEngine::open(Options { reserve_bytes: 0, ..Options::new(dir.path()) });
+    assert!(refused.is_err_and(|error| error.to_string().contains("row store is missing")));
+    std::fs::rename(&aside, &index).unwrap();
+    let engine = open(dir.path());
+    assert_eq!(read(&engine, "k").await.unwrap().unwrap(), vec![1; 20_000]);
+    engine.close().await.unwrap();
+}

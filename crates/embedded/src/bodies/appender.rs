@@ -297,14 +297,17 @@ impl Worker {
     /// Makes what is in the current segment stable and gives back its unused end.
     fn leave_segment(&mut self) -> Result<(), EngineError> {
         self.write_buffer()?;
-        self.sync()?;
-        if let Some(current) = self.current.take() {
-            self.filled.push(current.segment);
+        if let Some(current) = &mut self.current {
             let end = u64::from(current.taken) * PAGE_BYTES as u64;
             if let Err(error) = current.file.set_len(end) {
                 tracing::warn!(%error, segment = current.segment, "cutting a segment's unused end");
             }
+            current.allocated = current.taken;
+            // The cut is to last as well: nobody looks at a sealed segment's end.
+            current.unsynced = true;
         }
+        self.sync()?;
+        self.filled.extend(self.current.take().map(|current| current.segment));
         Ok(())
     }
 }
@@ -387,7 +390,9 @@ mod tests {
         worker.write_buffer().unwrap();
         // It makes a hole and syncs what has been written by then.
         disk.fail_nth(2, io::ErrorKind::Other);
-        assert_eq!(log.give_back(&[dead.extent()], &mut BTreeSet::new()), []);
+        let mut left = Vec::new();
+        assert_eq!(log.give_back(&[dead.extent()], &mut BTreeSet::new(), &mut left), []);
+        assert_eq!(left, [dead.extent()]);
         assert!(matches!(worker.sync(), Err(EngineError::Poisoned(_))));
     }
 }

@@ -28,6 +28,7 @@ impl BodyLog {
         let mut known = live;
         known.extend(dead);
         known.sort_unstable();
+        known.dedup();
         for used in self.used().map_err(|e| EngineError::io("looking at bodies", e))? {
             for unknown in without(used, &known) {
                 let left = self.has_bytes(unknown);
@@ -78,11 +79,13 @@ impl BodyLog {
     }
 }
 
-/// The parts of an extent that none of the known ones has; they are sorted.
+/// The parts of an extent that none of the known ones has; they are sorted, and no
+/// two of them share pages.
 fn without(extent: Extent, known: &[Extent]) -> Vec<Extent> {
     let mut left = Vec::new();
     let mut page = extent.page;
-    let first = known.partition_point(|known| known.segment < extent.segment);
+    let before = |known: &Extent| (known.segment, known.end()) <= (extent.segment, extent.page);
+    let first = known.partition_point(before);
     for known in &known[first..] {
         if known.segment > extent.segment || known.page >= extent.end() {
             break;
@@ -105,7 +108,7 @@ mod tests {
     #[test]
     fn what_is_known_is_taken_away() {
         let extent = |segment, page, pages| Extent { segment, page, pages };
-        let known = [extent(1, 0, 50), extent(2, 2, 3), extent(2, 4, 2), extent(2, 8, 1)];
+        let known = [extent(1, 0, 50), extent(2, 2, 2), extent(2, 4, 2), extent(2, 8, 1)];
         assert_eq!(without(extent(1, 3, 4), &known), []);
         assert_eq!(without(extent(3, 3, 4), &known), [extent(3, 3, 4)]);
         assert_eq!(without(extent(2, 6, 2), &known), [extent(2, 6, 2)]);

@@ -26,6 +26,10 @@ const STEP_PAGES: u32 = 4 * 1024 * 1024 / PAGE_BYTES as u32;
 /// How long others may sync between two steps.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How long to wait before what could not be given back is tried again: a file
+/// system that is full cannot always make holes.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// The thread's other end. Dropping it ends the thread, which blocks.
 pub(crate) struct Freer {
     queue: Arc<Queue<Extent>>,
@@ -45,8 +49,10 @@ impl Freer {
             .spawn(move || {
                 let mut taken = Vec::new();
                 let mut waiting = BTreeSet::new();
-                while work.take_all(&mut taken, || None) {
-                    let mut dead = std::mem::take(&mut taken);
+                let mut left = Vec::new();
+                while work.take_all(&mut taken, || retry_after(&left)) {
+                    let mut dead = std::mem::take(&mut left);
+                    dead.append(&mut taken);
                     // What is left when the engine closes has its rows, and is found at
                     // the next start.
                     if work.pause(GATHER) || !work.take_all(&mut taken, || Some(Duration::ZERO)) {
@@ -55,7 +61,7 @@ impl Freer {
                     dead.append(&mut taken);
                     dead.sort_unstable();
                     for step in steps(&dead) {
-                        done(log.give_back(step, &mut waiting));
+                        done(log.give_back(step, &mut waiting, &mut left));
                         if work.pause(PAUSE) {
                             return;
                         }
@@ -87,16 +93,21 @@ impl Drop for Freer {
 impl BodyLog {
     /// Makes holes of dead extents, which are sorted, and removes segments that have
     /// nothing left; answers which of them are holes for good. Segments that still
-    /// took bodies are added to `waiting`. Blocks.
-    pub(super) fn give_back(&self, dead: &[Extent], waiting: &mut BTreeSet<u32>) -> Vec<Extent> {
+    /// took bodies are added to `waiting`, and what failed to `left`. Blocks.
+    pub(super) fn give_back(
+        &self,
+        dead: &[Extent],
+        waiting: &mut BTreeSet<u32>,
+        left: &mut Vec<Extent>,
+    ) -> Vec<Extent> {
         let mut done = Vec::new();
         for extents in dead.chunk_by(|a, b| a.segment == b.segment) {
             let segment = extents[0].segment;
             match self.give_back_in(segment, extents, waiting) {
                 Ok(()) => done.extend(extents),
-                // Tried again at the next start.
                 Err(error) => {
                     tracing::warn!(segment, %error, "pages of dead bodies were not freed");
+                    left.extend(extents);
                 }
             }
         }
@@ -140,6 +151,10 @@ impl BodyLog {
             }
         }
     }
+}
+
+fn retry_after(left: &[Extent]) -> Option<Duration> {
+    (!left.is_empty()).then_some(RETRY)
 }
 
 /// Parts of a list of extents, each with some pages.
@@ -205,17 +220,21 @@ mod tests {
         };
 
         // Emptied while it takes bodies.
-        assert_eq!(log.give_back(&[extent(0)], &mut waiting), [extent(0)]);
+        let mut left = Vec::new();
+        disk.fail_nth(1, io::ErrorKind::StorageFull);
+        assert_eq!(log.give_back(&[extent(0)], &mut waiting, &mut left), []);
+        assert_eq!(std::mem::take(&mut left), [extent(0)], "to be tried again");
+        assert_eq!(log.give_back(&[extent(0)], &mut waiting, &mut left), [extent(0)]);
         log.look_again(&mut waiting);
         assert!(there(0));
         log.seal_below(2);
         log.look_again(&mut waiting);
         assert!(!there(0));
         // And afterwards.
-        assert_eq!(log.give_back(&[extent(1)], &mut waiting), [extent(1)]);
+        assert_eq!(log.give_back(&[extent(1)], &mut waiting, &mut left), [extent(1)]);
         assert!(!there(1));
         // Emptied before an end that nobody saw coming.
-        assert_eq!(log.give_back(&[extent(2)], &mut waiting), [extent(2)]);
+        assert_eq!(log.give_back(&[extent(2)], &mut waiting, &mut left), [extent(2)]);
         assert_eq!(log.settle(3, []).unwrap(), 4);
         assert!(!there(2) && !there(3));
     }

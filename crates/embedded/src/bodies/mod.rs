@@ -166,10 +166,18 @@ impl BodyLog {
 
     fn keep_open(&self, segment: u32, file: Arc<dyn DiskFile>) {
         let mut open = self.open.write();
-        if open.len() >= OPEN_MAX {
-            open.clear();
+        if open.len() >= OPEN_MAX
+            && let Some(other) = open.keys().next().copied()
+        {
+            open.remove(&other);
         }
         open.insert(segment, file);
+    }
+
+    /// Whether there is any segment. Blocks.
+    pub(crate) fn has_segments(&self) -> Result<bool, EngineError> {
+        let segments = self.segments().map_err(|e| EngineError::io("listing bodies", e))?;
+        Ok(!segments.is_empty())
     }
 
     /// The numbers of all segments, in no order. Blocks.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::{DirEntry, Disk, DiskFile};
 
@@ -154,7 +154,8 @@ impl DiskFile for RealFile {
 
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {
         let len = range.end - range.start;
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), range.start, len) {
+        let flags = FallocateFlags::empty();
+        match retry_on_intr(|| rustix::fs::fallocate(&self.0, flags, range.start, len)) {
             // The file system cannot promise room.
             Err(Errno::OPNOTSUPP) => self.0.set_len(range.end),
             other => Ok(other?),
@@ -167,7 +168,7 @@ impl DiskFile for RealFile {
 
     fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        Ok(rustix::fs::fallocate(&self.0, flags, offset, len)?)
+        Ok(retry_on_intr(|| rustix::fs::fallocate(&self.0, flags, offset, len))?)
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {

@@ -5,6 +5,9 @@ use costrel_core::engine::EngineError;
 use super::store::Batch;
 use crate::bodies::{Extent, Named};
 
+/// Pages, 64 MiB of them.
+const UNUSED_PAGES_MAX: u64 = 16 * 1024;
+
 /// Waits for the next batch: nothing of it is worth a sync of its own.
 #[derive(Default)]
 pub(super) struct Chores {
@@ -19,6 +22,12 @@ pub(super) struct Chores {
 impl Chores {
     pub(super) fn unused(&mut self, extents: impl IntoIterator<Item = Extent>) {
         self.unused.extend(extents);
+    }
+
+    /// Whether so much waits to be noted as dead that it is worth a sync: as long as
+    /// commits are only refused, no batch takes it along.
+    pub(super) fn are_pressing(&self) -> bool {
+        self.unused.iter().map(|extent| u64::from(extent.pages)).sum::<u64>() > UNUSED_PAGES_MAX
     }
 
     pub(super) fn given_back(&mut self, extents: Vec<Extent>) {

@@ -355,7 +355,7 @@ impl Worker {
     fn apply(&mut self, changes: Changes<'_>) -> Result<(), String> {
         let Changes { mut batch, mut named, freed, unused } = changes;
         self.chores.unused(unused);
-        if batch.is_empty() {
+        if batch.is_empty() && !self.chores.are_pressing() {
             return Ok(());
         }
         let noted = self.chores.write_into(&mut batch, &mut named, &freed);
