@@ -86,6 +86,8 @@ class Alternate:
     def __init__(self, ports):
         self.ports = ports
         self.turns = itertools.cycle(ports)
+        # Requests that a server took and did not answer, by their first lines.
+        self.unanswered = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -109,7 +111,12 @@ class Alternate:
                 if port not in servers:
                     servers[port] = Stream(socket.create_connection(("127.0.0.1", port)))
                     servers[port].socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if not self._exchange(source, servers[port], head):
+                try:
+                    goes_on = self._exchange(source, servers[port], head)
+                except OSError as failure:
+                    self.unanswered.append((port, head.split(b"\r\n")[0], repr(failure)))
+                    raise
+                if not goes_on:
                     break
         except (OSError, ValueError):
             pass
@@ -135,7 +142,7 @@ class Alternate:
         while True:
             answer = server.head()
             if answer is None:
-                return False
+                raise ConnectionError("closed without an answer")
             status = int(answer.split(b" ", 2)[1])
             client.sendall(answer)
             if status >= 200:

@@ -137,8 +137,8 @@ def check_shards(cluster, gateways):
 
 
 def deleted(gateways, key):
-    """As any client does it: again when a connection breaks off. Whether a gateway has
-    ended or panicked is looked at in the end."""
+    """Again when no connection to a gateway could be made. One that was made and broke
+    off is noted by the front, and looked at in the end."""
     for _ in range(40):
         try:
             return gateways.cos("DELETE", BUCKET, key)
@@ -179,7 +179,10 @@ def test_a_gateway_that_dies_inside_a_split_loses_nothing(cluster, gateways):
         for key in keys[n::8]:
             assert deleted(gateways, key).status == 204
 
+    noted = len(gateways.front.unanswered)
     harness.in_threads(8, delete)
+    unanswered = gateways.front.unanswered[noted:]
+    assert not unanswered, f"{unanswered}\n{gateways.log()}"
     wait_until(lambda: gateways.metric("costrel_rados_merges_total") > 0, "nothing merges")
     assert b"<Key>" not in gateways.cos("GET", BUCKET).body
     settle(gateways)
