@@ -111,6 +111,12 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_addressing.py"),
     ),
+    suite(
+        "cloud-api",
+        "Tencent Cloud API 3.0: tencentcloud-sdk-python, qcloud-python-sts",
+        &[Python],
+        Runner::Pytest("sdk/test_cloud_api.py"),
+    ),
     suite("bad-input", "hostile requests", &[Python], Runner::Pytest("sdk/test_bad_input.py")),
     suite(
         "operation",

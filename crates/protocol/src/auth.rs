@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use costrel_core::account::{AccessKey, Accounts};
 use costrel_core::bucket::Bucket;
+use costrel_signature::{CloudPresented, CloudRequest};
 use costrel_signature::{Form, HeaderSource, RequestView, Secret, Verified, Verifier, parse};
 use costrel_signature::{Presented, PresentedPost, parse_post};
 
+use crate::cloud::CloudFailure;
 use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::ops::OpRow;
@@ -70,6 +72,19 @@ impl Authenticator {
         let secret = signing_secret(&key);
         self.verifier.verify_post(&presented, &secret, (now_ms / 1000) as i64)?;
         Ok((key, presented))
+    }
+
+    /// Who sent a request to Tencent Cloud API 3.0.
+    pub(crate) async fn authenticate_cloud<H: HeaderSource + Sync>(
+        &self,
+        presented: &CloudPresented<'_>,
+        request: &CloudRequest<'_, H>,
+        now_ms: u64,
+    ) -> Result<Arc<AccessKey>, CloudFailure> {
+        let key = self.key(presented.secret_id, presented.token).await?;
+        let secret = signing_secret(&key);
+        presented.verify(request, &secret, (now_ms / 1000) as i64)?;
+        Ok(key)
     }
 
     async fn key(&self, id: &str, token: Option<&str>) -> Outcome<Arc<AccessKey>> {

@@ -17,10 +17,11 @@ use http::{HeaderValue, Method, StatusCode, header};
 use crate::address::{self, AddressError, Domains, Style};
 use crate::auth::{self, Authenticator};
 use crate::body::{BodyLimits, Done, ErrorShape, Incoming, ResponseBody};
+use crate::cloud;
 use crate::dialect::Dialect;
 use crate::error::{self, Failure};
 use crate::handlers;
-use crate::ids::RequestIds;
+use crate::ids::{RequestId, RequestIds};
 use crate::observe::{Observer, RequestRecord};
 use crate::ops::{self, OpRow, Operation, Shape};
 use crate::query::Query;
@@ -53,6 +54,8 @@ pub struct RequestBody<'a> {
 /// What was found out about a request before it failed.
 struct Progress {
     dialect: Dialect,
+    /// The id in words of neither dialect, for requests to API 3.0.
+    cloud_id: Option<String>,
     record: RequestRecord,
 }
 
@@ -106,6 +109,7 @@ impl Gateway {
         let id = self.ids.next();
         let mut progress = Progress {
             dialect: self.options.default_dialect,
+            cloud_id: None,
             record: RequestRecord {
                 request_id: String::new(),
                 dialect: self.options.default_dialect,
@@ -129,13 +133,13 @@ impl Gateway {
         let outcome = match refusal {
             Some(refusal) => Err(refusal),
             None => {
-                let serving = self.serve(&parts, &mut incoming, *connection, &mut progress);
+                let serving = self.serve(&parts, &mut incoming, *connection, &id, &mut progress);
                 let served = AssertUnwindSafe(serving).catch_unwind().await;
                 served.unwrap_or(Err(Failure::Internal("a handler panicked")))
             }
         };
         let dialect = progress.dialect;
-        let request_id = id.text(dialect);
+        let request_id = progress.cloud_id.take().unwrap_or_else(|| id.text(dialect));
         let mut reply = match outcome {
             Ok(reply) => reply,
             Err(failure) => {
@@ -177,9 +181,13 @@ impl Gateway {
         parts: &Parts,
         incoming: &mut Incoming,
         connection: ConnectionInfo,
+        id: &RequestId,
         progress: &mut Progress,
     ) -> Outcome<Reply> {
         let host = host_of(&parts.uri, &parts.headers);
+        if cloud::is_addressed(parts, host) {
+            return Ok(self.serve_cloud(parts, host, incoming, id, progress).await);
+        }
         let resolved = address::resolve(&parts.uri, host, &self.options.domains);
         let query = Query::parse(parts.uri.query().unwrap_or_default());
 
@@ -259,6 +267,28 @@ impl Gateway {
             chunks: authenticated.verified.chunks,
         };
         self.dispatch(&request, row, body).await
+    }
+
+    /// Answers a request to Tencent Cloud API 3.0.
+    async fn serve_cloud(
+        &self,
+        parts: &Parts,
+        host: Option<&str>,
+        incoming: &mut Incoming,
+        id: &RequestId,
+        progress: &mut Progress,
+    ) -> Reply {
+        progress.dialect = Dialect::Cos;
+        let id = progress.cloud_id.insert(id.uuid());
+        let now_ms = self.store.now_ms();
+        let (reply, outcome) =
+            cloud::serve(&self.authenticator, now_ms, parts, host, incoming, id).await;
+        let record = &mut progress.record;
+        record.operation = outcome.operation;
+        record.access_key_id = outcome.access_key_id;
+        record.code = outcome.code;
+        record.failure = outcome.failure;
+        reply
     }
 
     async fn dispatch(
@@ -386,7 +416,7 @@ impl Gateway {
         &self,
         parts: &Parts,
         failure: &Failure,
-        id: &crate::ids::RequestId,
+        id: &RequestId,
         progress: &mut Progress,
     ) -> Reply {
         let dialect = progress.dialect;

@@ -40,6 +40,12 @@ impl RequestId {
         }
     }
 
+    /// As API 3.0 writes ids: a UUID.
+    pub fn uuid(&self) -> String {
+        let id = &self.0;
+        format!("{}-{}-4{}-8{}-{}00", &id[..8], &id[8..12], &id[12..15], &id[15..18], &id[18..])
+    }
+
     /// The id beside the request id, derived from it.
     pub fn second(&self, dialect: Dialect) -> String {
         match dialect {
@@ -60,5 +66,7 @@ mod tests {
         assert_ne!(a.text(Dialect::S3), b.text(Dialect::S3));
         assert!(a.text(Dialect::S3).bytes().all(|c| c.is_ascii_hexdigit()));
         assert_eq!(BASE64.decode(a.text(Dialect::Cos)).unwrap(), a.0.as_bytes());
+        assert_ne!(a.uuid(), b.uuid());
+        assert_eq!(a.uuid().split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
     }
 }

@@ -1,4 +1,5 @@
-//! The COS and S3 dialects over HTTP: requests in, answers out.
+//! The COS and S3 dialects over HTTP, and Tencent Cloud API 3.0 beside them: requests
+//! in, answers out.
 //!
 //! Everything that the two dialects share is written once; what differs is data
 //! of [`dialect::Dialect`] or a row of [`ops`]. This crate knows no engine.
@@ -7,6 +8,7 @@ pub mod address;
 mod attributes;
 mod auth;
 mod body;
+pub mod cloud;
 pub mod date;
 pub mod dialect;
 mod error;

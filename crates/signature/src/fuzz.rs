@@ -4,7 +4,8 @@
 use crate::encode::parse_query;
 use crate::policy::{Condition, Policy, PolicyDialect, Submission};
 use crate::{
-    ParseError, Presented, RequestView, Secret, Verifier, detect, parse, parse_post, time,
+    CloudPresented, CloudRequest, ParseError, Presented, RequestView, Secret, Verifier, detect,
+    parse, parse_post, time,
 };
 
 /// A request as text: request line, host, then `name: value` lines.
@@ -24,6 +25,15 @@ pub fn request(data: &[u8]) {
         host,
         bucket_in_host: Some("bucket"),
     };
+    cloud(&CloudRequest {
+        method,
+        raw_path,
+        raw_query,
+        headers: headers.as_slice(),
+        host,
+        body: data,
+        parameters: &query,
+    });
     let form = detect(&view);
     match parse(&view) {
         Ok(presented) => {
@@ -40,6 +50,13 @@ pub fn request(data: &[u8]) {
         }
         Err(ParseError::UnknownScheme | ParseError::SeveralMechanisms) => {}
         Err(_) => assert!(form.is_cos() || form.is_s3()),
+    }
+}
+
+fn cloud(request: &CloudRequest<'_, [(&str, &str)]>) {
+    if let Ok(presented) = CloudPresented::parse(request) {
+        let verified = presented.verify(request, &Secret::new("s"), presented.timestamp);
+        assert!(verified.is_err(), "nobody signed with this secret");
     }
 }
 

@@ -12,11 +12,15 @@
 //! [`parse_post`], [`Verifier::verify_post`], and then [`policy`] decides what
 //! the form may do. A client uses [`sign`].
 //!
+//! Requests to Tencent Cloud API 3.0 are signed in ways of their own, which take the
+//! body as well: [`CloudPresented`].
+//!
 //! The library has no clock and does no I/O: `now` is Unix seconds, requests
 //! are borrowed as a [`RequestView`]. Nothing here panics on any input.
 
 mod cache;
 mod chunk;
+mod cloud;
 mod cos;
 mod crypto;
 pub mod encode;
@@ -36,6 +40,7 @@ mod verify;
 
 pub use cache::KeyCache;
 pub use chunk::{ChunkMismatch, ChunkSigner, ChunkVerifier};
+pub use cloud::{CloudPresented, CloudRequest, CloudSignatureError};
 pub use cos::{CosPresented, NameList, TimeWindow};
 pub use error::{Explain, ParseError, VerifyError};
 pub use post::{PostForm, PresentedPost, detect_post, parse_post};

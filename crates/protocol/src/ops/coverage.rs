@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::cloud::SERVICES;
 use crate::dialect::Dialect;
 
 use super::{OpRow, Param, rows};
@@ -11,8 +12,9 @@ pub fn coverage_markdown() -> String {
     let mut page = String::from(
         "# Coverage\n\n\
          Every operation of COS and S3, from the tables that route requests \
-         (`crates/protocol/src/ops`). What is not implemented answers \
-         `NotImplemented`. This page is generated; CI compares it with the tables.\n\n\
+         (`crates/protocol/src/ops`), and the services of Tencent Cloud API 3.0 that \
+         answer at the same address (`crates/protocol/src/cloud`). What is not \
+         implemented answers `NotImplemented`, in API 3.0 `UnsupportedOperation`. This page is generated; CI compares it with the tables.\n\n\
          | Service | Operations | Implemented |\n\
          |---|---:|---:|\n",
     );
@@ -20,6 +22,11 @@ pub fn coverage_markdown() -> String {
         let rows = rows(dialect);
         let implemented = rows.iter().filter(|row| row.implemented()).count();
         push(&mut page, format_args!("| {} | {} | {implemented} |\n", dialect.name(), rows.len()));
+    }
+    for service in SERVICES {
+        let implemented = service.actions.iter().filter(|action| action.implemented()).count();
+        let (name, all) = (service.name, service.actions.len());
+        push(&mut page, format_args!("| API 3.0 `{name}` | {all} | {implemented} |\n"));
     }
     for dialect in Dialect::ALL {
         push(
@@ -31,6 +38,19 @@ pub fn coverage_markdown() -> String {
         );
         for row in rows(dialect) {
             push_row(&mut page, row);
+        }
+    }
+    for service in SERVICES {
+        push(
+            &mut page,
+            format_args!(
+                "\n## API 3.0 `{}`, version {}\n\n| Action | Implemented |\n|---|---|\n",
+                service.name, service.version
+            ),
+        );
+        for action in service.actions {
+            let implemented = if action.implemented() { "yes" } else { "no" };
+            push(&mut page, format_args!("| {} | {implemented} |\n", action.name));
         }
     }
     page
@@ -77,7 +97,9 @@ mod tests {
             }
         }
         let lines = page.lines().filter(|line| line.ends_with(" yes |") || line.ends_with(" no |"));
-        assert_eq!(lines.count(), Dialect::ALL.into_iter().map(|d| rows(d).len()).sum::<usize>());
+        let operations: usize = Dialect::ALL.into_iter().map(|d| rows(d).len()).sum();
+        let actions: usize = SERVICES.iter().map(|service| service.actions.len()).sum();
+        assert_eq!(lines.count(), operations + actions);
         assert!(page.contains(
             "| UploadPartCopy | `PUT /{bucket}/{key}?partNumber={…}&uploadId={…} with x-amz-copy-source` | `s3:PutObject` | yes |"
         ));

@@ -5,7 +5,7 @@ use std::path::Path;
 #[test]
 fn every_difference_has_its_test() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in ["cos", "s3"] {
+    for page in ["cos", "s3", "cloud-api"] {
         let page = here.join(format!("../../docs/differences/{page}.md"));
         let text = std::fs::read_to_string(&page).expect("the page exists");
         let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
@@ -19,6 +19,10 @@ fn every_difference_has_its_test() {
                 let (module, test) = name.rsplit_once("::").expect("a path");
                 let (file, wanted) = match (module, module.strip_prefix("body::")) {
                     (_, Some(module)) => (format!("src/body/{module}.rs"), format!("mod {test}")),
+                    _ if module.starts_with("sdk::") => {
+                        let file = module.replace("::", "/");
+                        (format!("../../tests/{file}.py"), format!("def {test}("))
+                    }
                     ("program", _) => {
                         (format!("../server/tests/{module}.rs"), format!("fn {test}("))
                     }

@@ -1,0 +1,93 @@
+//! What a request asks for, whichever way its parameters came.
+
+use std::borrow::Cow;
+
+use costrel_signature::encode::QueryPair;
+use http::{HeaderMap, HeaderName};
+use serde_json::{Map, Value};
+
+use super::failure::CloudFailure;
+use super::{HEADER_ACTION, capitalized};
+use crate::request::text;
+
+/// Parameters that every action has when none is in a header.
+const COMMON: [&str; 12] = [
+    "Action",
+    "Version",
+    "Region",
+    "Timestamp",
+    "Nonce",
+    "SecretId",
+    "Signature",
+    "SignatureMethod",
+    "Token",
+    "Language",
+    "RequestClient",
+    "TraceId",
+];
+
+pub(super) struct Call<'a> {
+    headers: &'a HeaderMap,
+    parameters: Parameters<'a>,
+}
+
+enum Parameters<'a> {
+    /// The body's object.
+    Json(Map<String, Value>),
+    /// Flat pairs of a query or a form: `Tags.0.Key=…`.
+    Pairs(&'a [QueryPair<'a>]),
+}
+
+impl<'a> Call<'a> {
+    pub fn from_json(headers: &'a HeaderMap, body: &[u8]) -> Result<Call<'a>, CloudFailure> {
+        let parameters = match body {
+            [] => Map::new(),
+            body => serde_json::from_slice(body).map_err(|_| {
+                CloudFailure::BadRequest("the body is not an object in JSON, in UTF-8")
+            })?,
+        };
+        Ok(Call { headers, parameters: Parameters::Json(parameters) })
+    }
+
+    pub fn from_pairs(headers: &'a HeaderMap, pairs: &'a [QueryPair<'a>]) -> Call<'a> {
+        Call { headers, parameters: Parameters::Pairs(pairs) }
+    }
+
+    pub fn action(&self) -> Result<Cow<'_, str>, CloudFailure> {
+        let action = self.common(HEADER_ACTION, "Action");
+        action.map(capitalized).ok_or(CloudFailure::Missing("Action"))
+    }
+
+    pub fn version(&self) -> Result<&str, CloudFailure> {
+        self.common("x-tc-version", "Version").ok_or(CloudFailure::Missing("Version"))
+    }
+
+    /// A common parameter: in a header, or where version 1 has it.
+    fn common(&self, header: &'static str, name: &str) -> Option<&str> {
+        let in_header = text(self.headers, &HeaderName::from_static(header));
+        in_header.or_else(|| match &self.parameters {
+            Parameters::Json(_) => None,
+            Parameters::Pairs(pairs) => {
+                let found = pairs.iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value.as_ref())
+            }
+        })
+    }
+
+    /// Refuses parameters that an action does not have: they would not be obeyed.
+    pub fn refuse_unknown(&self, known: &[&str]) -> Result<(), CloudFailure> {
+        let unknown = match &self.parameters {
+            Parameters::Json(object) => {
+                object.keys().map(String::as_str).find(|name| !known.contains(name))
+            }
+            Parameters::Pairs(pairs) => pairs
+                .iter()
+                .map(|(name, _)| name.split('.').next().unwrap_or_default())
+                .find(|name| !known.contains(name) && !COMMON.contains(name)),
+        };
+        match unknown {
+            Some(name) => Err(CloudFailure::UnknownParameter(name.to_owned())),
+            None => Ok(()),
+        }
+    }
+}

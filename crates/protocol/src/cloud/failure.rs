@@ -1,0 +1,102 @@
+//! Failures of API 3.0 and the codes they have there.
+
+use costrel_core::{BodyError, Error};
+use costrel_signature::CloudSignatureError;
+
+use crate::error::Failure;
+
+/// Why an action is not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CloudFailure {
+    #[error(transparent)]
+    Signature(#[from] CloudSignatureError),
+    #[error("unknown secret id")]
+    UnknownKey,
+    #[error("unknown token")]
+    UnknownToken,
+    #[error("there is no service {0}")]
+    NoSuchProduct(String),
+    #[error("the service has no such version")]
+    NoSuchVersion,
+    #[error("there is no action {0}")]
+    InvalidAction(String),
+    #[error("{0} is not implemented")]
+    NotImplemented(&'static str),
+    #[error("missing {0}")]
+    Missing(&'static str),
+    #[error("unknown parameter {0}")]
+    UnknownParameter(String),
+    #[error("the parameters cannot be decoded")]
+    NotUtf8,
+    #[error("{0}")]
+    BadRequest(&'static str),
+    #[error("the body is longer than {max} bytes")]
+    TooLarge { max: usize },
+    #[error(transparent)]
+    Body(BodyError),
+    #[error(transparent)]
+    Core(Error),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<Failure> for CloudFailure {
+    fn from(failure: Failure) -> CloudFailure {
+        match failure {
+            Failure::UnknownKey(_) => CloudFailure::UnknownKey,
+            Failure::UnknownToken => CloudFailure::UnknownToken,
+            Failure::Core(Error::Body(error)) => CloudFailure::Body(error),
+            Failure::Core(error) => CloudFailure::Core(error),
+            other => CloudFailure::Internal(other.to_string()),
+        }
+    }
+}
+
+impl CloudFailure {
+    pub fn code(&self) -> &'static str {
+        use CloudSignatureError as Signature;
+        match self {
+            CloudFailure::Signature(error) => match error {
+                Signature::Anonymous | Signature::Missing(_) => "MissingParameter",
+                Signature::Malformed(_) => "AuthFailure.InvalidAuthorization",
+                Signature::Expired { .. } => "AuthFailure.SignatureExpire",
+                Signature::Mismatch(_) => "AuthFailure.SignatureFailure",
+            },
+            CloudFailure::UnknownKey => "AuthFailure.SecretIdNotFound",
+            CloudFailure::UnknownToken => "AuthFailure.TokenFailure",
+            CloudFailure::NoSuchProduct(_) => "NoSuchProduct",
+            CloudFailure::NoSuchVersion => "NoSuchVersion",
+            CloudFailure::InvalidAction(_) => "InvalidAction",
+            CloudFailure::NotImplemented(_) => "UnsupportedOperation",
+            CloudFailure::Missing(_) => "MissingParameter",
+            CloudFailure::UnknownParameter(_) => "UnknownParameter",
+            CloudFailure::NotUtf8 | CloudFailure::BadRequest(_) | CloudFailure::Body(_) => {
+                "InvalidRequest"
+            }
+            CloudFailure::TooLarge { .. } => "RequestSizeLimitExceeded",
+            CloudFailure::Core(Error::StorageUnavailable) => "ServiceUnavailable",
+            CloudFailure::Core(_) | CloudFailure::Internal(_) => "InternalError",
+        }
+    }
+
+    /// What the client is told.
+    pub fn message(&self) -> String {
+        use CloudSignatureError as Signature;
+        match self {
+            CloudFailure::Signature(Signature::Mismatch(_)) => "The provided credentials could \
+                not be validated. Please check your signature is correct."
+                .into(),
+            CloudFailure::Signature(Signature::Anonymous) => "The request is not signed.".into(),
+            CloudFailure::UnknownKey => "The SecretId is not found.".into(),
+            CloudFailure::UnknownToken => "The token is not valid.".into(),
+            CloudFailure::UnknownParameter(name) => {
+                format!("The parameter `{name}` is not recognized.")
+            }
+            // What is wrong inside is for the log.
+            CloudFailure::Core(_) | CloudFailure::Internal(_) => {
+                "The service cannot answer at the moment.".into()
+            }
+            other => other.to_string(),
+        }
+    }
+}
