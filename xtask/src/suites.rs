@@ -117,6 +117,7 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_cloud_api.py"),
     ),
+    suite("sign", "costrel sign", &[Python], Runner::Pytest("sdk/test_sign.py")),
     suite("bad-input", "hostile requests", &[Python], Runner::Pytest("sdk/test_bad_input.py")),
     suite(
         "operation",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use costrel_bench::BenchArgs;
 
-use crate::config::Given;
+use crate::config::{Dialect, Given, Span};
 
 /// Object storage server that speaks Tencent Cloud COS and AWS S3.
 ///
@@ -30,6 +30,9 @@ pub enum Command {
     /// Lifecycle rules of a running server's buckets
     #[command(subcommand)]
     Lifecycle(LifecycleCommand),
+    /// Make signed links, and explain why one is refused. No server is asked
+    #[command(subcommand)]
+    Sign(SignCommand),
     /// Put load on a COS or S3 endpoint and measure
     Bench(Box<BenchArgs>),
     /// Print which operations of COS and S3 are implemented, as Markdown
@@ -54,6 +57,67 @@ pub struct PreviewArgs {
     pub bucket: String,
     #[command(flatten)]
     pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SignCommand {
+    /// Print a URL with a signature, for whoever is to use it without a key
+    Url(UrlArgs),
+    /// Show what a signed URL, or a request signed in a header, says: whose it is, until
+    /// when, whether it is good, and if it is not, what its signature should be of. Exits
+    /// with 1 unless it is good and valid now
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct UrlArgs {
+    /// The object's URL, or a bucket's, as a client would use it with a key: escaped, with
+    /// the query that is to be part of it
+    pub url: String,
+    /// Method that the link is for
+    #[arg(long, default_value = "GET")]
+    pub method: String,
+    /// How long it is to be valid, e.g. 30m
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub expires: Span,
+    /// Whose signature to make
+    #[arg(long, value_name = "s3|cos", default_value = "s3")]
+    pub dialect: Dialect,
+    /// Region in S3 signatures
+    #[arg(long, env = "COSTREL_REGION", default_value = "ap-guangzhou")]
+    pub region: String,
+    /// A header that has to be sent as given; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub header: Vec<String>,
+    #[command(flatten)]
+    pub key: KeyArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The URL with its signature
+    pub url: String,
+    /// Method of the request
+    #[arg(long, default_value = "GET")]
+    pub method: String,
+    /// A header that is sent with it, `authorization` perhaps; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub header: Vec<String>,
+    #[command(flatten)]
+    pub key: KeyArgs,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct KeyArgs {
+    /// SecretId or access key id; AWS_ACCESS_KEY_ID is read as well
+    #[arg(long, env = "COSTREL_ROOT_SECRET_ID", value_name = "ID")]
+    pub access_key: Option<String>,
+    /// SecretKey or secret access key; AWS_SECRET_ACCESS_KEY is read as well
+    #[arg(long, env = "COSTREL_ROOT_SECRET_KEY", value_name = "SECRET", hide_env_values = true)]
+    pub secret_key: Option<String>,
+    /// Token of a temporary key
+    #[arg(long)]
+    pub token: Option<String>,
 }
 
 #[derive(Debug, Args)]

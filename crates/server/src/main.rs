@@ -16,6 +16,7 @@ mod metrics;
 mod operator;
 mod requests;
 mod serve;
+mod sign;
 mod signals;
 #[cfg(test)]
 mod testing;
@@ -29,7 +30,7 @@ use std::time::Duration;
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::cli::{Cli, Command, LifecycleCommand, ServeArgs};
+use crate::cli::{Cli, Command, LifecycleCommand, ServeArgs, SignCommand};
 use crate::serve::ServeError;
 
 /// A request allocates some dozens of times, on whichever thread it runs; the
@@ -47,6 +48,11 @@ fn main() -> ExitCode {
             Err(error) => fail(&error),
         },
         Some(Command::Lifecycle(LifecycleCommand::Preview(args))) => finish(lifecycle::run(*args)),
+        Some(Command::Sign(SignCommand::Url(args))) => finish(sign::url(&args)),
+        Some(Command::Sign(SignCommand::Explain(args))) => match sign::explain(&args) {
+            Ok(code) => code,
+            Err(error) => fail(&error),
+        },
         Some(Command::Bench(args)) => finish(costrel_bench::run(*args)),
         Some(Command::Coverage) => {
             print!("{}", costrel_protocol::ops::coverage_markdown());

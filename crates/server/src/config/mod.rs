@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 pub use docs::settings_markdown;
 pub use keys::{Config, Given};
-pub use values::{Dialect, Durability, EngineKind, LogFormat, LogLevel};
+pub use values::{Dialect, Durability, EngineKind, LogFormat, LogLevel, Span};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
