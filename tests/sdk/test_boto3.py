@@ -812,7 +812,6 @@ def test_what_is_not_implemented_says_so(client, bucket):
         lambda: client.put_object(
             Bucket=bucket, Key="k", Body=b"", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32
         ),
-        lambda: client.put_bucket_policy(Bucket=bucket, Policy="{}"),
     ]
     for number, call in enumerate(calls):
         assert (number, *refused(call)) == (number, 501, "NotImplemented")

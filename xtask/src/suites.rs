@@ -90,6 +90,12 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_versions.py"),
     ),
+    suite(
+        "policies",
+        "bucket policies in both dialects",
+        &[Python],
+        Runner::Pytest("sdk/test_policies.py"),
+    ),
     suite("tags", "tags in both dialects", &[Python], Runner::Pytest("sdk/test_tags.py")),
     suite(
         "lifecycle",

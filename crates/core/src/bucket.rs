@@ -16,13 +16,14 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
+use crate::access::policy_rows;
 use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
 use crate::lifecycle::lifecycle_row;
 use crate::limits::BUCKETS_MAX;
 use crate::lock::BucketLock;
 use crate::names::BucketName;
-use crate::record::{BucketRecord, LifecycleRef, decode, encode};
+use crate::record::{AccessRef, BucketRecord, LifecycleRef, decode, encode};
 use crate::store::{Store, detached};
 use crate::tags::Tags;
 use crate::version::Versioning;
@@ -59,6 +60,8 @@ pub struct BucketSettings {
     epoch: u64,
     /// Where its lifecycle's rules are, if it has any.
     pub lifecycle: Option<LifecycleRef>,
+    /// Who may use it besides its owner, if anything has been said about that.
+    pub access: Option<AccessRef>,
 }
 
 impl BucketSettings {
@@ -69,6 +72,7 @@ impl BucketSettings {
             lock: record.lock.as_ref().map(BucketLock::from_record).transpose()?,
             epoch: record.epoch,
             lifecycle: record.lifecycle.clone(),
+            access: record.access.clone(),
         })
     }
 }
@@ -540,7 +544,9 @@ impl Store {
     ) -> Result<bool> {
         let row = RowRef::only(Table::Bucket);
         let expects = vec![Expect::Equals(row.clone(), record)];
-        let writes = vec![Write::Delete(row), Write::Delete(lifecycle_row())];
+        let [cam, iam] = policy_rows();
+        let rows = [row, lifecycle_row(), cam, iam];
+        let writes = rows.into_iter().map(Write::Delete).collect();
         Ok(self.try_commit(Partition::System, group, expects, writes).await?.is_ok())
     }
 

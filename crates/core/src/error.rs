@@ -55,6 +55,15 @@ pub enum Error {
     InvalidLifecycle(#[from] crate::lifecycle::LifecycleFault),
     #[error("the bucket has no lifecycle")]
     NoLifecycle,
+    #[error("the policy is refused: {0}")]
+    InvalidPolicy(#[from] costrel_policy::PolicyFault),
+    #[error("the bucket has no policy")]
+    NoPolicy,
+    /// The bucket takes no policy that lets anybody in.
+    #[error("public policies are blocked")]
+    PublicPolicyBlocked,
+    #[error("the bucket blocks no public access")]
+    NoPublicAccessBlock,
 
     // Conditions
     /// The named request condition does not hold.

@@ -3,6 +3,7 @@
 //! The core knows no HTTP, no files, no wall clock and no random source of its
 //! own: engine, clock and randomness come in from outside.
 
+pub mod access;
 pub mod account;
 pub mod body;
 pub mod bucket;

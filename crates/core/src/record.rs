@@ -319,6 +319,8 @@ pub struct BucketRecord {
     pub lock: Option<BucketLockRecord>,
     #[prost(message, optional, tag = "10")]
     pub lifecycle: Option<LifecycleRef>,
+    #[prost(message, optional, tag = "12")]
+    pub access: Option<AccessRef>,
     /// How often the settings have been changed.
     #[prost(uint64, tag = "15")]
     pub epoch: u64,
@@ -336,6 +338,43 @@ pub struct LifecycleRef {
     /// As in the rules.
     #[prost(uint32, tag = "3")]
     pub utc_offset_s: u32,
+}
+
+/// What a bucket's record says of who may use it. The policies have rows of their
+/// own, each with the id that is here; an empty one is none.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AccessRef {
+    /// The policy in CAM's grammar.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub cam_policy: Bytes,
+    /// The policy in IAM's grammar.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub iam_policy: Bytes,
+    /// There once somebody has said what of public access is blocked.
+    #[prost(message, optional, tag = "3")]
+    pub block: Option<BlockRecord>,
+}
+
+/// What of public access is blocked.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct BlockRecord {
+    #[prost(bool, tag = "1")]
+    pub public_acls: bool,
+    #[prost(bool, tag = "2")]
+    pub ignore_public_acls: bool,
+    #[prost(bool, tag = "3")]
+    pub public_policy: bool,
+    #[prost(bool, tag = "4")]
+    pub restrict_public_buckets: bool,
+}
+
+/// A policy as its author wrote it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct PolicyRecord {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub write_id: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub document: Bytes,
 }
 
 /// How long new versions of a bucket are retained; nothing of it, if not at all.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::access::PolicyCache;
 use crate::bucket::{BucketDirectory, Settled};
 use crate::checksum::Hasher;
 use crate::collector::{Collectable, Collector, Pins};
@@ -59,6 +60,7 @@ pub struct Store {
     pub(crate) hasher: Arc<Hasher>,
     pub(crate) scrub: ScrubProgress,
     pub(crate) lifecycles: RuleCache,
+    pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
 
@@ -90,6 +92,7 @@ impl Store {
             hasher: Hasher::new(),
             scrub: ScrubProgress::default(),
             lifecycles: RuleCache::default(),
+            policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });
         if let Some(peers) = store.engine.peers() {

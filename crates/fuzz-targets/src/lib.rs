@@ -11,6 +11,7 @@ mod chunked;
 mod condition;
 mod form;
 mod pieces;
+mod policy;
 mod range;
 mod record;
 mod text;
@@ -24,6 +25,7 @@ pub use costrel_signature::fuzz::{
     times as signature_times,
 };
 pub use form::form;
+pub use policy::{policy_cam, policy_iam};
 pub use range::range;
 pub use record::record;
 pub use text::percent;
@@ -33,12 +35,14 @@ pub use xml::xml;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name in `fuzz/`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("address", address),
     ("chunked", chunked),
     ("etag_condition", etag_condition),
     ("form", form),
     ("percent", percent),
+    ("policy_cam", policy_cam),
+    ("policy_iam", policy_iam),
     ("range", range),
     ("record", record),
     ("signature_policy", signature_policy),

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use costrel_core::record::{
     BucketRecord, Content, GarbageRecord, HistoryRecord, LayoutRecord, ListedRecord, Metadata,
-    ObjectRecord, PartRecord, Parts, PendingRecord, StoredChecksum, UploadRecord, blob_id, decode,
-    encode, part_suffix, split_part_suffix,
+    ObjectRecord, PartRecord, Parts, PendingRecord, PolicyRecord, StoredChecksum, UploadRecord,
+    blob_id, decode, encode, part_suffix, split_part_suffix,
 };
 use prost::Message;
 
@@ -30,6 +30,7 @@ pub fn record(data: &[u8]) {
     check::<Metadata>(data);
     check::<PendingRecord>(data);
     check::<BucketRecord>(data);
+    check::<PolicyRecord>(data);
     suffix(data);
 }
 

@@ -1,10 +1,9 @@
-//! The one place that authenticates and the one place that authorizes. Both run
-//! before anything is looked up on a request's behalf.
+//! The one place that authenticates, before anything is looked up on a request's
+//! behalf. Who may do what is the business of [`permission`](crate::permission).
 
 use std::sync::Arc;
 
-use costrel_core::account::{AccessKey, Accounts};
-use costrel_core::bucket::Bucket;
+use costrel_core::account::{AccessKey, Account, Accounts};
 use costrel_signature::{CloudPresented, CloudRequest};
 use costrel_signature::{Form, HeaderSource, RequestView, Secret, Verified, Verifier, parse};
 use costrel_signature::{Presented, PresentedPost, parse_post};
@@ -34,8 +33,13 @@ impl Authenticator {
         Authenticator { accounts, verifier: Verifier::default() }
     }
 
-    /// Who sent the request, by its signature. `now_ms` is milliseconds. `row` is
-    /// what the request asks for, if anything.
+    /// The account of this installation.
+    pub fn account(&self) -> &Arc<Account> {
+        self.accounts.account()
+    }
+
+    /// Who sent a signed request, by its signature. `now_ms` is milliseconds. `row`
+    /// is what the request asks for, if anything.
     pub async fn authenticate<H: HeaderSource + Sync>(
         &self,
         request: &RequestView<'_, H>,
@@ -120,19 +124,6 @@ fn check_covers(presented: &Presented<'_>, row: &OpRow) -> Outcome<()> {
 /// The key's secret in the form that signatures are made with.
 fn signing_secret(key: &AccessKey) -> Secret {
     Secret::new(key.secret.expose())
-}
-
-/// Whether an identity may do what a row asks for, on a bucket if there is one.
-///
-/// An account's root key may do everything to the account's own buckets, and
-/// nothing to others'. Every operation has an action to be permitted by name;
-/// policies and ACLs will be judged here.
-pub fn authorize(key: &AccessKey, row: &OpRow, bucket: Option<&Bucket>) -> Outcome<()> {
-    let own = bucket.is_none_or(|bucket| bucket.owner_uin == key.account.uin.get());
-    match row.action.is_some() && own {
-        true => Ok(()),
-        false => Err(Failure::AccessDenied),
-    }
 }
 
 /// The dialect that a signature is spoken in.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use costrel_core::Store;
 use costrel_core::account::Accounts;
 use costrel_core::bucket::Bucket;
-use costrel_signature::{ChunkVerifier, Form, Payload, RequestView, detect};
+use costrel_signature::{ChunkVerifier, Form, Payload, RequestView, detect, unsigned_payload};
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -24,6 +24,7 @@ use crate::handlers;
 use crate::ids::{RequestId, RequestIds};
 use crate::observe::{Observer, RequestRecord};
 use crate::ops::{self, OpRow, Operation, Shape};
+use crate::permission;
 use crate::query::Query;
 use crate::reply::{self, Reply};
 use crate::request::{ConnectionInfo, Outcome, Request, guess_dialect, host_of, with_hoisted};
@@ -228,6 +229,7 @@ impl Gateway {
             address,
             dialect: progress.dialect,
             connection,
+            form,
             identity: None,
             overrides_signed: false,
         };
@@ -252,20 +254,25 @@ impl Gateway {
                 .await;
             }
         }
-        let authenticated = self
-            .authenticator
-            .authenticate(&view, routed.as_ref().ok().copied(), self.store.now_ms())
-            .await?;
-        progress.record.access_key_id = Some(authenticated.key.id.clone());
-        request.identity = Some(authenticated.key.clone());
-        request.overrides_signed = authenticated.overrides_signed;
-
-        let row = routed?;
-        let body = RequestBody {
-            incoming,
-            payload: authenticated.verified.payload,
-            chunks: authenticated.verified.chunks,
+        let (payload, chunks) = match form {
+            Form::Anonymous => match routed {
+                Ok(_) if request.dialect == Dialect::S3 => (unsigned_payload(&view)?, None),
+                Ok(_) => (Payload::Unsigned, None),
+                // Nobody may do what is not there.
+                Err(_) => return Err(Failure::Anonymous),
+            },
+            _ => {
+                let row = routed.as_ref().ok().copied();
+                let now_ms = self.store.now_ms();
+                let authenticated = self.authenticator.authenticate(&view, row, now_ms).await?;
+                progress.record.access_key_id = Some(authenticated.key.id.clone());
+                request.identity = Some(authenticated.key);
+                request.overrides_signed = authenticated.overrides_signed;
+                (authenticated.verified.payload, authenticated.verified.chunks)
+            }
         };
+        let row = routed?;
+        let body = RequestBody { incoming, payload, chunks };
         self.dispatch(&request, row, body).await
     }
 
@@ -297,12 +304,13 @@ impl Gateway {
         row: &'static OpRow,
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
-        use handlers::{
-            bucket, copy, delete, lifecycle, list, lock, multipart, object, service, tags, versions,
-        };
+        use handlers::{bucket, service};
         let Some(operation) = row.operation else {
-            self.permit(request, row, None)?;
-            return Err(Failure::NotImplemented(row.name.into()));
+            // Nobody else can be granted it, so nobody else is told.
+            return Err(match row.action.is_some() && request.identity.is_some() {
+                true => Failure::NotImplemented(row.name.into()),
+                false => permission::refusal(request),
+            });
         };
         request.refuse_foreign_copy()?;
         request.refuse_unsupported_parameters()?;
@@ -310,105 +318,113 @@ impl Gateway {
             request.refuse_version()?;
         }
         match operation {
-            Operation::ListBuckets => {
-                self.permit(request, row, None)?;
-                return service::list_buckets(self, request).await;
-            }
-            Operation::CreateBucket => {
-                self.permit(request, row, None)?;
-                return bucket::create(self, request, &mut body).await;
+            // What an account's own root may do, and no bucket's policy grants.
+            Operation::ListBuckets | Operation::CreateBucket => {
+                let key = request.identity.as_ref().ok_or(Failure::Anonymous)?;
+                permission::check_expected_owner(request, key.account.uin.get())?;
+                return match operation {
+                    Operation::ListBuckets => service::list_buckets(self, request).await,
+                    _ => bucket::create(self, request, &mut body).await,
+                };
             }
             _ => {}
         }
         let bucket = self.permitted_bucket(request, row, request.bucket_name()?).await?;
+        let outcome = self.perform(request, row, operation, &bucket, body).await;
+        match outcome {
+            // Which keys there are not is for those to know who may list.
+            Err(failure) if failure.is_absence() && !permission::is_owner(request, &bucket) => {
+                let key = request.address.key.as_deref().unwrap_or_default();
+                match self.permits_listing(request, &bucket, key).await? {
+                    true => Err(failure),
+                    false => Err(permission::refusal(request)),
+                }
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Does what has been permitted.
+    async fn perform(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        row: &'static OpRow,
+        operation: Operation,
+        target: &Arc<Bucket>,
+        mut body: RequestBody<'_>,
+    ) -> Outcome<Reply> {
+        use handlers::{
+            bucket, copy, delete, lifecycle, list, lock, multipart, object, policy, tags, versions,
+        };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket => {
                 Err(Failure::Internal("answered above"))
             }
-            Operation::HeadBucket => Ok(bucket::head(request, &bucket)),
-            Operation::DeleteBucket => bucket::delete(self, &bucket).await,
-            Operation::GetBucketLocation => Ok(bucket::location(request, &bucket)),
-            Operation::GetBucketVersioning => Ok(versions::versioning(request, &bucket)),
+            Operation::HeadBucket => Ok(bucket::head(request, target)),
+            Operation::DeleteBucket => bucket::delete(self, target).await,
+            Operation::GetBucketLocation => Ok(bucket::location(request, target)),
+            Operation::GetBucketVersioning => Ok(versions::versioning(request, target)),
             Operation::PutBucketVersioning => {
-                versions::set_versioning(self, request, &bucket, &mut body).await
+                versions::set_versioning(self, request, target, &mut body).await
             }
-            Operation::GetObjectLock => lock::of_bucket(request, &bucket),
-            Operation::PutObjectLock => {
-                lock::set_of_bucket(self, request, &bucket, &mut body).await
-            }
-            Operation::GetObjectRetention => lock::retention(self, request, &bucket).await,
+            Operation::GetObjectLock => lock::of_bucket(request, target),
+            Operation::PutObjectLock => lock::set_of_bucket(self, request, target, &mut body).await,
+            Operation::GetObjectRetention => lock::retention(self, request, target).await,
             Operation::PutObjectRetention => {
-                lock::set_retention(self, request, &bucket, &mut body).await
+                lock::set_retention(self, request, target, &mut body).await
             }
-            Operation::GetObjectLegalHold => lock::legal_hold(self, request, &bucket).await,
+            Operation::GetObjectLegalHold => lock::legal_hold(self, request, target).await,
             Operation::PutObjectLegalHold => {
-                lock::set_legal_hold(self, request, &bucket, &mut body).await
+                lock::set_legal_hold(self, request, target, &mut body).await
             }
-            Operation::GetObjectTagging => tags::of_object(self, request, &bucket).await,
+            Operation::GetObjectTagging => tags::of_object(self, request, target).await,
             Operation::PutObjectTagging => {
-                tags::set_of_object(self, request, &bucket, &mut body).await
+                tags::set_of_object(self, request, target, &mut body).await
             }
-            Operation::DeleteObjectTagging => tags::delete_of_object(self, request, &bucket).await,
-            Operation::GetBucketTagging => tags::of_bucket(request, &bucket),
+            Operation::DeleteObjectTagging => tags::delete_of_object(self, request, target).await,
+            Operation::GetBucketTagging => tags::of_bucket(request, target),
             Operation::PutBucketTagging => {
-                tags::set_of_bucket(self, request, &bucket, &mut body).await
+                tags::set_of_bucket(self, request, target, &mut body).await
             }
-            Operation::DeleteBucketTagging => tags::delete_of_bucket(self, &bucket).await,
-            Operation::GetBucketLifecycle => lifecycle::get(self, request, &bucket).await,
-            Operation::PutBucketLifecycle => {
-                lifecycle::put(self, request, &bucket, &mut body).await
+            Operation::DeleteBucketTagging => tags::delete_of_bucket(self, target).await,
+            Operation::GetBucketLifecycle => lifecycle::get(self, request, target).await,
+            Operation::PutBucketLifecycle => lifecycle::put(self, request, target, &mut body).await,
+            Operation::DeleteBucketLifecycle => lifecycle::delete(self, target).await,
+            Operation::GetBucketPolicy => policy::get(self, request, target).await,
+            Operation::PutBucketPolicy => policy::put(self, request, target, &mut body).await,
+            Operation::DeleteBucketPolicy => policy::delete(self, request, target).await,
+            Operation::GetBucketPolicyStatus => policy::status(self, request, target).await,
+            Operation::GetPublicAccessBlock => policy::block(request, target),
+            Operation::PutPublicAccessBlock => {
+                policy::set_block(self, request, target, &mut body).await
             }
-            Operation::DeleteBucketLifecycle => lifecycle::delete(self, &bucket).await,
-            Operation::ListObjectVersions => versions::list(self, request, &bucket).await,
-            Operation::ListObjects => list::version_1(self, request, &bucket).await,
-            Operation::ListObjectsV2 => list::version_2(self, request, &bucket).await,
-            Operation::PutObject => object::put(self, request, &bucket, &mut body).await,
-            Operation::CopyObject => copy::copy_object(self, request, row, &bucket).await,
-            Operation::AppendObject => object::append(self, request, &bucket, &mut body).await,
+            Operation::DeletePublicAccessBlock => policy::delete_block(self, target).await,
+            Operation::ListObjectVersions => versions::list(self, request, target).await,
+            Operation::ListObjects => list::version_1(self, request, target).await,
+            Operation::ListObjectsV2 => list::version_2(self, request, target).await,
+            Operation::PutObject => object::put(self, request, target, &mut body).await,
+            Operation::CopyObject => copy::copy_object(self, request, row, target).await,
+            Operation::AppendObject => object::append(self, request, target, &mut body).await,
             Operation::PostObject => {
                 Err(Failure::InvalidRequest("A POST form carries its signature in its fields."))
             }
-            Operation::GetObject => object::get(self, request, &bucket).await,
-            Operation::HeadObject => object::head(self, request, &bucket).await,
-            Operation::GetObjectAttributes => object::attributes(self, request, &bucket).await,
-            Operation::DeleteObject => delete::delete_object(self, request, &bucket).await,
+            Operation::GetObject => object::get(self, request, target).await,
+            Operation::HeadObject => object::head(self, request, target).await,
+            Operation::GetObjectAttributes => object::attributes(self, request, target).await,
+            Operation::DeleteObject => delete::delete_object(self, request, target).await,
             Operation::DeleteObjects => {
-                delete::delete_objects(self, request, &bucket, &mut body).await
+                delete::delete_objects(self, request, target, &mut body).await
             }
-            Operation::CreateMultipartUpload => multipart::initiate(self, request, &bucket).await,
-            Operation::UploadPart => {
-                multipart::upload_part(self, request, &bucket, &mut body).await
-            }
-            Operation::UploadPartCopy => copy::copy_part(self, request, row, &bucket).await,
-            Operation::ListParts => multipart::list_parts(self, request, &bucket).await,
+            Operation::CreateMultipartUpload => multipart::initiate(self, request, target).await,
+            Operation::UploadPart => multipart::upload_part(self, request, target, &mut body).await,
+            Operation::UploadPartCopy => copy::copy_part(self, request, row, target).await,
+            Operation::ListParts => multipart::list_parts(self, request, target).await,
             Operation::CompleteMultipartUpload => {
-                multipart::complete(self, request, &bucket, &mut body).await
+                multipart::complete(self, request, target, &mut body).await
             }
-            Operation::AbortMultipartUpload => multipart::abort(self, request, &bucket).await,
-            Operation::ListMultipartUploads => {
-                multipart::list_uploads(self, request, &bucket).await
-            }
+            Operation::AbortMultipartUpload => multipart::abort(self, request, target).await,
+            Operation::ListMultipartUploads => multipart::list_uploads(self, request, target).await,
         }
-    }
-
-    fn permit(&self, request: &Request<'_>, row: &OpRow, bucket: Option<&Bucket>) -> Outcome<()> {
-        let key = request.identity.as_ref().ok_or(Failure::Anonymous)?;
-        check_expected_owner(request)?;
-        auth::authorize(key, row, bucket)
-    }
-
-    /// The named bucket, if the caller may do to it what the row says.
-    pub(crate) async fn permitted_bucket(
-        &self,
-        request: &Request<'_>,
-        row: &OpRow,
-        name: &str,
-    ) -> Outcome<Arc<Bucket>> {
-        // Who may do nothing at all learns nothing about what exists.
-        self.permit(request, row, None)?;
-        let bucket = self.store.bucket(name).await?;
-        self.permit(request, row, Some(&bucket))?;
-        Ok(bucket)
     }
 
     /// A failure in its dialect's shape.
@@ -480,22 +496,6 @@ fn resource(parts: &Parts, dialect: Dialect) -> String {
 
 fn is_signed(form: Form) -> bool {
     auth::dialect_of(form).is_some()
-}
-
-/// `x-amz-expected-bucket-owner`: there is one owner, the caller's account.
-fn check_expected_owner(request: &Request<'_>) -> Outcome<()> {
-    use crate::dialect::s3::{EXPECTED_BUCKET_OWNER, SOURCE_EXPECTED_BUCKET_OWNER};
-    if request.dialect != Dialect::S3 {
-        return Ok(());
-    }
-    for name in [EXPECTED_BUCKET_OWNER, SOURCE_EXPECTED_BUCKET_OWNER] {
-        if let Some(owner) = request.header(&name)
-            && owner.parse() != Ok(request.owner_uin())
-        {
-            return Err(Failure::AccessDenied);
-        }
-    }
-    Ok(())
 }
 
 /// The answer to a HEAD: everything but the body.

@@ -20,6 +20,7 @@ mod ids;
 mod observe;
 pub mod ops;
 pub mod percent;
+mod permission;
 pub mod query;
 mod reply;
 mod request;

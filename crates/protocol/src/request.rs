@@ -10,6 +10,7 @@ use costrel_core::names::ObjectKey;
 use costrel_core::precondition::{EtagCondition, ReadConditions, WriteConditions};
 use costrel_core::version::VersionRef;
 use costrel_core::{Error, limits};
+use costrel_signature::Form;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 use crate::address::Address;
@@ -36,7 +37,9 @@ pub struct Request<'a> {
     pub address: Address,
     pub dialect: Dialect,
     pub connection: ConnectionInfo,
-    /// Who sent it; set by authentication.
+    /// How it is signed.
+    pub form: Form,
+    /// Who sent it, set by authentication; `None` if nobody signed.
     pub identity: Option<Arc<AccessKey>>,
     /// Whether the signature covers every `response-…` parameter there is.
     pub overrides_signed: bool,

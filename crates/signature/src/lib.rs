@@ -48,5 +48,5 @@ pub use present::{Form, Presented, detect, parse};
 pub use request::{HeaderSource, RequestView};
 pub use secret::Secret;
 pub use v2::V2Presented;
-pub use v4::{Scope, V4Presented};
+pub use v4::{Scope, V4Presented, unsigned_payload};
 pub use verify::{Payload, Rules, Verified, Verifier};

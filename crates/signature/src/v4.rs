@@ -188,6 +188,20 @@ pub(crate) fn check_scope_date(scope: &Scope<'_>, time: i64) -> Result<(), Parse
     })
 }
 
+/// What a request that nobody signed says of its body, in the header that signed
+/// ones have it in.
+pub fn unsigned_payload<H: HeaderSource + ?Sized>(
+    request: &RequestView<'_, H>,
+) -> Result<Payload, ParseError> {
+    match request.header("x-amz-content-sha256") {
+        None => Ok(Payload::Unsigned),
+        Some(text) => match parse_payload(text)? {
+            Payload::SignedChunks { .. } => Err(ParseError::BadPayloadHash(text.to_owned())),
+            payload => Ok(payload),
+        },
+    }
+}
+
 fn parse_payload(text: &str) -> Result<Payload, ParseError> {
     match text {
         UNSIGNED => Ok(Payload::Unsigned),

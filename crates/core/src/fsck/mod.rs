@@ -5,6 +5,7 @@
 //! What the collector has still to free (pending and garbage rows and what they
 //! name) is counted, not found fault with.
 
+mod access;
 mod lifecycle;
 mod versions;
 
@@ -69,6 +70,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
             match decode::<BucketRecord>(&row.value, "bucket record") {
                 Ok(record) if named.insert(BucketId(record.id)) => {
                     check.lifecycle(&row.group, &record).await?;
+                    check.access(&row.group, &record).await?;
                 }
                 Ok(_) => check.found(format!("bucket {}: shares its rows", show(&row.group))),
                 Err(error) => check.found(format!("bucket {}: {error}", show(&row.group))),

@@ -6,9 +6,10 @@
 use bytes::Bytes;
 use costrel_core::lifecycle::{Expiration, FilterForm, Lifecycle, NoncurrentExpiration, Rule};
 use costrel_core::record::{
-    BucketLockRecord, BucketRecord, ClockRecord, Content, GarbageRecord, HistoryRecord,
-    LayoutRecord, LifecycleRef, ListedRecord, LockRecord, Metadata, ObjectRecord, Pair, PartRecord,
-    Parts, PendingRecord, Run, StoredChecksum, UploadRecord, decode, encode,
+    AccessRef, BlockRecord, BucketLockRecord, BucketRecord, ClockRecord, Content, GarbageRecord,
+    HistoryRecord, LayoutRecord, LifecycleRef, ListedRecord, LockRecord, Metadata, ObjectRecord,
+    Pair, PartRecord, Parts, PendingRecord, PolicyRecord, Run, StoredChecksum, UploadRecord,
+    decode, encode,
 };
 use prost::Message;
 
@@ -206,6 +207,15 @@ fn system_rows() {
     let lifecycle = LifecycleRef { id: id(7), changed_ms: 1_795_000_000_123, utc_offset_s: 28_800 };
     check("bucket-lifecycle", &BucketRecord { lifecycle: Some(lifecycle), ..versioned.clone() });
     let lock = BucketLockRecord { mode: 2, days: 0, years: 7 };
+    let block = BlockRecord {
+        public_acls: true,
+        ignore_public_acls: true,
+        public_policy: true,
+        restrict_public_buckets: true,
+    };
+    let access = AccessRef { cam_policy: id(8), iam_policy: id(9), block: Some(block) };
+    check("bucket-access", &BucketRecord { access: Some(access), ..versioned.clone() });
+    check("policy", &PolicyRecord { write_id: id(8), document: "{}".into() });
     check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });
     check("lock-clock", &ClockRecord { ms: 1_795_000_000_123 });
     check("scrub-cursor", &Pair { name: "examples-1250000000".into(), value: "a/b".into() });

@@ -117,6 +117,20 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             Code::both("NoSuchLifecycleConfiguration"),
             "The lifecycle configuration does not exist.",
         ),
+        Error::InvalidPolicy(fault) => super::policy::describe(fault),
+        Error::NoPolicy => new(
+            S::NOT_FOUND,
+            Code::each("NoSuchPolicy", "NoSuchBucketPolicy"),
+            "The bucket policy does not exist",
+        ),
+        Error::PublicPolicyBlocked => {
+            new(S::FORBIDDEN, Code::both("AccessDenied"), "Access Denied")
+        }
+        Error::NoPublicAccessBlock => new(
+            S::NOT_FOUND,
+            Code::both("NoSuchPublicAccessBlockConfiguration"),
+            "The public access block configuration was not found",
+        ),
         Error::PreconditionFailed { condition } => new(
             S::PRECONDITION_FAILED,
             Code::both("PreconditionFailed"),

@@ -7,6 +7,7 @@
 
 mod core_errors;
 mod lifecycle;
+mod policy;
 mod signing;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use crate::address::AddressError;
 use crate::dialect::Dialect;
 use crate::ops::RouteError;
 use crate::percent::PercentError;
+use crate::permission;
 use crate::xml::{XmlError, XmlWriter};
 
 /// Why a request is not answered with success.
@@ -103,6 +105,13 @@ pub enum Failure {
     FormTooLarge,
     #[error("handling the request took too long or panicked")]
     Internal(&'static str),
+}
+
+impl Failure {
+    /// Whether it tells that there is no such object.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, Failure::Core(error) if permission::is_absence(error))
+    }
 }
 
 /// An answer to a failure, before it has a dialect's shape.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use costrel_core::Error;
 use costrel_core::bucket::Bucket;
 use costrel_core::names::{ObjectKey, UploadId};
-use costrel_core::object::{CopyRequest, CopySource, PutOutcome};
+use costrel_core::object::{CopyRequest, CopySource, GetRequest, PutOutcome, Selection};
+use costrel_core::precondition::ReadConditions;
 use costrel_core::range::ByteRange;
 use costrel_core::upload::PartCopyRequest;
 use costrel_core::version::VersionRef;
@@ -21,8 +22,9 @@ use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::Gateway;
-use crate::ops::OpRow;
+use crate::ops::{OpRow, Operation};
 use crate::percent;
+use crate::permission::{self, Need};
 use crate::reply::{Reply, quoted};
 use crate::request::{Outcome, Request, bad_header};
 use crate::xml::XmlWriter;
@@ -160,14 +162,46 @@ fn result(dialect: Dialect, root: &'static str, outcome: &PutOutcome) -> Documen
 async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> Outcome<CopySource> {
     let text = request.header(&request.dialect.headers().copy_source).unwrap_or_default();
     let (bucket, key, version) = parse_source(gateway, request.dialect, text)?;
-    let bucket = gateway.permitted_bucket(request, row, &bucket).await?;
-    Ok(CopySource {
-        bucket,
-        key: ObjectKey::new(&key)?,
-        version,
-        range: None,
-        conditions: request.copy_source_conditions(),
-    })
+    let bucket = gateway.known_bucket(request, &bucket).await?;
+    let named = version.map(|version| version.to_string());
+    let need = Need::new(Operation::GetObject, Some(&key), named.as_deref());
+    gateway.require(request, &bucket, need).await?;
+    let key = ObjectKey::new(&key)?;
+    if !permission::is_owner(request, &bucket) || bucket.settings().access.is_some() {
+        may_take_all(gateway, request, row, &bucket, (&key, version, named.as_deref())).await?;
+    }
+    let conditions = request.copy_source_conditions();
+    Ok(CopySource { bucket, key, version, range: None, conditions })
+}
+
+/// Whether the caller may learn that the source is not there, if so, and read the
+/// tags that a copy takes along, if it has any.
+async fn may_take_all(
+    gateway: &Arc<Gateway>,
+    request: &Request<'_>,
+    row: &OpRow,
+    bucket: &Bucket,
+    (key, version, named): (&ObjectKey, Option<VersionRef>, Option<&str>),
+) -> Outcome<()> {
+    let conditions = ReadConditions::default();
+    let head = GetRequest { key: key.clone(), version, selection: Selection::Whole, conditions };
+    let tags = match gateway.store.head_object(bucket, &head).await {
+        Ok((info, _)) => info.tags(),
+        Err(error) if permission::is_absence(&error) => {
+            return match gateway.permits_listing(request, bucket, key.as_str()).await? {
+                true => Err(error.into()),
+                false => Err(permission::refusal(request)),
+            };
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let copies = row.operation == Some(Operation::CopyObject)
+        && !replaces(request, &request.dialect.headers().tagging_directive)?;
+    if copies && !tags.as_slice().is_empty() {
+        let need = Need::new(Operation::GetObjectTagging, Some(key.as_str()), named);
+        gateway.require(request, bucket, need).await?;
+    }
+    Ok(())
 }
 
 /// Reads `<bucket host>/<key>` (COS) or `[/]<bucket>/<key>` (S3), the key

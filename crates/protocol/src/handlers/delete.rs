@@ -13,6 +13,8 @@ use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error;
 use crate::gateway::{Gateway, RequestBody};
+use crate::ops::Operation;
+use crate::permission::Need;
 use crate::reply::{self, Reply, set};
 use crate::request::{Outcome, Request, bad_header, seconds};
 use crate::xml::{DELETE_OBJECTS_BYTES_MAX, DeleteEntry, XmlWriter, parse_delete_objects};
@@ -41,12 +43,10 @@ pub async fn delete_object(
             conditions.if_match_modified = Some(seconds(time));
         }
     }
-    let delete = DeleteRequest {
-        key: request.key()?,
-        version: request.version()?,
-        conditions,
-        bypass_governance: lock::bypasses(request),
-    };
+    let key = request.key()?;
+    let named = request.query.get_any_case("versionId");
+    let bypass_governance = lock::bypasses(gateway, request, bucket, key.as_str(), named).await?;
+    let delete = DeleteRequest { key, version: request.version()?, conditions, bypass_governance };
     let outcome = gateway.store.delete_object(bucket, &delete).await?;
     let mut reply = reply::empty(StatusCode::NO_CONTENT);
     set_version(&mut reply, request.dialect, outcome.version);
@@ -65,10 +65,9 @@ pub async fn delete_objects(
     refuse_unsupported(request.dialect, request.headers)?;
     let document = upload::document(request, body, DELETE_OBJECTS_BYTES_MAX).await?;
     let asked = parse_delete_objects(&document)?;
-    let bypass = lock::bypasses(request);
     let results: Vec<(DeleteEntry, Outcome<DeleteOutcome>)> = stream::iter(asked.objects)
         .map(|entry| async {
-            let result = delete_entry(gateway, bucket, &entry, bypass).await;
+            let result = delete_entry(gateway, request, bucket, &entry).await;
             (entry, result)
         })
         .buffered(CONCURRENT)
@@ -108,12 +107,17 @@ pub async fn delete_objects(
     Ok(reply::xml(xml.finish()))
 }
 
+/// Deletes one of many, each of which its caller must be allowed to.
 async fn delete_entry(
     gateway: &Gateway,
+    request: &Request<'_>,
     bucket: &Bucket,
     entry: &DeleteEntry,
-    bypass_governance: bool,
 ) -> Outcome<DeleteOutcome> {
+    let named = entry.version_id.as_deref();
+    let need = Need::new(Operation::DeleteObject, Some(&entry.key), named);
+    gateway.require(request, bucket, need).await?;
+    let bypass_governance = lock::bypasses(gateway, request, bucket, &entry.key, named).await?;
     let version = entry.version_id.as_deref().map(VersionRef::parse);
     let version = version.map(|version| version.ok_or(Error::NoSuchVersion)).transpose()?;
     let conditions = WriteConditions {

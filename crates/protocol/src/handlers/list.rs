@@ -36,7 +36,8 @@ pub async fn version_1(
         max,
     };
     let page = gateway.store.list_objects(bucket, &query).await?;
-    let shown = Shown { request, page: &page, encoded, owner: Some(owner(request)) };
+    let shown =
+        Shown { request, page: &page, encoded, owner: Some(owner(gateway, request, bucket)) };
     let mut xml = XmlWriter::new(512 + page.entries.len() * 384);
     xml.root("ListBucketResult", request.dialect.xml_namespace(), |xml| {
         xml.text("Name", bucket.name.as_str());
@@ -83,7 +84,7 @@ pub async fn version_2(
         ListObjects { prefix: prefix.to_owned(), delimiter: delimiter.to_owned(), after, max };
     let page = gateway.store.list_objects(bucket, &query).await?;
     let wants_owner = request.query.get("fetch-owner").is_some_and(|v| v == "true");
-    let owner = wants_owner.then(|| owner(request));
+    let owner = wants_owner.then(|| owner(gateway, request, bucket));
     let shown = Shown { request, page: &page, encoded, owner };
     let mut xml = XmlWriter::new(512 + page.entries.len() * 320);
     xml.root("ListBucketResult", request.dialect.xml_namespace(), |xml| {
@@ -115,10 +116,10 @@ pub async fn version_2(
 }
 
 /// The owner as listings name it: COS by APPID, S3 by account.
-pub fn owner(request: &Request<'_>) -> String {
+pub fn owner(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> String {
     match request.dialect {
-        Dialect::Cos => request.appid().to_string(),
-        Dialect::S3 => request.owner_uin().to_string(),
+        Dialect::Cos => gateway.appid_of(bucket).to_string(),
+        Dialect::S3 => bucket.owner_uin.to_string(),
     }
 }
 

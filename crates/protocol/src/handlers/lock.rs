@@ -82,11 +82,18 @@ fn mode(dialect: Dialect, named: Option<RetentionMode>) -> Outcome<Option<Retent
 }
 
 /// Whether a request says that a retention in governance mode is no obstacle.
-pub fn bypasses(request: &Request<'_>) -> bool {
-    request.dialect == Dialect::S3
+pub async fn bypasses(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+    key: &str,
+    version: Option<&str>,
+) -> Outcome<bool> {
+    let asked = request.dialect == Dialect::S3
         && request
             .header(&dialect::s3::BYPASS_GOVERNANCE)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    Ok(asked && gateway.permits_bypass(request, bucket, key, version).await?)
 }
 
 async fn lock_of(
@@ -137,7 +144,8 @@ pub async fn set_retention(
         _ => return Err(XmlError::Malformed("half a retention").into()),
     };
     let (key, version) = (request.key()?, request.version()?);
-    let bypass = bypasses(request);
+    let named = request.query.get_any_case("versionId");
+    let bypass = bypasses(gateway, request, bucket, key.as_str(), named).await?;
     gateway.store.set_retention(bucket, &key, version, retention, bypass).await?;
     Ok(reply::empty(StatusCode::OK))
 }

@@ -8,6 +8,7 @@ pub mod list;
 pub mod lock;
 pub mod multipart;
 pub mod object;
+pub mod policy;
 pub mod post;
 pub mod service;
 pub mod tags;

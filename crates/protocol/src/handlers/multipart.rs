@@ -142,7 +142,7 @@ pub async fn list_parts(
         }
         xml.key("Key", list.key.as_str(), encoded);
         xml.text("UploadId", &list.upload.to_string());
-        write_people(xml, request);
+        write_people(xml, gateway, request, bucket);
         xml.number("PartNumberMarker", u64::from(list.after));
         if let Some(last) = page.parts.last() {
             xml.number("NextPartNumberMarker", u64::from(last.number));
@@ -186,10 +186,10 @@ fn write_encoding(xml: &mut XmlWriter, dialect: Dialect, cos_name: &'static str)
     xml.text("EncodingType", "url");
 }
 
-fn write_people(xml: &mut XmlWriter, request: &Request<'_>) {
-    let owner = owner(request);
+fn write_people(xml: &mut XmlWriter, gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) {
+    let owner = owner(gateway, request, bucket);
     let (initiator, initiator_name) = match request.dialect {
-        Dialect::Cos => (cam_id(request.owner_uin()), request.owner_uin().to_string()),
+        Dialect::Cos => (cam_id(bucket.owner_uin), bucket.owner_uin.to_string()),
         Dialect::S3 => (owner.clone(), owner.clone()),
     };
     xml.element("Initiator", |xml| {
@@ -252,7 +252,7 @@ pub async fn list_uploads(
             xml.element("Upload", |xml| {
                 xml.key("Key", key, encoded);
                 xml.text("UploadId", &entry.id.to_string());
-                write_people(xml, request);
+                write_people(xml, gateway, request, bucket);
                 xml.text("StorageClass", shown_class(&entry.storage_class));
                 xml.time("Initiated", entry.initiated_ms);
                 if let (Dialect::S3, Some(checksum)) = (request.dialect, entry.checksum) {

@@ -25,8 +25,9 @@ use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::form::{self, FormError, FormEvent, FormFields, FormParser};
 use crate::gateway::Gateway;
-use crate::ops::OpRow;
+use crate::ops::{OpRow, Operation};
 use crate::percent;
+use crate::permission::Need;
 use crate::reply::{self, Reply, quoted, set, set_etag, set_number};
 use crate::request::{Outcome, Request, new_object_key};
 use crate::xml::{XmlWriter, parse_tagging};
@@ -73,13 +74,22 @@ pub async fn post_object(
     match detect_post(&fields) {
         PostForm::Cos => *dialect = Dialect::Cos,
         PostForm::S3V4 | PostForm::S3V2 => *dialect = Dialect::S3,
-        PostForm::Anonymous => return Err(Failure::Anonymous),
+        // A policy that nobody signed is nobody's.
+        PostForm::Anonymous if form.get("policy").is_some() => return Err(Failure::Anonymous),
+        PostForm::Anonymous => {}
     }
     request.dialect = *dialect;
 
     let now_ms = gateway.store.now_ms();
-    let (key, presented) = gateway.authenticator.authenticate_post(&fields, now_ms).await?;
-    request.identity = Some(key);
+    let presented = match detect_post(&fields) {
+        PostForm::Anonymous => None,
+        _ => {
+            let authenticator = &gateway.authenticator;
+            let (key, presented) = authenticator.authenticate_post(&fields, now_ms).await?;
+            request.identity = Some(key);
+            Some(presented)
+        }
+    };
     let bucket = gateway.permitted_bucket(&request, row, request.bucket_name()?).await?;
     let named = form.get("key").ok_or(Failure::InvalidArgument {
         name: "key".into(),
@@ -88,21 +98,27 @@ pub async fn post_object(
               order of the fields.",
     })?;
     let object = form.substitute_file_name(named);
-    let policy = Policy::parse(&presented.policy_json)?;
-    let submission = Submission {
-        dialect: match request.dialect {
-            Dialect::Cos => PolicyDialect::Cos,
-            Dialect::S3 => PolicyDialect::S3,
-        },
-        bucket: bucket.name.as_str(),
-        key: &object,
-        fields: &fields,
-    };
-    policy.check(&submission, (now_ms / 1000) as i64)?;
-    let (min, max) = policy.length_range();
-    source.range = (min, max.min(limits::PUT_BYTES_MAX));
+    if let Some(presented) = presented {
+        let policy = Policy::parse(&presented.policy_json)?;
+        let submission = Submission {
+            dialect: match request.dialect {
+                Dialect::Cos => PolicyDialect::Cos,
+                Dialect::S3 => PolicyDialect::S3,
+            },
+            bucket: bucket.name.as_str(),
+            key: &object,
+            fields: &fields,
+        };
+        policy.check(&submission, (now_ms / 1000) as i64)?;
+        let (min, max) = policy.length_range();
+        source.range = (min, max.min(limits::PUT_BYTES_MAX));
+    }
 
     let put = put_request(&request, &fields, &object)?;
+    let need = Need::new(Operation::PostObject, Some(&object), None).with_fields(&fields);
+    let need = need.with_tags(&put.attributes.tags);
+    gateway.require(&request, &bucket, need).await?;
+    gateway.require_besides(&request, &bucket, need).await?;
     let key = put.key.clone();
     let outcome = gateway.store.put_object(&bucket, put, &mut source).await?;
     let mut reply = answer(&request, &form, bucket.name.as_str(), &object, &outcome)?;

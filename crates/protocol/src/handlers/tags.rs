@@ -10,6 +10,8 @@ use super::upload;
 use crate::attributes::set_version;
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
+use crate::ops::Operation;
+use crate::permission::Need;
 use crate::reply::{self, Reply};
 use crate::request::{Outcome, Request};
 use crate::xml::{CONFIGURATION_BYTES_MAX, XmlWriter, parse_tagging};
@@ -54,6 +56,10 @@ pub async fn set_of_object(
 ) -> Outcome<Reply> {
     let document = upload::document(request, body, CONFIGURATION_BYTES_MAX).await?;
     let tags = Tags::of_object(parse_tagging(&document)?)?;
+    // Policies may ask for the tags, so it is judged here.
+    let key = request.address.key.as_deref();
+    let need = Need::new(Operation::PutObjectTagging, key, request.query.get_any_case("versionId"));
+    gateway.require(request, bucket, need.with_tags(&tags)).await?;
     change(gateway, request, bucket, &tags, StatusCode::OK).await
 }
 

@@ -71,6 +71,7 @@ pub async fn list(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
         max,
     };
     let page = gateway.store.list_versions(bucket, &query).await?;
+    let owner = owner(gateway, request, bucket);
     let mut xml = XmlWriter::new(512 + page.entries.len() * 448);
     xml.root("ListVersionsResult", request.dialect.xml_namespace(), |xml| {
         xml.text("Name", bucket.name.as_str());
@@ -91,7 +92,7 @@ pub async fn list(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
             xml.text("NextVersionIdMarker", &version.unwrap_or_default());
         }
         for (key, entry) in &page.entries {
-            write_entry(xml, request, key, entry, encoded);
+            write_entry(xml, request, &owner, (key, entry), encoded);
         }
         for prefix in &page.common_prefixes {
             xml.element("CommonPrefixes", |xml| xml.key("Prefix", prefix, encoded));
@@ -105,8 +106,8 @@ pub async fn list(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
 fn write_entry(
     xml: &mut XmlWriter,
     request: &Request<'_>,
-    key: &str,
-    entry: &VersionEntry,
+    owner: &str,
+    (key, entry): (&str, &VersionEntry),
     encoded: bool,
 ) {
     // What has no versions is `null` to clients of S3 and has no id in COS.
@@ -133,10 +134,9 @@ fn write_entry(
             xml.number("Size", object.size);
             xml.text("StorageClass", shown_class(&object.storage_class));
         }
-        let owner = owner(request);
         xml.element("Owner", |xml| {
-            xml.text("ID", &owner);
-            xml.text("DisplayName", &owner);
+            xml.text("ID", owner);
+            xml.text("DisplayName", owner);
         });
     });
 }

@@ -6,6 +6,7 @@
 //! something unsupported is told so and never taken for something else: `PUT
 //! /key?acl` must not overwrite the object.
 
+mod actions;
 mod cos;
 mod coverage;
 mod route;
@@ -15,6 +16,7 @@ use http::Method;
 
 use crate::dialect::Dialect;
 
+pub use actions::{BYPASS_GOVERNANCE, action, iam_actions};
 pub use coverage::coverage_markdown;
 pub use route::{RouteError, route};
 
@@ -31,6 +33,13 @@ pub enum Operation {
     GetBucketLifecycle,
     PutBucketLifecycle,
     DeleteBucketLifecycle,
+    GetBucketPolicy,
+    PutBucketPolicy,
+    DeleteBucketPolicy,
+    GetBucketPolicyStatus,
+    GetPublicAccessBlock,
+    PutPublicAccessBlock,
+    DeletePublicAccessBlock,
     ListObjectVersions,
     ListObjects,
     ListObjectsV2,
@@ -65,6 +74,37 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Whether it is about the policy itself.
+    pub fn on_policy(self) -> bool {
+        matches!(
+            self,
+            Operation::GetBucketPolicy | Operation::PutBucketPolicy | Operation::DeleteBucketPolicy
+        )
+    }
+
+    /// Whether it makes an object, or begins to, of what its headers say.
+    pub fn creates(self) -> bool {
+        matches!(
+            self,
+            Operation::PutObject
+                | Operation::CopyObject
+                | Operation::AppendObject
+                | Operation::PostObject
+                | Operation::CreateMultipartUpload
+        )
+    }
+
+    /// Whether it lists what a bucket holds.
+    pub fn lists(self) -> bool {
+        matches!(
+            self,
+            Operation::ListObjects
+                | Operation::ListObjectsV2
+                | Operation::ListObjectVersions
+                | Operation::ListMultipartUploads
+        )
+    }
+
     /// Whether a request may name the version that it means.
     pub fn takes_version(self) -> bool {
         matches!(

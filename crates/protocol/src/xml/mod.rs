@@ -16,5 +16,8 @@ pub use requests::{
     CreateBucket, DELETE_OBJECTS_BYTES_MAX, DeleteEntry, DeleteObjects, parse_complete_upload,
     parse_create_bucket, parse_delete_objects,
 };
-pub use settings::{CONFIGURATION_BYTES_MAX, VersioningStatus, parse_tagging, parse_versioning};
+pub use settings::{
+    CONFIGURATION_BYTES_MAX, VersioningStatus, parse_public_access_block, parse_tagging,
+    parse_versioning,
+};
 pub use writer::{DECLARATION, XmlWriter};

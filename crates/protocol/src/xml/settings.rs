@@ -1,5 +1,6 @@
 //! The XML bodies that configure buckets and objects.
 
+use costrel_core::access::PublicAccessBlock;
 use costrel_core::record::Pair;
 
 use super::reader::{Source, XmlError};
@@ -74,6 +75,32 @@ pub(super) fn tag(source: &mut Source<'_>) -> Result<Pair, XmlError> {
     Ok(Pair { name, value: value.ok_or(XmlError::Malformed("no Value"))? })
 }
 
+/// `PublicAccessBlockConfiguration`: what is not named is not blocked.
+pub fn parse_public_access_block(body: &[u8]) -> Result<PublicAccessBlock, XmlError> {
+    let mut source = Source::root(body, CONFIGURATION_BYTES_MAX, "PublicAccessBlockConfiguration")?;
+    let (mut acls, mut ignored, mut policy, mut restricted) = (None, None, None, None);
+    while let Some(name) = source.child()? {
+        let setting = match name.as_str() {
+            "BlockPublicAcls" => &mut acls,
+            "IgnorePublicAcls" => &mut ignored,
+            "BlockPublicPolicy" => &mut policy,
+            "RestrictPublicBuckets" => &mut restricted,
+            _ => {
+                source.skip()?;
+                continue;
+            }
+        };
+        once(setting, one_of(&source.text()?.to_ascii_lowercase(), ["false", "true"])?)?;
+    }
+    source.finish()?;
+    Ok(PublicAccessBlock {
+        public_acls: acls.unwrap_or_default(),
+        ignore_public_acls: ignored.unwrap_or_default(),
+        public_policy: policy.unwrap_or_default(),
+        restrict_public_buckets: restricted.unwrap_or_default(),
+    })
+}
+
 /// Which of two words it is: whether it is the second.
 pub(super) fn one_of(text: &str, words: [&str; 2]) -> Result<bool, XmlError> {
     match words.iter().position(|word| *word == text.trim()) {
@@ -105,6 +132,22 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_versioning(b""), Err(XmlError::Empty));
+    }
+
+    #[test]
+    fn public_access_block() {
+        let parse = |inner: &str| {
+            let root = "PublicAccessBlockConfiguration";
+            parse_public_access_block(format!("<{root}>{inner}</{root}>").as_bytes())
+        };
+        let read = parse(
+            "<BlockPublicPolicy>TRUE</BlockPublicPolicy><IgnorePublicAcls>false</IgnorePublicAcls>",
+        );
+        let want = PublicAccessBlock { public_policy: true, ..PublicAccessBlock::default() };
+        assert_eq!(read, Ok(want));
+        assert!(parse("<BlockPublicAcls>yes</BlockPublicAcls>").is_err());
+        let twice = "<BlockPublicAcls>true</BlockPublicAcls>".repeat(2);
+        assert!(parse(&twice).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod listing;
 mod locks;
 mod multipart;
 mod objects;
+mod policies;
 mod refusals;
 mod routing;
 mod signatures;

@@ -1,0 +1,164 @@
+//! The one place that decides.
+
+use std::sync::Arc;
+
+use crate::condition::Truth;
+use crate::parse::{Grammar, Named, Policy, Statement, plain_action};
+use crate::pattern::folded;
+use crate::principal::Principal;
+use crate::resource::{Names, Target};
+use crate::value::Facts;
+
+/// An action by its names: `name/cos:GetObject` and `s3:GetObject`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action {
+    pub cam: &'static str,
+    pub iam: &'static str,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub who: Who,
+    /// What the credentials are limited to, if they are: all of it must allow what
+    /// is asked for. Permanent keys have no such limits.
+    pub session: Vec<Arc<Policy>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Nobody has signed.
+    Anonymous,
+    /// The root of the account with this number.
+    Root(u64),
+}
+
+/// What is asked for, by whom.
+pub struct Attempt<'a> {
+    pub caller: &'a Caller,
+    pub action: Action,
+    pub target: Target<'a>,
+    /// Reading, replacing or deleting the bucket's policy itself.
+    pub on_policy: bool,
+    pub facts: &'a dyn Facts,
+}
+
+/// What speaks for or against it on the bucket's side.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Grants<'a> {
+    /// The bucket's policies, of any grammar.
+    pub policies: &'a [Arc<Policy>],
+    /// Policies that let anybody in count only for the owner's account.
+    pub restrict_public: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Allowed,
+    Denied,
+}
+
+/// Decides. In this order; the first that applies counts:
+///
+/// 1. A session policy that denies, or one that does not allow: denied.
+/// 2. The owner's root on the bucket's policy itself: allowed, so that nobody can
+///    lock himself out. (AWS.)
+/// 3. A policy of the bucket that denies: denied. A policy of IAM denies to the
+///    owner's root too; one of CAM does not, since in COS the root may always do
+///    everything.
+/// 4. The owner's root: allowed.
+/// 5. A policy of the bucket that allows: allowed, unless the policy lets anybody
+///    in and the bucket restricts such policies.
+/// 6. Otherwise: denied.
+///
+/// A Deny applies unless it is certain that it does not, an Allow only if it is
+/// certain that it does: conditions on what cannot be known never let anybody in.
+pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
+    let owner_root = attempt.caller.who == Who::Root(attempt.target.owner_uin);
+    let judge = Judge::new(attempt);
+    for policy in &attempt.caller.session {
+        if judge.denied_by(policy) || !judge.allowed_by(policy) {
+            return Decision::Denied;
+        }
+    }
+    if owner_root && attempt.on_policy {
+        return Decision::Allowed;
+    }
+    let counts = |policy: &&Arc<Policy>| !(owner_root && policy.grammar == Grammar::Cam);
+    if grants.policies.iter().filter(counts).any(|policy| judge.denied_by(policy)) {
+        return Decision::Denied;
+    }
+    if owner_root {
+        return Decision::Allowed;
+    }
+    let counts = |policy: &&Arc<Policy>| !(grants.restrict_public && policy.is_public());
+    match grants.policies.iter().filter(counts).any(|policy| judge.allowed_by(policy)) {
+        true => Decision::Allowed,
+        false => Decision::Denied,
+    }
+}
+
+/// An attempt with what is made once for all statements.
+struct Judge<'a> {
+    attempt: &'a Attempt<'a>,
+    names: Names,
+    cam: &'a str,
+    iam: String,
+}
+
+impl<'a> Judge<'a> {
+    fn new(attempt: &'a Attempt<'a>) -> Judge<'a> {
+        Judge {
+            names: Names::of(&attempt.target),
+            cam: plain_action(attempt.action.cam),
+            iam: folded(attempt.action.iam, true).into_owned(),
+            attempt,
+        }
+    }
+
+    fn denied_by(&self, policy: &Policy) -> bool {
+        let denies = |statement: &&Statement| !statement.allows;
+        let mut statements = policy.statements.iter().filter(denies);
+        statements.any(|statement| self.applies(policy, statement) != Truth::False)
+    }
+
+    fn allowed_by(&self, policy: &Policy) -> bool {
+        let allows = |statement: &&Statement| statement.allows;
+        let mut statements = policy.statements.iter().filter(allows);
+        statements.any(|statement| self.applies(policy, statement) == Truth::True)
+    }
+
+    /// Whether a statement is about the attempt. What is cheap to tell comes first.
+    fn applies(&self, policy: &Policy, statement: &Statement) -> Truth {
+        let (caller, facts) = (self.attempt.caller, self.attempt.facts);
+        let action = match policy.grammar {
+            Grammar::Cam => self.cam,
+            Grammar::Iam => &self.iam,
+        };
+        let by_action = statement.actions.holds(|pattern| pattern.matches_folded(action).into());
+        if by_action == Truth::False {
+            return Truth::False;
+        }
+        let about = |one: &Principal| one.matches(caller, statement.allows).into();
+        if statement.principals.holds(about) == Truth::False {
+            return Truth::False;
+        }
+        let mut truth = statement
+            .resources
+            .holds(|resource| resource.matches(&self.attempt.target, &self.names, facts));
+        for condition in &statement.conditions {
+            if truth == Truth::False {
+                break;
+            }
+            truth = truth.min(condition.holds(facts));
+        }
+        truth
+    }
+}
+
+impl<T> Named<T> {
+    fn holds(&self, one: impl Fn(&T) -> Truth) -> Truth {
+        let any = Truth::any(self.named.iter().map(one));
+        if self.others { any.not() } else { any }
+    }
+}

@@ -1,0 +1,243 @@
+//! Condition keys: what policies may ask about a request. The two services have
+//! names of their own for mostly the same things.
+
+/// What a condition or a variable asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    SourceIp,
+    SecureTransport,
+    CurrentTime,
+    EpochTime,
+    UserAgent,
+    Referer,
+    UserId,
+    UserName,
+    PrincipalType,
+    PrincipalAccount,
+    PrincipalArn,
+    PrincipalIsService,
+    ViaService,
+    /// Whether a second factor was shown, and how long ago: keys have none.
+    MfaPresent,
+    MfaAge,
+    TokenIssueTime,
+    /// On whose behalf a service asks.
+    SourceArn,
+    SourceAccount,
+    RequestedRegion,
+    ResourceAccount,
+    AuthType,
+    SignatureVersion,
+    ContentSha256,
+    Prefix,
+    Delimiter,
+    MaxKeys,
+    VersionId,
+    Acl,
+    Grant(Grant),
+    StorageClass,
+    CopySource,
+    MetadataDirective,
+    Encryption,
+    EncryptionKeyId,
+    WebsiteRedirect,
+    IfMatch,
+    IfNoneMatch,
+    ContentType,
+    ContentLength,
+    ResponseContentType,
+    LockMode,
+    LockUntil,
+    LegalHold,
+    /// A tag that the request gives.
+    RequestTag(Box<str>),
+    RequestTagKeys,
+    /// A tag that the object has.
+    ExistingTag(Box<str>),
+    /// CAM's numbers of the caller.
+    Uin,
+    OwnerUin,
+    AppId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Grant {
+    Read,
+    Write,
+    ReadAcp,
+    WriteAcp,
+    FullControl,
+}
+
+/// A name that means nothing here.
+pub(crate) enum Unnamed {
+    /// The service has it; it cannot be known here.
+    Unsupported,
+    NoSuchKey,
+}
+
+/// IAM's keys, by their lower-case names.
+const IAM: &[(&str, Key)] = &[
+    ("aws:sourceip", Key::SourceIp),
+    ("aws:securetransport", Key::SecureTransport),
+    ("aws:currenttime", Key::CurrentTime),
+    ("aws:epochtime", Key::EpochTime),
+    ("aws:useragent", Key::UserAgent),
+    ("aws:referer", Key::Referer),
+    ("aws:userid", Key::UserId),
+    ("aws:username", Key::UserName),
+    ("aws:principaltype", Key::PrincipalType),
+    ("aws:principalaccount", Key::PrincipalAccount),
+    ("aws:principalarn", Key::PrincipalArn),
+    ("aws:principalisawsservice", Key::PrincipalIsService),
+    ("aws:viaawsservice", Key::ViaService),
+    ("aws:multifactorauthpresent", Key::MfaPresent),
+    ("aws:multifactorauthage", Key::MfaAge),
+    ("aws:tokenissuetime", Key::TokenIssueTime),
+    ("aws:sourcearn", Key::SourceArn),
+    ("aws:sourceaccount", Key::SourceAccount),
+    ("aws:requestedregion", Key::RequestedRegion),
+    ("aws:resourceaccount", Key::ResourceAccount),
+    ("s3:resourceaccount", Key::ResourceAccount),
+    ("s3:authtype", Key::AuthType),
+    ("s3:signatureversion", Key::SignatureVersion),
+    ("s3:x-amz-content-sha256", Key::ContentSha256),
+    ("s3:prefix", Key::Prefix),
+    ("s3:delimiter", Key::Delimiter),
+    ("s3:max-keys", Key::MaxKeys),
+    ("s3:versionid", Key::VersionId),
+    ("s3:x-amz-acl", Key::Acl),
+    ("s3:x-amz-grant-read", Key::Grant(Grant::Read)),
+    ("s3:x-amz-grant-write", Key::Grant(Grant::Write)),
+    ("s3:x-amz-grant-read-acp", Key::Grant(Grant::ReadAcp)),
+    ("s3:x-amz-grant-write-acp", Key::Grant(Grant::WriteAcp)),
+    ("s3:x-amz-grant-full-control", Key::Grant(Grant::FullControl)),
+    ("s3:x-amz-storage-class", Key::StorageClass),
+    ("s3:x-amz-copy-source", Key::CopySource),
+    ("s3:x-amz-metadata-directive", Key::MetadataDirective),
+    ("s3:x-amz-server-side-encryption", Key::Encryption),
+    ("s3:x-amz-server-side-encryption-aws-kms-key-id", Key::EncryptionKeyId),
+    ("s3:x-amz-website-redirect-location", Key::WebsiteRedirect),
+    ("s3:if-match", Key::IfMatch),
+    ("s3:if-none-match", Key::IfNoneMatch),
+    ("s3:object-lock-mode", Key::LockMode),
+    ("s3:object-lock-retain-until-date", Key::LockUntil),
+    ("s3:object-lock-legal-hold", Key::LegalHold),
+    ("s3:requestobjecttagkeys", Key::RequestTagKeys),
+];
+
+/// IAM's keys that exist and cannot be known here, lower-case; with a slash at the
+/// end those that have a name behind it.
+const IAM_UNSUPPORTED: &[&str] = &[
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:sourcevpcarn",
+    "aws:vpcsourceip",
+    "aws:vpceaccount",
+    "aws:vpceorgid",
+    "aws:vpceorgpaths",
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:principalservicename",
+    "aws:principalservicenameslist",
+    "aws:principaltag/",
+    "aws:requesttag/",
+    "aws:tagkeys",
+    "aws:resourcetag/",
+    "aws:resourceorgid",
+    "aws:resourceorgpaths",
+    "aws:sourceorgid",
+    "aws:sourceorgpaths",
+    "aws:sourceidentity",
+    "aws:federatedprovider",
+    "aws:calledvia",
+    "aws:calledviafirst",
+    "aws:calledvialast",
+    "aws:assumedroot",
+    "s3:signatureage",
+    "s3:tlsversion",
+    "s3:x-amz-object-ownership",
+    "s3:x-amz-server-side-encryption-customer-algorithm",
+    "s3:object-lock-remaining-retention-days",
+    "s3:objectcreationoperation",
+    "s3:locationconstraint",
+    "s3:inventoryaccessibleoptionalfields",
+    "s3:dataaccesspointaccount",
+    "s3:dataaccesspointarn",
+    "s3:accesspointnetworkorigin",
+    "s3:accesspointtag/",
+    "s3:buckettag/",
+];
+
+pub(crate) fn of_iam(name: &str) -> Result<Key, Unnamed> {
+    let lower = name.to_ascii_lowercase();
+    if let Some((_, key)) = IAM.iter().find(|(known, _)| *known == lower) {
+        return Ok(key.clone());
+    }
+    // What stands behind the slash is a tag's name, as it is.
+    if let Some((kind, tag)) = name.split_once('/').filter(|(_, tag)| !tag.is_empty()) {
+        match kind.to_ascii_lowercase().as_str() {
+            "s3:requestobjecttag" => return Ok(Key::RequestTag(tag.into())),
+            "s3:existingobjecttag" => return Ok(Key::ExistingTag(tag.into())),
+            _ => {}
+        }
+    }
+    let known = |known: &&str| match known.strip_suffix('/') {
+        Some(kind) => lower.split_once('/').is_some_and(|(front, _)| front == kind),
+        None => **known == lower,
+    };
+    match IAM_UNSUPPORTED.iter().any(known) {
+        true => Err(Unnamed::Unsupported),
+        false => Err(Unnamed::NoSuchKey),
+    }
+}
+
+/// Keys of CAM and of COS, which tell cases apart.
+const CAM: &[(&str, Key)] = &[
+    ("qcs:ip", Key::SourceIp),
+    ("qcs:current_time", Key::CurrentTime),
+    ("cos:secure-transport", Key::SecureTransport),
+    ("cos:prefix", Key::Prefix),
+    ("cos:delimiter", Key::Delimiter),
+    ("cos:max-keys", Key::MaxKeys),
+    ("cos:versionid", Key::VersionId),
+    ("cos:x-cos-acl", Key::Acl),
+    ("cos:x-cos-storage-class", Key::StorageClass),
+    ("cos:x-cos-server-side-encryption", Key::Encryption),
+    ("cos:content-type", Key::ContentType),
+    ("cos:content-length", Key::ContentLength),
+    ("cos:response-content-type", Key::ResponseContentType),
+];
+
+const CAM_UNSUPPORTED: &[&str] = &[
+    "qcs:vpc",
+    "vpc:requester_vpc",
+    "vpc:requester_vpcid",
+    "qcs:request_tag",
+    "qcs:resource_tag",
+    "cos:tls-version",
+];
+
+pub(crate) fn of_cam(name: &str) -> Result<Key, Unnamed> {
+    if let Some((_, key)) = CAM.iter().find(|(known, _)| *known == name) {
+        return Ok(key.clone());
+    }
+    match CAM_UNSUPPORTED.contains(&name) {
+        true => Err(Unnamed::Unsupported),
+        false => Err(Unnamed::NoSuchKey),
+    }
+}
+
+/// What may stand as a variable in a policy of IAM: keys of one value.
+pub(crate) fn variable_of_iam(name: &str) -> Option<Key> {
+    of_iam(name).ok().filter(|key| *key != Key::RequestTagKeys)
+}
+
+pub(crate) fn variable_of_cam(name: &str) -> Option<Key> {
+    match name {
+        "uin" => Some(Key::Uin),
+        "owner_uin" => Some(Key::OwnerUin),
+        "app_id" => Some(Key::AppId),
+        _ => None,
+    }
+}

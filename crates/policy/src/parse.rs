@@ -1,0 +1,322 @@
+//! From a document to a [`Policy`]: what both grammars share.
+
+use crate::condition::{Condition, Operator};
+use crate::fault::PolicyFault;
+use crate::json::Json;
+use crate::key::{Key, Unnamed};
+use crate::pattern::{Pattern, Syntax};
+use crate::principal::Principal;
+use crate::resource::{Resource, Target};
+use crate::{cam, iam};
+
+/// Both services' largest bucket policy.
+pub const POLICY_BYTES_MAX: usize = 20 << 10;
+
+/// The language a policy is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Grammar {
+    /// Tencent Cloud's: `name/cos:…`, `qcs::cos:…`.
+    Cam,
+    /// AWS's: `s3:…`, `arn:aws:s3:::…`.
+    Iam,
+}
+
+/// A policy that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    pub grammar: Grammar,
+    pub(crate) statements: Vec<Statement>,
+    /// Action patterns as they were written.
+    actions: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Statement {
+    pub allows: bool,
+    pub principals: Principals,
+    pub actions: Actions,
+    pub resources: Resources,
+    pub conditions: Vec<Condition>,
+}
+
+/// Those named, or all but them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Named<T> {
+    pub named: Vec<T>,
+    pub others: bool,
+}
+
+pub(crate) type Principals = Named<Principal>;
+pub(crate) type Actions = Named<Pattern>;
+pub(crate) type Resources = Named<Resource>;
+
+/// What a grammar adds to [`read`].
+pub(crate) struct Words {
+    pub grammar: Grammar,
+    /// Reads the name of a member as IAM spells it; `None` if there is none.
+    pub member: fn(&str) -> Option<&'static str>,
+    pub effect: fn(&str) -> Option<bool>,
+    pub principal: fn(&Json) -> Result<Vec<Principal>, PolicyFault>,
+    pub action: fn(&str) -> bool,
+    pub resource: fn(&str, Variables) -> Result<Resource, PolicyFault>,
+    pub operator: fn(&str) -> Option<Operator>,
+    pub key: fn(&str) -> Result<Key, Unnamed>,
+    /// What values of a key stand for in conditions.
+    pub value: fn(&Key, &str) -> Option<String>,
+    /// Of a policy of this version, if there is such a version.
+    pub variables: fn(Option<&str>) -> Option<Variables>,
+}
+
+pub(crate) type Variables = Option<fn(&str) -> Option<Key>>;
+
+impl Policy {
+    /// Reads the policy of a bucket.
+    pub fn of_bucket(grammar: Grammar, document: &[u8]) -> Result<Policy, PolicyFault> {
+        match grammar {
+            Grammar::Cam => read(document, &cam::WORDS, true),
+            Grammar::Iam => read(document, &iam::WORDS, true),
+        }
+    }
+
+    /// Reads a policy that limits credentials. It is about whoever holds them, so
+    /// it has no principals; those of CAM, which SDKs send, mean nothing.
+    pub fn of_session(grammar: Grammar, document: &[u8]) -> Result<Policy, PolicyFault> {
+        match grammar {
+            Grammar::Cam => read(document, &cam::WORDS, false),
+            Grammar::Iam => read(document, &iam::WORDS, false),
+        }
+    }
+
+    /// The first action that is none of those that there are, by its pattern.
+    pub fn unknown_action(&self, known: impl Fn() -> Vec<&'static str>) -> Option<&str> {
+        let syntax =
+            Syntax { wildcards: true, variables: None, fold: self.grammar == Grammar::Iam };
+        let known = known();
+        let unknown = |pattern: &&String| {
+            let parsed = Pattern::parse(plain_action(pattern), syntax);
+            parsed
+                .is_ok_and(|parsed| !known.iter().any(|name| parsed.may_match(plain_action(name))))
+        };
+        self.actions.iter().find(unknown).map(String::as_str)
+    }
+
+    /// Whether a condition or a variable asks about one of these keys.
+    pub fn asks(&self, about: impl Fn(&Key) -> bool) -> bool {
+        self.statements.iter().any(|statement| {
+            let in_conditions = statement.conditions.iter().any(|condition| condition.asks(&about));
+            let mut resources = statement.resources.named.iter();
+            in_conditions || resources.any(|resource| resource.asks(&about))
+        })
+    }
+
+    /// Whether each of its resources can be the bucket or something in it.
+    pub fn is_about(&self, target: &Target<'_>) -> bool {
+        let resources = self.statements.iter().flat_map(|statement| &statement.resources.named);
+        resources.into_iter().all(|resource| resource.may_be_in(target))
+    }
+}
+
+/// An action's name without what CAM puts in front of it.
+pub(crate) fn plain_action(name: &str) -> &str {
+    name.strip_prefix("name/").unwrap_or(name)
+}
+
+fn read(document: &[u8], words: &Words, of_bucket: bool) -> Result<Policy, PolicyFault> {
+    if document.len() > POLICY_BYTES_MAX {
+        return Err(PolicyFault::TooLarge);
+    }
+    if document.first() != Some(&b'{') {
+        return Err(PolicyFault::NotJson);
+    }
+    let document: Json = serde_json::from_slice(document).map_err(|_| PolicyFault::NotJson)?;
+    let mut top = Members::of(document, words, &["Version", "Id", "Statement", "Principal"])?;
+    let version = top.take("Version").map(|version| text(version, "Version")).transpose()?;
+    let variables = (words.variables)(version.as_deref()).ok_or(PolicyFault::Version)?;
+    top.take("Id").map(|id| text(id, "Id")).transpose()?;
+    // In older policies of COS one principal stands for all statements.
+    let for_all = top.take("Principal");
+    if for_all.is_some() && words.grammar == Grammar::Iam {
+        return Err(PolicyFault::UnknownField("Principal".into()));
+    }
+    let statements = match top.take("Statement").ok_or(PolicyFault::Missing("Statement"))? {
+        Json::List(list) if list.is_empty() => return Err(PolicyFault::Missing("Statement")),
+        Json::List(list) => list,
+        one @ Json::Object(_) => vec![one],
+        _ => return Err(PolicyFault::Value("Statement")),
+    };
+    let mut policy = Policy { grammar: words.grammar, statements: Vec::new(), actions: Vec::new() };
+    for json in statements {
+        let mut members = Members::of(json, words, &MEMBERS)?;
+        let effect = effect(&mut members, words)?;
+        let principals = match of_bucket {
+            true => principals(&mut members, words, for_all.as_ref(), effect)?,
+            false => no_principals(&mut members, words)?,
+        };
+        let statement =
+            statement(members, words, variables, (effect, principals), &mut policy.actions)?;
+        policy.statements.push(statement);
+    }
+    Ok(policy)
+}
+
+const MEMBERS: [&str; 9] = [
+    "Sid",
+    "Effect",
+    "Principal",
+    "NotPrincipal",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+];
+
+fn effect(members: &mut Members, words: &Words) -> Result<bool, PolicyFault> {
+    members.take("Sid").map(|sid| text(sid, "Sid")).transpose()?;
+    let effect = text(members.take("Effect").ok_or(PolicyFault::Missing("Effect"))?, "Effect")?;
+    (words.effect)(&effect).ok_or(PolicyFault::Effect(effect))
+}
+
+fn principals(
+    members: &mut Members,
+    words: &Words,
+    for_all: Option<&Json>,
+    allows: bool,
+) -> Result<Principals, PolicyFault> {
+    let (principal, others) = match members.either("Principal", "NotPrincipal")? {
+        Some(found) => found,
+        None => (for_all.cloned().ok_or(PolicyFault::Missing("Principal"))?, false),
+    };
+    if others && allows {
+        return Err(PolicyFault::AllowNotPrincipal);
+    }
+    Ok(Named { named: (words.principal)(&principal)?, others })
+}
+
+fn no_principals(members: &mut Members, words: &Words) -> Result<Principals, PolicyFault> {
+    match members.either("Principal", "NotPrincipal")? {
+        Some(_) if words.grammar == Grammar::Iam => {
+            Err(PolicyFault::UnknownField("Principal".into()))
+        }
+        _ => Ok(Named { named: vec![Principal::Anyone], others: false }),
+    }
+}
+
+fn statement(
+    mut members: Members,
+    words: &Words,
+    variables: Variables,
+    (allows, principals): (bool, Principals),
+    written: &mut Vec<String>,
+) -> Result<Statement, PolicyFault> {
+    let action = members.either("Action", "NotAction")?.ok_or(PolicyFault::Missing("Action"))?;
+    let actions = texts(action.0, "Action")?;
+    let fold = words.grammar == Grammar::Iam;
+    let read = |name: &String| match (words.action)(name) {
+        true => {
+            Pattern::parse(plain_action(name), Syntax { wildcards: true, variables: None, fold })
+        }
+        false => Err(PolicyFault::Action(name.clone())),
+    };
+    let named = actions.iter().map(read).collect::<Result<_, _>>()?;
+    let actions_of = Named { named, others: action.1 };
+    written.extend(actions);
+
+    let resource = members.either("Resource", "NotResource")?;
+    let resource = resource.ok_or(PolicyFault::Missing("Resource"))?;
+    let named = texts(resource.0, "Resource")?;
+    let named = named.iter().map(|name| (words.resource)(name, variables));
+    let resources = Named { named: named.collect::<Result<_, _>>()?, others: resource.1 };
+
+    let conditions = match members.take("Condition") {
+        None => Vec::new(),
+        Some(condition) => conditions(condition, words, variables)?,
+    };
+    Ok(Statement { allows, principals, actions: actions_of, resources, conditions })
+}
+
+fn conditions(
+    json: Json,
+    words: &Words,
+    variables: Variables,
+) -> Result<Vec<Condition>, PolicyFault> {
+    let Json::Object(operators) = json else { return Err(PolicyFault::Value("Condition")) };
+    let mut all = Vec::new();
+    for (name, keys) in operators {
+        let operator = (words.operator)(&name).ok_or(PolicyFault::Operator(name))?;
+        let Json::Object(keys) = keys else { return Err(PolicyFault::Value("Condition")) };
+        for (name, values) in keys {
+            let key = (words.key)(&name).map_err(|unnamed| match unnamed {
+                Unnamed::Unsupported => PolicyFault::Unsupported(name.clone()),
+                Unnamed::NoSuchKey => PolicyFault::Key(name.clone()),
+            })?;
+            let mut values = texts(values, "Condition")?;
+            for value in &mut values {
+                let meant = (words.value)(&key, value);
+                *value = meant.ok_or_else(|| PolicyFault::ConditionValue(value.clone()))?;
+            }
+            all.push(Condition::new(key, &operator, &values, variables)?);
+        }
+    }
+    Ok(all)
+}
+
+/// An object's members under the names that IAM has for them.
+struct Members(Vec<(&'static str, Json)>);
+
+impl Members {
+    fn of(json: Json, words: &Words, allowed: &[&str]) -> Result<Members, PolicyFault> {
+        let Json::Object(object) = json else { return Err(PolicyFault::Value("Statement")) };
+        let mut members: Vec<(&'static str, Json)> = Vec::with_capacity(object.len());
+        for (name, value) in object {
+            let known = (words.member)(&name).filter(|known| allowed.contains(known));
+            let known = known.ok_or_else(|| PolicyFault::UnknownField(name.clone()))?;
+            if members.iter().any(|(other, _)| *other == known) {
+                return Err(PolicyFault::Duplicate(name));
+            }
+            members.push((known, value));
+        }
+        Ok(Members(members))
+    }
+
+    fn take(&mut self, name: &str) -> Option<Json> {
+        let at = self.0.iter().position(|(known, _)| *known == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// A member or its opposite, and whether it is that.
+    fn either(
+        &mut self,
+        name: &'static str,
+        opposite: &str,
+    ) -> Result<Option<(Json, bool)>, PolicyFault> {
+        match (self.take(name), self.take(opposite)) {
+            (Some(_), Some(_)) => Err(PolicyFault::Opposites(name)),
+            (Some(json), None) => Ok(Some((json, false))),
+            (None, Some(json)) => Ok(Some((json, true))),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn text(json: Json, what: &'static str) -> Result<String, PolicyFault> {
+    match json {
+        Json::Text(text) => Ok(text),
+        _ => Err(PolicyFault::Value(what)),
+    }
+}
+
+/// One text or several. In conditions numbers and truths are texts too.
+pub(crate) fn texts(json: Json, what: &'static str) -> Result<Vec<String>, PolicyFault> {
+    let one = |json: Json| match json {
+        Json::Text(text) => Ok(text),
+        Json::Number(text) if what == "Condition" => Ok(text),
+        Json::Bool(truth) if what == "Condition" => Ok(truth.to_string()),
+        _ => Err(PolicyFault::Value(what)),
+    };
+    match json {
+        Json::List(list) if list.is_empty() => Err(PolicyFault::Value(what)),
+        Json::List(list) => list.into_iter().map(one).collect(),
+        json => Ok(vec![one(json)?]),
+    }
+}

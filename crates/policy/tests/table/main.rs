@@ -1,0 +1,86 @@
+//! Random policies, callers and requests, judged by the evaluator and by a slow one
+//! that reads the JSON afresh each time and knows nothing of the other's types.
+//! `POLICY_SEED` repeats a run.
+
+mod making;
+mod reference;
+
+use std::sync::Arc;
+
+use costrel_policy::{Attempt, Decision, Grammar, Grants, Policy, Who, decide};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+fn seeded() -> (u64, StdRng) {
+    let seed = std::env::var("POLICY_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(rand::random);
+    println!("seed {seed}");
+    (seed, StdRng::seed_from_u64(seed))
+}
+
+/// Documents with a few bytes changed are read or refused, by either grammar.
+#[test]
+fn whatever_is_broken_breaks_nothing() {
+    let (_, mut rng) = seeded();
+    let mut read = 0;
+    for _ in 0..3000 {
+        for made in making::world(&mut rng).policies {
+            let mut bytes = made.text().into_bytes();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..bytes.len());
+                match rng.random_range(0..3) {
+                    0 => _ = bytes.remove(at),
+                    1 => bytes[at] = rng.random(),
+                    _ => bytes.insert(at, *b"*?$:/{}[],\"\\".get(at % 12).unwrap()),
+                }
+            }
+            for grammar in [Grammar::Cam, Grammar::Iam] {
+                if let Ok(policy) = Policy::of_bucket(grammar, &bytes) {
+                    policy.is_public();
+                    read += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 20, "{read}");
+}
+
+#[test]
+fn both_evaluators_agree() {
+    let (seed, mut rng) = seeded();
+    let (mut allowed, mut denied_by_policy, mut total) = (0, 0, 0);
+    for _ in 0..2500 {
+        let world = making::world(&mut rng);
+        let parsed: Vec<Arc<Policy>> = world.policies.iter().map(|made| made.parse(true)).collect();
+        let session: Vec<Arc<Policy>> =
+            world.session.iter().map(|made| made.parse(false)).collect();
+        for _ in 0..8 {
+            let request = making::request(&mut rng, &session);
+            let attempt = Attempt {
+                caller: &request.caller,
+                action: request.action,
+                target: request.target(),
+                on_policy: request.on_policy,
+                facts: &request,
+            };
+            let grants = Grants { policies: &parsed, restrict_public: false };
+            let decision = decide(&attempt, grants);
+            let expected = reference::decide(&world, &request);
+            assert_eq!(
+                decision == Decision::Allowed,
+                expected,
+                "seed {seed}: {request:#?}\n{:#?}",
+                world.policies.iter().chain(&world.session).map(|p| p.text()).collect::<Vec<_>>()
+            );
+            total += 1;
+            match request.caller.who {
+                Who::Anonymous if expected => allowed += 1,
+                Who::Root(making::OWNER) if !expected => denied_by_policy += 1,
+                _ => {}
+            }
+        }
+    }
+    // A table in which nothing is ever let in, or kept out, would show nothing.
+    assert!(allowed > total / 100, "{allowed} of {total}");
+    assert!(denied_by_policy > total / 100, "{denied_by_policy} of {total}");
+}

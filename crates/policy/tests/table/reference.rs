@@ -1,0 +1,298 @@
+//! The slow evaluator: the JSON as it is, names by their spelling, `Option` for
+//! what cannot be known.
+
+use std::net::IpAddr;
+
+use costrel_policy::{Grammar, Who};
+use serde_json::Value as Json;
+
+use crate::making::{APPID, BUCKET, Known, Made, OWNER, REGION, Request, World};
+
+pub fn decide(world: &World, request: &Request) -> bool {
+    let denies = |made: &Made| effects(made, request, false).iter().any(|t| *t != Some(false));
+    let allows = |made: &Made| effects(made, request, true).contains(&Some(true));
+    if !world.session.iter().all(|made| allows(made) && !denies(made)) {
+        return false;
+    }
+    let owner = request.caller.who == Who::Root(OWNER);
+    if owner && request.on_policy {
+        return true;
+    }
+    for made in &world.policies {
+        if denies(made) && (!owner || made.grammar == Grammar::Iam) {
+            return false;
+        }
+    }
+    owner || world.policies.iter().any(allows)
+}
+
+fn member<'a>(json: &'a Json, name: &str) -> Option<&'a Json> {
+    let object = json.as_object().unwrap();
+    object.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+fn list(json: &Json) -> Vec<String> {
+    match json {
+        Json::Array(items) => items.iter().map(|item| item.as_str().unwrap().to_owned()).collect(),
+        json => vec![json.as_str().unwrap().to_owned()],
+    }
+}
+
+/// Whether each statement of an effect applies.
+fn effects(made: &Made, request: &Request, allow: bool) -> Vec<Option<bool>> {
+    let statements = member(&made.document, "statement").unwrap().as_array().unwrap();
+    let wanted = if allow { "allow" } else { "deny" };
+    let chosen = statements.iter().filter(|statement| {
+        member(statement, "effect").unwrap().as_str().unwrap().eq_ignore_ascii_case(wanted)
+    });
+    let variables =
+        made.grammar == Grammar::Cam || member(&made.document, "version").unwrap() == "2012-10-17";
+    chosen
+        .map(|statement| {
+            let element = |name: &str, one: &dyn Fn(&str) -> Option<bool>| {
+                let plain = member(statement, name).map(list);
+                let not = member(statement, &format!("not{name}")).map(list);
+                match (plain, not) {
+                    (Some(names), None) => or(names.iter().map(|name| one(name)).collect()),
+                    (None, Some(names)) => not3(or(names.iter().map(|name| one(name)).collect())),
+                    _ => panic!("one of both"),
+                }
+            };
+            let action = element("action", &|name| Some(action(made.grammar, name, request)));
+            let resource =
+                element("resource", &|name| resource(made.grammar, name, request, variables));
+            let mut parts = vec![action, resource, principals(statement, request, allow)];
+            if let Some(conditions) = member(statement, "condition") {
+                for (operator, keys) in conditions.as_object().unwrap() {
+                    for (key, values) in keys.as_object().unwrap() {
+                        parts.push(condition(made.grammar, operator, key, &list(values), request));
+                    }
+                }
+            }
+            and(parts)
+        })
+        .collect()
+}
+
+fn or(truths: Vec<Option<bool>>) -> Option<bool> {
+    not3(and(truths.into_iter().map(not3).collect()))
+}
+
+fn and(truths: Vec<Option<bool>>) -> Option<bool> {
+    if truths.contains(&Some(false)) {
+        Some(false)
+    } else if truths.contains(&None) {
+        None
+    } else {
+        Some(true)
+    }
+}
+
+fn not3(truth: Option<bool>) -> Option<bool> {
+    truth.map(|truth| !truth)
+}
+
+/// By trying everything.
+fn glob(pattern: &[char], text: &[char]) -> bool {
+    match (pattern.first(), text.first()) {
+        (None, None) => true,
+        (Some('*'), _) => {
+            glob(&pattern[1..], text) || (!text.is_empty() && glob(pattern, &text[1..]))
+        }
+        (Some('?'), Some(_)) => glob(&pattern[1..], &text[1..]),
+        (Some(p), Some(t)) if p == t => glob(&pattern[1..], &text[1..]),
+        _ => false,
+    }
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    let chars = |text: &str| text.chars().collect::<Vec<_>>();
+    glob(&chars(pattern), &chars(text))
+}
+
+fn principals(statement: &Json, request: &Request, allow: bool) -> Option<bool> {
+    let who = request.caller.who;
+    let one = |name: &str| match name {
+        "*" | "qcs::cam::anyone:anyone" => true,
+        "qcs::cam::anonymous:anonymous" => allow || who == Who::Anonymous,
+        "qcs::cam::uin/100000000001:uin/100000000001" | "100000000001" => who == Who::Root(OWNER),
+        "qcs::cam::uin/100000000002:uin/*" | "arn:aws:iam::100000000002:root" => {
+            who == Who::Root(OWNER + 1)
+        }
+        _ => false,
+    };
+    let any = |json: &Json| match json {
+        Json::Object(kinds) => kinds.values().flat_map(list).any(|name| one(&name)),
+        json => one(json.as_str().unwrap()),
+    };
+    match (member(statement, "principal"), member(statement, "notprincipal")) {
+        (Some(json), None) => Some(any(json)),
+        (None, Some(json)) => Some(!any(json)),
+        _ => Some(true),
+    }
+}
+
+fn action(grammar: Grammar, pattern: &str, request: &Request) -> bool {
+    match grammar {
+        Grammar::Iam => matches(&pattern.to_lowercase(), &request.action.iam.to_lowercase()),
+        Grammar::Cam => {
+            let pattern = pattern.trim_start_matches("name/");
+            matches(pattern, request.action.cam.trim_start_matches("name/"))
+        }
+    }
+}
+
+fn resource(grammar: Grammar, pattern: &str, request: &Request, variables: bool) -> Option<bool> {
+    if pattern == "*" {
+        return Some(true);
+    }
+    let key = request.key;
+    match grammar {
+        Grammar::Iam => {
+            let text = key.map_or(BUCKET.to_owned(), |key| format!("{BUCKET}/{key}"));
+            let pattern = pattern.splitn(6, ':').nth(5).unwrap();
+            substituted(pattern, "${aws:username}", "aws:username", &text, request, variables)
+        }
+        Grammar::Cam => {
+            let parts: Vec<&str> = pattern.splitn(6, ':').collect();
+            let region = parts[3].is_empty() || matches(parts[3], REGION);
+            let owner = ["uid/*".to_owned(), format!("uid/{APPID}"), format!("uin/{OWNER}")];
+            if !region || !owner.contains(&parts[4].to_owned()) {
+                return Some(false);
+            }
+            let text = format!("{BUCKET}/{}", key.unwrap_or_default());
+            let path = match parts[5] {
+                "prefix//1250000000/b/home/*" => "b-1250000000/home/*",
+                "b-1250000000" => "b-1250000000/",
+                path => path,
+            };
+            substituted(path, "${uin}", "uin", &text, request, variables)
+        }
+    }
+}
+
+/// Matches with a variable's value, whose own wildcards are none.
+fn substituted(
+    pattern: &str,
+    variable: &str,
+    name: &str,
+    text: &str,
+    request: &Request,
+    variables: bool,
+) -> Option<bool> {
+    let Some((front, back)) = pattern.split_once(variable).filter(|_| variables) else {
+        return Some(matches(pattern, text));
+    };
+    match request.facts.get(name) {
+        None | Some(Known::Many(_)) => Some(false),
+        Some(Known::Unknown) => None,
+        Some(Known::One(value)) => {
+            let chars: Vec<char> = text.chars().collect();
+            let value: Vec<char> = value.chars().collect();
+            let (front, back): (Vec<char>, Vec<char>) =
+                (front.chars().collect(), back.chars().collect());
+            let splits = (0..=chars.len()).filter(|at| chars[*at..].starts_with(&value));
+            let mut splits = splits.filter(|at| glob(&front, &chars[..*at]));
+            Some(splits.any(|at| glob(&back, &chars[at + value.len()..])))
+        }
+    }
+}
+
+fn condition(
+    grammar: Grammar,
+    operator: &str,
+    key: &str,
+    wanted: &[String],
+    request: &Request,
+) -> Option<bool> {
+    let key = match key {
+        "qcs:ip" => "aws:sourceip",
+        "cos:secure-transport" => "aws:securetransport",
+        "cos:prefix" => "s3:prefix",
+        "cos:max-keys" => "s3:max-keys",
+        "qcs:current_time" => "aws:currenttime",
+        key => &key.to_lowercase(),
+    };
+    // CAM's names without their underscores are IAM's in lower case, nearly.
+    let name = operator.to_lowercase().replace('_', "");
+    let (quantifier, name) = name.split_once(':').unwrap_or(("", &name));
+    let (name, if_exists) = match name.strip_suffix("ifexists").or(name.strip_suffix("ifexist")) {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    let values: Vec<&str> = match request.facts.get(key) {
+        None => vec![],
+        Some(Known::Unknown) => return None,
+        Some(Known::One(value)) => vec![value],
+        Some(Known::Many(values)) => values.clone(),
+    };
+    if name.starts_with("null") {
+        return Some((wanted[0] == "true") == values.is_empty());
+    }
+    let negated = name.contains("not");
+    if values.is_empty() {
+        return Some(match quantifier {
+            _ if if_exists => true,
+            "foranyvalue" => false,
+            "forallvalues" => true,
+            _ => grammar == Grammar::Iam && negated,
+        });
+    }
+    let plain = name.replace("not", "");
+    let one = |value: &str| wanted.iter().any(|wanted| compare(&plain, value, wanted)) != negated;
+    let all = quantifier == "forallvalues" || (quantifier.is_empty() && negated);
+    Some(if all { values.iter().all(|v| one(v)) } else { values.iter().any(|v| one(v)) })
+}
+
+fn compare(operator: &str, value: &str, wanted: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    let time = |text: &str| match text {
+        "2026-01-02T11:04:05+08:00" | "2026-01-02T03:04:05Z" | "1767323045" => 1_767_323_045_i64,
+        "2028-01-01" => 1_830_297_600,
+        "2030-01-01T00:00:00Z" => 1_893_456_000,
+        other => panic!("{other}"),
+    };
+    let ordered = |order: std::cmp::Ordering, operator: &str| match operator {
+        "equals" | "equal" => order.is_eq(),
+        "lessthan" => order.is_lt(),
+        "lessthanequals" | "lessthanequal" => order.is_le(),
+        "greaterthan" => order.is_gt(),
+        "greaterthanequals" | "greaterthanequal" => order.is_ge(),
+        other => panic!("{other}"),
+    };
+    if let Some(rest) = operator.strip_prefix("numeric") {
+        return ordered(number(value).partial_cmp(&number(wanted)).unwrap(), rest);
+    }
+    if let Some(rest) = operator.strip_prefix("date") {
+        return ordered(time(value).cmp(&time(wanted)), rest);
+    }
+    match operator {
+        "bool" | "boolequal" => value == wanted,
+        "stringequals" | "stringequal" => value == wanted,
+        "stringlike" => matches(wanted, value),
+        "stringequalsignorecase" | "stringequalignorecase" => {
+            value.to_lowercase() == wanted.to_lowercase()
+        }
+        "ipaddress" | "ipequal" => ip(value, wanted),
+        "arnequals" | "arnlike" => {
+            let parts = |text: &str| text.splitn(6, ':').map(str::to_owned).collect::<Vec<_>>();
+            let (value, wanted) = (parts(value), parts(wanted));
+            value.len() == 6
+                && value.iter().zip(&wanted).all(|(value, wanted)| matches(wanted, value))
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Bit by bit.
+fn ip(value: &str, net: &str) -> bool {
+    let bits = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.octets().map(|byte| format!("{byte:08b}")).concat(),
+        IpAddr::V6(ip) => ip.octets().map(|byte| format!("{byte:08b}")).concat(),
+    };
+    let value = bits(value.strip_prefix("::ffff:").unwrap_or(value).parse().unwrap());
+    let (address, len) = net.split_once('/').unwrap_or((net, "128"));
+    let address = bits(address.parse().unwrap());
+    let len = len.parse::<usize>().unwrap().min(address.len());
+    value.len() == address.len() && value[..len] == address[..len]
+}

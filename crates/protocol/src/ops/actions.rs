@@ -1,0 +1,160 @@
+//! What policies call an operation. A policy of either grammar judges requests of
+//! both dialects, so every operation has a name in both, whichever it came from.
+
+use costrel_policy::Action;
+
+use super::Operation;
+
+/// The action that an operation is. IAM has actions of their own for what names a
+/// version.
+pub fn action(operation: Operation, versioned: bool) -> Action {
+    let (cam, iam) = match operation {
+        Operation::ListBuckets => ("name/cos:GetService", "s3:ListAllMyBuckets"),
+        Operation::CreateBucket => ("name/cos:PutBucket", "s3:CreateBucket"),
+        Operation::HeadBucket => ("name/cos:HeadBucket", "s3:ListBucket"),
+        Operation::DeleteBucket => ("name/cos:DeleteBucket", "s3:DeleteBucket"),
+        Operation::GetBucketLocation => ("name/cos:GetBucketLocation", "s3:GetBucketLocation"),
+        Operation::GetBucketVersioning => {
+            ("name/cos:GetBucketVersioning", "s3:GetBucketVersioning")
+        }
+        Operation::PutBucketVersioning => {
+            ("name/cos:PutBucketVersioning", "s3:PutBucketVersioning")
+        }
+        Operation::GetBucketLifecycle => {
+            ("name/cos:GetBucketLifecycle", "s3:GetLifecycleConfiguration")
+        }
+        Operation::PutBucketLifecycle => {
+            ("name/cos:PutBucketLifecycle", "s3:PutLifecycleConfiguration")
+        }
+        Operation::DeleteBucketLifecycle => {
+            ("name/cos:DeleteBucketLifecycle", "s3:PutLifecycleConfiguration")
+        }
+        Operation::GetBucketPolicy => ("name/cos:GetBucketPolicy", "s3:GetBucketPolicy"),
+        Operation::PutBucketPolicy => ("name/cos:PutBucketPolicy", "s3:PutBucketPolicy"),
+        Operation::DeleteBucketPolicy => ("name/cos:DeleteBucketPolicy", "s3:DeleteBucketPolicy"),
+        Operation::GetBucketPolicyStatus => {
+            ("name/cos:GetBucketPolicy", "s3:GetBucketPolicyStatus")
+        }
+        Operation::GetPublicAccessBlock => {
+            ("name/cos:GetBucketPublicAccessBlock", "s3:GetBucketPublicAccessBlock")
+        }
+        Operation::PutPublicAccessBlock | Operation::DeletePublicAccessBlock => {
+            ("name/cos:PutBucketPublicAccessBlock", "s3:PutBucketPublicAccessBlock")
+        }
+        Operation::ListObjectVersions => {
+            ("name/cos:GetBucketObjectVersions", "s3:ListBucketVersions")
+        }
+        Operation::ListObjects | Operation::ListObjectsV2 => {
+            ("name/cos:GetBucket", "s3:ListBucket")
+        }
+        Operation::PutObject | Operation::CopyObject => ("name/cos:PutObject", "s3:PutObject"),
+        Operation::AppendObject => ("name/cos:AppendObject", "s3:PutObject"),
+        Operation::PostObject => ("name/cos:PostObject", "s3:PutObject"),
+        Operation::GetObject if versioned => ("name/cos:GetObject", "s3:GetObjectVersion"),
+        Operation::GetObject => ("name/cos:GetObject", "s3:GetObject"),
+        Operation::HeadObject if versioned => ("name/cos:HeadObject", "s3:GetObjectVersion"),
+        Operation::HeadObject => ("name/cos:HeadObject", "s3:GetObject"),
+        // COS has no such operation; it tells what a HEAD does.
+        Operation::GetObjectAttributes if versioned => {
+            ("name/cos:HeadObject", "s3:GetObjectVersionAttributes")
+        }
+        Operation::GetObjectAttributes => ("name/cos:HeadObject", "s3:GetObjectAttributes"),
+        Operation::DeleteObject if versioned => ("name/cos:DeleteObject", "s3:DeleteObjectVersion"),
+        Operation::DeleteObject | Operation::DeleteObjects => {
+            ("name/cos:DeleteObject", "s3:DeleteObject")
+        }
+        Operation::CreateMultipartUpload => ("name/cos:InitiateMultipartUpload", "s3:PutObject"),
+        Operation::UploadPart => ("name/cos:UploadPart", "s3:PutObject"),
+        Operation::UploadPartCopy => ("name/cos:UploadPartCopy", "s3:PutObject"),
+        Operation::ListParts => ("name/cos:ListParts", "s3:ListMultipartUploadParts"),
+        Operation::CompleteMultipartUpload => ("name/cos:CompleteMultipartUpload", "s3:PutObject"),
+        Operation::AbortMultipartUpload => {
+            ("name/cos:AbortMultipartUpload", "s3:AbortMultipartUpload")
+        }
+        Operation::ListMultipartUploads => {
+            ("name/cos:ListMultipartUploads", "s3:ListBucketMultipartUploads")
+        }
+        Operation::GetObjectLock => {
+            ("name/cos:GetBucketObjectLockConfiguration", "s3:GetBucketObjectLockConfiguration")
+        }
+        Operation::PutObjectLock => {
+            ("name/cos:PutBucketObjectLockConfiguration", "s3:PutBucketObjectLockConfiguration")
+        }
+        Operation::GetObjectRetention => ("name/cos:GetObjectRetention", "s3:GetObjectRetention"),
+        Operation::PutObjectRetention => ("name/cos:PutObjectRetention", "s3:PutObjectRetention"),
+        Operation::GetObjectLegalHold => ("name/cos:GetObjectLegalHold", "s3:GetObjectLegalHold"),
+        Operation::PutObjectLegalHold => ("name/cos:PutObjectLegalHold", "s3:PutObjectLegalHold"),
+        Operation::GetObjectTagging if versioned => {
+            ("name/cos:GetObjectTagging", "s3:GetObjectVersionTagging")
+        }
+        Operation::GetObjectTagging => ("name/cos:GetObjectTagging", "s3:GetObjectTagging"),
+        Operation::PutObjectTagging if versioned => {
+            ("name/cos:PutObjectTagging", "s3:PutObjectVersionTagging")
+        }
+        Operation::PutObjectTagging => ("name/cos:PutObjectTagging", "s3:PutObjectTagging"),
+        Operation::DeleteObjectTagging if versioned => {
+            ("name/cos:DeleteObjectTagging", "s3:DeleteObjectVersionTagging")
+        }
+        Operation::DeleteObjectTagging => {
+            ("name/cos:DeleteObjectTagging", "s3:DeleteObjectTagging")
+        }
+        Operation::GetBucketTagging => ("name/cos:GetBucketTagging", "s3:GetBucketTagging"),
+        Operation::PutBucketTagging => ("name/cos:PutBucketTagging", "s3:PutBucketTagging"),
+        Operation::DeleteBucketTagging => ("name/cos:DeleteBucketTagging", "s3:PutBucketTagging"),
+    };
+    Action { cam, iam }
+}
+
+/// Deleting or loosening what a governance retention keeps.
+pub const BYPASS_GOVERNANCE: Action =
+    Action { cam: "name/cos:BypassGovernanceRetention", iam: "s3:BypassGovernanceRetention" };
+
+/// Actions of IAM that are not a row's own: of requests that name a version, and of
+/// what AWS itself does with a bucket.
+const IAM_BESIDES: &[&str] = &[
+    "s3:BypassGovernanceRetention",
+    "s3:DeleteObjectVersion",
+    "s3:DeleteObjectVersionTagging",
+    "s3:GetObjectVersion",
+    "s3:GetObjectVersionAcl",
+    "s3:GetObjectVersionAttributes",
+    "s3:GetObjectVersionForReplication",
+    "s3:GetObjectVersionTagging",
+    "s3:GetObjectVersionTorrent",
+    "s3:InitiateReplication",
+    "s3:ObjectOwnerOverrideToBucketOwner",
+    "s3:PutObjectVersionAcl",
+    "s3:PutObjectVersionTagging",
+    "s3:ReplicateDelete",
+    "s3:ReplicateObject",
+    "s3:ReplicateTags",
+    "s3:DeleteBucketWebsite",
+];
+
+/// Every action of IAM that a policy of a bucket may name.
+pub fn iam_actions() -> Vec<&'static str> {
+    let of_rows = super::s3::ROWS.iter().filter_map(|row| row.action);
+    of_rows.chain(IAM_BESIDES.iter().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Dialect;
+    use crate::ops::rows;
+
+    #[test]
+    fn an_operation_is_called_what_its_row_says() {
+        for dialect in Dialect::ALL {
+            for row in rows(dialect) {
+                let Some(operation) = row.operation else { continue };
+                let action = action(operation, false);
+                let name = match dialect {
+                    Dialect::Cos => action.cam,
+                    Dialect::S3 => action.iam,
+                };
+                assert_eq!(row.action, Some(name), "{}", row.name);
+            }
+        }
+    }
+}

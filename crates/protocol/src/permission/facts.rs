@@ -1,0 +1,223 @@
+//! What policies may know of a request.
+
+use std::borrow::Cow;
+
+use costrel_core::bucket::Bucket;
+use costrel_core::tags::Tags;
+use costrel_policy::{Fact, Facts, Grant, Key, Value};
+use costrel_signature::Form;
+use http::header;
+
+use super::Need;
+use crate::attributes;
+use crate::ops::Operation;
+use crate::request::Request;
+
+/// A request with what it is judged for.
+pub(super) struct RequestFacts<'a> {
+    pub request: &'a Request<'a>,
+    pub bucket: &'a Bucket,
+    pub need: Need<'a>,
+    pub existing_tags: Option<Tags>,
+    pub now_ms: u64,
+}
+
+impl RequestFacts<'_> {
+    /// A header of either dialect by its name behind the prefix, or a field of a
+    /// form in its place.
+    fn extension(&self, name: &str) -> Fact<'_> {
+        let name = [self.request.dialect.headers().prefix, name].concat();
+        self.header(&name)
+    }
+
+    fn header(&self, name: &str) -> Fact<'_> {
+        if let Some(fields) = self.need.fields {
+            let field = fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+            return Fact::optional(field.map(|(_, value)| value.as_str()));
+        }
+        match self.request.headers.get(name).map(|value| std::str::from_utf8(value.as_bytes())) {
+            None => Fact::Absent,
+            Some(Ok(text)) => Fact::text(text),
+            Some(Err(_)) => Fact::Unknown,
+        }
+    }
+
+    /// What only requests have that say what a new object is like.
+    fn of_new(&self, name: &str) -> Fact<'_> {
+        match self.need.operation.creates() {
+            true => self.extension(name),
+            false => Fact::Absent,
+        }
+    }
+
+    /// Of a lock that may stand in a document as well, which is not read yet.
+    fn of_lock(&self, name: &str) -> Fact<'_> {
+        match self.need.operation {
+            Operation::PutObjectRetention | Operation::PutObjectLegalHold => Fact::Unknown,
+            _ => self.of_new(name),
+        }
+    }
+
+    /// A parameter of lists. Beside a key it means nothing.
+    fn of_list(&self, name: &str) -> Option<&str> {
+        let lists = self.need.operation.lists() && self.request.address.key.is_none();
+        self.request.query.get(name).filter(|_| lists)
+    }
+
+    /// The tags that the request gives: `None` if they cannot be read.
+    fn given_tags(&self) -> Option<Cow<'_, Tags>> {
+        match self.need.tags {
+            Some(tags) => Some(Cow::Borrowed(tags)),
+            None if self.need.operation == Operation::CopyObject => {
+                let directive = &self.request.dialect.headers().tagging_directive;
+                let replaces = self.request.header(directive).is_some_and(|directive| {
+                    directive.get(..7).is_some_and(|front| front.eq_ignore_ascii_case("REPLACE"))
+                });
+                match replaces {
+                    true => attributes::tags_of_request(self.request).ok().map(Cow::Owned),
+                    false => Some(Cow::Owned(Tags::default())),
+                }
+            }
+            None if self.need.operation.creates() => {
+                attributes::tags_of_request(self.request).ok().map(Cow::Owned)
+            }
+            None => Some(Cow::Owned(Tags::default())),
+        }
+    }
+
+    fn content_length(&self) -> Fact<'_> {
+        match self.request.header(&header::CONTENT_LENGTH) {
+            Some(text) => number(text.trim().parse().ok()),
+            None if self.request.headers.contains_key(header::TRANSFER_ENCODING) => Fact::Unknown,
+            None => Fact::Absent,
+        }
+    }
+}
+
+fn number(number: Option<u64>) -> Fact<'static> {
+    number.map_or(Fact::Unknown, |number| Fact::One(Value::Number(number)))
+}
+
+fn tag(tags: &Tags, name: &str) -> Fact<'static> {
+    let found = tags.as_slice().iter().find(|tag| tag.name == name);
+    found.map_or(Fact::Absent, |tag| Fact::text(tag.value.clone()))
+}
+
+impl Facts for RequestFacts<'_> {
+    fn fact(&self, key: &Key) -> Fact<'_> {
+        let account = self.request.identity.as_ref().map(|key| &key.account);
+        let uin = |uin: u64| format!("{uin:012}");
+        match key {
+            // The connection's own: headers say what their sender likes.
+            Key::SourceIp => Fact::One(Value::Ip(self.request.connection.peer.ip().to_canonical())),
+            Key::SecureTransport => Fact::One(Value::Bool(self.request.connection.secure)),
+            Key::CurrentTime => Fact::One(Value::Time(self.now_ms as i64)),
+            Key::EpochTime => Fact::One(Value::Number(self.now_ms / 1000)),
+            Key::UserAgent => Fact::optional(self.request.header(&header::USER_AGENT)),
+            Key::Referer => Fact::optional(self.request.header(&header::REFERER)),
+
+            Key::UserId | Key::PrincipalAccount => match account {
+                Some(account) => Fact::text(account.uin.to_string()),
+                None => Fact::text("anonymous"),
+            },
+            // A root has no name.
+            Key::UserName => Fact::Absent,
+            Key::PrincipalType => {
+                Fact::text(if account.is_some() { "Account" } else { "Anonymous" })
+            }
+            Key::PrincipalArn => match account {
+                Some(account) => Fact::text(format!("arn:aws:iam::{}:root", account.uin)),
+                None => Fact::Absent,
+            },
+            Key::PrincipalIsService | Key::ViaService => Fact::One(Value::Bool(false)),
+            Key::MfaPresent | Key::MfaAge | Key::TokenIssueTime => Fact::Absent,
+            Key::SourceArn | Key::SourceAccount => Fact::Absent,
+            Key::Uin => account.map_or(Fact::Absent, |account| Fact::text(account.uin.to_string())),
+            Key::OwnerUin => {
+                account.map_or(Fact::Absent, |account| Fact::text(account.uin.to_string()))
+            }
+            Key::AppId => {
+                account.map_or(Fact::Absent, |account| Fact::text(account.appid.to_string()))
+            }
+            Key::RequestedRegion => Fact::text(self.bucket.region.as_str()),
+            Key::ResourceAccount => Fact::text(uin(self.bucket.owner_uin)),
+
+            Key::AuthType => match self.request.form {
+                _ if self.need.fields.is_some() && account.is_some() => Fact::text("POST"),
+                Form::Anonymous | Form::Unknown => Fact::Absent,
+                Form::CosHeader | Form::S3V4Header | Form::S3V2Header => Fact::text("REST-HEADER"),
+                Form::CosQuery | Form::CosMerged | Form::S3V4Query | Form::S3V2Query => {
+                    Fact::text("REST-QUERY-STRING")
+                }
+            },
+            Key::SignatureVersion => match self.request.form {
+                // Which one a form has, its fields say.
+                _ if self.need.fields.is_some() => Fact::Unknown,
+                Form::Anonymous | Form::Unknown => Fact::Absent,
+                Form::CosHeader | Form::CosQuery | Form::CosMerged => Fact::text("sha1"),
+                Form::S3V4Header | Form::S3V4Query => Fact::text("AWS4-HMAC-SHA256"),
+                Form::S3V2Header | Form::S3V2Query => Fact::text("AWS"),
+            },
+            Key::ContentSha256 => self.header("x-amz-content-sha256"),
+
+            Key::Prefix => Fact::optional(self.need.prefix.or(self.of_list("prefix"))),
+            Key::Delimiter => Fact::optional(self.of_list("delimiter")),
+            Key::MaxKeys => {
+                let name = match self.need.operation {
+                    Operation::ListMultipartUploads => "max-uploads",
+                    _ => "max-keys",
+                };
+                match self.of_list(name) {
+                    None => Fact::Absent,
+                    Some(text) => number(text.parse().ok()),
+                }
+            }
+            Key::VersionId => Fact::optional(self.need.version),
+            Key::Acl => self.of_new("acl"),
+            Key::Grant(grant) => self.of_new(match grant {
+                Grant::Read => "grant-read",
+                Grant::Write => "grant-write",
+                Grant::ReadAcp => "grant-read-acp",
+                Grant::WriteAcp => "grant-write-acp",
+                Grant::FullControl => "grant-full-control",
+            }),
+            Key::StorageClass => self.of_new("storage-class"),
+            Key::CopySource => match self.need.operation {
+                Operation::CopyObject | Operation::UploadPartCopy => self.extension("copy-source"),
+                _ => Fact::Absent,
+            },
+            Key::MetadataDirective => match self.need.operation {
+                Operation::CopyObject => self.extension("metadata-directive"),
+                _ => Fact::Absent,
+            },
+            Key::Encryption => self.of_new("server-side-encryption"),
+            Key::EncryptionKeyId => self.of_new("server-side-encryption-aws-kms-key-id"),
+            Key::WebsiteRedirect => self.of_new("website-redirect-location"),
+            Key::IfMatch => self.header("if-match"),
+            Key::IfNoneMatch => self.header("if-none-match"),
+            Key::ContentType => self.header("content-type"),
+            Key::ContentLength => self.content_length(),
+            Key::ResponseContentType => {
+                Fact::optional(self.request.query.get("response-content-type"))
+            }
+            Key::LockMode => self.of_lock("object-lock-mode"),
+            Key::LockUntil => self.of_lock("object-lock-retain-until-date"),
+            Key::LegalHold => self.of_lock("object-lock-legal-hold"),
+            Key::RequestTag(name) => match self.given_tags() {
+                Some(tags) => tag(&tags, name),
+                None => Fact::Unknown,
+            },
+            Key::RequestTagKeys => match self.given_tags() {
+                Some(tags) => {
+                    let names = tags.as_slice().iter().map(|tag| tag.name.clone().into());
+                    Fact::Many(names.collect())
+                }
+                None => Fact::Unknown,
+            },
+            Key::ExistingTag(name) => match &self.existing_tags {
+                Some(tags) => tag(tags, name),
+                None => Fact::Absent,
+            },
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The one place that authorizes. A request is judged when its bucket is known and
+//! before anything in it is looked up; what names its objects only in its body (a
+//! list of keys, a form) is judged object by object, by the handlers that read it.
+
+mod facts;
+
+use std::sync::Arc;
+
+use costrel_core::Error;
+use costrel_core::bucket::Bucket;
+use costrel_core::names::ObjectKey;
+use costrel_core::object::{GetRequest, Selection};
+use costrel_core::precondition::ReadConditions;
+use costrel_core::tags::Tags;
+use costrel_core::version::VersionRef;
+use costrel_policy::{Action, Attempt, Caller, Decision, Grants, Key, Policy, Target, Who, decide};
+
+use crate::dialect::Dialect;
+use crate::error::Failure;
+use crate::gateway::Gateway;
+use crate::ops::{self, OpRow, Operation, RouteError};
+use crate::request::{Outcome, Request};
+
+use facts::RequestFacts;
+
+/// Something that must be allowed, of a bucket or an object in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Need<'a> {
+    pub operation: Operation,
+    action: Action,
+    key: Option<&'a str>,
+    version: Option<&'a str>,
+    /// Fields of a form, which stand for headers.
+    fields: Option<&'a [(String, String)]>,
+    /// Tags that the request gives otherwise than in a header.
+    tags: Option<&'a Tags>,
+    /// The prefix of a list that was not asked for.
+    prefix: Option<&'a str>,
+}
+
+impl<'a> Need<'a> {
+    /// To do an operation to a key, or to the bucket itself.
+    pub(crate) fn new(
+        operation: Operation,
+        key: Option<&'a str>,
+        version: Option<&'a str>,
+    ) -> Self {
+        let version = version.filter(|version| !version.is_empty());
+        let action = ops::action(operation, version.is_some());
+        Need { operation, action, key, version, fields: None, tags: None, prefix: None }
+    }
+
+    /// To do what an operation asks for besides.
+    fn besides(self, action: Action) -> Self {
+        Need { action, ..self }
+    }
+
+    pub(crate) fn with_fields(self, fields: &'a [(String, String)]) -> Self {
+        Need { fields: Some(fields), ..self }
+    }
+
+    pub(crate) fn with_tags(self, tags: &'a Tags) -> Self {
+        Need { tags: Some(tags), ..self }
+    }
+}
+
+impl Gateway {
+    /// The named bucket, if the caller may do to it what the row says.
+    pub(crate) async fn permitted_bucket(
+        &self,
+        request: &Request<'_>,
+        row: &OpRow,
+        name: &str,
+    ) -> Outcome<Arc<Bucket>> {
+        let bucket = self.known_bucket(request, name).await?;
+        let (Some(operation), Some(_)) = (row.operation, row.action) else {
+            return Err(refusal(request));
+        };
+        let owner = is_owner(request, &bucket);
+        if owner && bucket.settings().access.is_none() {
+            return Ok(bucket);
+        }
+        match operation {
+            // Judged by what their bodies say. Whom nothing can let in need not
+            // send them.
+            Operation::DeleteObjects | Operation::PostObject | Operation::PutObjectTagging => {
+                if !owner && bucket.settings().access.is_none() {
+                    return Err(refusal(request));
+                }
+            }
+            _ => {
+                let key = request.address.key.as_deref();
+                let version = request.query.get_any_case("versionId");
+                let need = Need::new(operation, key, version);
+                self.require(request, &bucket, need).await?;
+                self.require_besides(request, &bucket, need).await?;
+            }
+        }
+        // Policies do not give away themselves. (AWS.)
+        if operation.on_policy() && !owner {
+            return Err(RouteError::MethodNotAllowed.into());
+        }
+        Ok(bucket)
+    }
+
+    /// A bucket by its name. Who does not say who he is does not learn whether it is
+    /// there.
+    pub(crate) async fn known_bucket(
+        &self,
+        request: &Request<'_>,
+        name: &str,
+    ) -> Outcome<Arc<Bucket>> {
+        let bucket = self.store.bucket(name).await.map_err(|error| match error {
+            Error::NoSuchBucket if request.identity.is_none() => Failure::Anonymous,
+            error => error.into(),
+        })?;
+        check_expected_owner(request, bucket.owner_uin)?;
+        Ok(bucket)
+    }
+
+    /// What a new object's tags and lock need besides the object itself.
+    pub(crate) async fn require_besides(
+        &self,
+        request: &Request<'_>,
+        bucket: &Bucket,
+        need: Need<'_>,
+    ) -> Outcome<()> {
+        if !need.operation.creates()
+            || (is_owner(request, bucket) && bucket.settings().access.is_none())
+        {
+            return Ok(());
+        }
+        let names = request.dialect.headers();
+        let given = |name: &http::HeaderName| match need.fields {
+            Some(fields) => {
+                fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name.as_str()))
+            }
+            None => request.headers.contains_key(name),
+        };
+        let tags =
+            given(&names.tagging) || need.tags.is_some_and(|tags| !tags.as_slice().is_empty());
+        let retention =
+            given(&names.object_lock_mode) || given(&names.object_lock_retain_until_date);
+        let besides = [
+            (tags, Operation::PutObjectTagging),
+            (retention, Operation::PutObjectRetention),
+            (given(&names.object_lock_legal_hold), Operation::PutObjectLegalHold),
+        ];
+        for (_, operation) in besides.into_iter().filter(|(asked, _)| *asked) {
+            self.require(request, bucket, need.besides(ops::action(operation, false))).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn require(
+        &self,
+        request: &Request<'_>,
+        bucket: &Bucket,
+        need: Need<'_>,
+    ) -> Outcome<()> {
+        match self.permits(request, bucket, need).await? {
+            true => Ok(()),
+            false => Err(refusal(request)),
+        }
+    }
+
+    /// Whether the caller may set aside what a governance retention keeps.
+    pub(crate) async fn permits_bypass(
+        &self,
+        request: &Request<'_>,
+        bucket: &Bucket,
+        key: &str,
+        version: Option<&str>,
+    ) -> Outcome<bool> {
+        let need = Need::new(Operation::DeleteObject, Some(key), version);
+        self.permits(request, bucket, need.besides(ops::BYPASS_GOVERNANCE)).await
+    }
+
+    /// Whether the caller may learn that there is no such key: by a list of the keys
+    /// that begin like it.
+    pub(crate) async fn permits_listing(
+        &self,
+        request: &Request<'_>,
+        bucket: &Bucket,
+        key: &str,
+    ) -> Outcome<bool> {
+        let list = Need::new(Operation::ListObjects, None, None);
+        self.permits(request, bucket, Need { prefix: Some(key), ..list }).await
+    }
+
+    /// Whether everything in force allows something.
+    pub(crate) async fn permits(
+        &self,
+        request: &Request<'_>,
+        bucket: &Bucket,
+        need: Need<'_>,
+    ) -> Outcome<bool> {
+        let owner = is_owner(request, bucket);
+        let settings = bucket.settings();
+        let Some(access) = &settings.access else { return Ok(owner) };
+        let on_policy = need.operation.on_policy();
+        // A policy that cannot be read can still be replaced.
+        let policies: Arc<[Arc<Policy>]> = match owner && on_policy {
+            true => Arc::new([]),
+            false => self.store.policies(bucket).await?,
+        };
+        let asks = |policy: &Arc<Policy>| policy.asks(|key| matches!(key, Key::ExistingTag(_)));
+        let existing_tags = match policies.iter().any(asks) {
+            true => self.existing_tags(bucket, need).await?,
+            false => None,
+        };
+        let caller = caller(request);
+        let facts =
+            RequestFacts { request, bucket, need, existing_tags, now_ms: self.store.now_ms() };
+        let attempt = Attempt {
+            caller: &caller,
+            action: need.action,
+            target: self.target(bucket, need.key),
+            on_policy,
+            facts: &facts,
+        };
+        let restrict_public =
+            access.block.as_ref().is_some_and(|block| block.restrict_public_buckets);
+        Ok(decide(&attempt, Grants { policies: &policies, restrict_public }) == Decision::Allowed)
+    }
+
+    pub(crate) fn target<'a>(&self, bucket: &'a Bucket, key: Option<&'a str>) -> Target<'a> {
+        Target {
+            bucket: bucket.name.as_str(),
+            region: &bucket.region,
+            owner_uin: bucket.owner_uin,
+            owner_appid: self.appid_of(bucket),
+            key,
+        }
+    }
+
+    /// The APPID of a bucket's owner.
+    pub(crate) fn appid_of(&self, bucket: &Bucket) -> u64 {
+        let account = self.authenticator.account();
+        match account.uin.get() == bucket.owner_uin {
+            true => account.appid.get(),
+            false => bucket.name.appid().unwrap_or_default(),
+        }
+    }
+
+    /// The tags of the object that is meant; `None` if there is no such object. They
+    /// are those of the moment: who overwrites an object with another one's tags
+    /// may still be seen by readers of before.
+    async fn existing_tags(&self, bucket: &Bucket, need: Need<'_>) -> Outcome<Option<Tags>> {
+        let Some(key) = need.key.and_then(|key| ObjectKey::new(key).ok()) else { return Ok(None) };
+        let version = match need.version.map(VersionRef::parse) {
+            Some(None) => return Ok(None),
+            version => version.flatten(),
+        };
+        let conditions = ReadConditions::default();
+        let get = GetRequest { key, version, selection: Selection::Whole, conditions };
+        match self.store.head_object(bucket, &get).await {
+            Ok((info, _)) => Ok(Some(info.tags().clone())),
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether an error says that there is no such object.
+pub(crate) fn is_absence(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NoSuchKey
+            | Error::NoSuchVersion
+            | Error::CurrentIsMarker { .. }
+            | Error::VersionIsMarker { .. }
+            | Error::SourceIsMarker
+    )
+}
+
+pub(crate) fn caller(request: &Request<'_>) -> Caller {
+    let who = match &request.identity {
+        Some(key) => Who::Root(key.account.uin.get()),
+        None => Who::Anonymous,
+    };
+    Caller { who, session: Vec::new() }
+}
+
+pub(crate) fn is_owner(request: &Request<'_>, bucket: &Bucket) -> bool {
+    request.identity.as_ref().is_some_and(|key| key.account.uin.get() == bucket.owner_uin)
+}
+
+pub(crate) fn refusal(request: &Request<'_>) -> Failure {
+    match request.identity {
+        Some(_) => Failure::AccessDenied,
+        None => Failure::Anonymous,
+    }
+}
+
+/// `x-amz-expected-bucket-owner`, and the same of a copy's source.
+pub(crate) fn check_expected_owner(request: &Request<'_>, owner_uin: u64) -> Outcome<()> {
+    use crate::dialect::s3::{EXPECTED_BUCKET_OWNER, SOURCE_EXPECTED_BUCKET_OWNER};
+    if request.dialect != Dialect::S3 {
+        return Ok(());
+    }
+    for name in [EXPECTED_BUCKET_OWNER, SOURCE_EXPECTED_BUCKET_OWNER] {
+        if let Some(owner) = request.header(&name)
+            && owner.parse() != Ok(owner_uin)
+        {
+            return Err(Failure::AccessDenied);
+        }
+    }
+    Ok(())
+}
