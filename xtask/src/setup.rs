@@ -98,6 +98,8 @@ impl Tools {
         if needed.contains(&Need::Ceph) {
             let packages = ["ceph-mon", "ceph-osd", "ceph-common", "librados2"];
             tools.ceph = left_out("Ceph", debian_program("ceph-osd", &packages));
+            // One test leads clients through it, and is left out without it.
+            left_out("HAProxy", debian_program("haproxy", &["haproxy"]));
         }
         if needed.contains(&Need::Strace) {
             tools.strace = left_out("strace", strace());

@@ -29,7 +29,7 @@ enum Runner {
     Coverage,
     /// `crates/power-cut`.
     PowerCut,
-    /// A file below `tests/`.
+    /// Files below `tests/`, separated by spaces.
     Pytest(&'static str),
     /// `tests/node`.
     Node,
@@ -69,7 +69,13 @@ const SUITES: &[Suite] = &[
         "rados-gateways",
         "several gateways: what one does, the others obey; failures of the cluster",
         &[Python, Ceph],
-        Runner::Pytest("rados"),
+        Runner::Pytest("rados/test_gateways.py"),
+    ),
+    suite(
+        "rados-changes",
+        "splits under load, rolling restarts behind proxies",
+        &[Python, Ceph],
+        Runner::Pytest("rados/test_shards.py rados/test_front.py"),
     ),
     suite("crash", "SIGKILL under load, nothing lost", &[Python], Runner::Pytest("crash")),
     suite("power-cut", "nothing lost without power", &[Strace], Runner::PowerCut),
@@ -353,7 +359,8 @@ impl Runs<'_> {
         let bin = self.tools.python.clone().unwrap_or_default();
         let mut command = Command::new(bin.join("python"));
         command
-            .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs", path])
+            .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "-rs"])
+            .args(path.split(' '))
             .arg("--basetemp")
             .arg(scratch)
             .env("PYTHONDONTWRITEBYTECODE", "1")
