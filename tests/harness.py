@@ -70,6 +70,11 @@ def _die_with_parent():
 class Server:
     """One data directory and, while it runs, the process that serves it."""
 
+    # Time in which it has freed what processes left that were killed.
+    leftovers_s = 2
+    # How much longer than one with a disk of its own it takes for as many requests.
+    slowness = 1
+
     def __init__(self, data_dir=None, identity=True, args=(), env=None):
         self._folder = tempfile.mkdtemp(prefix="costrel-test-")
         self.data_dir = data_dir or os.path.join(self._folder, "data")

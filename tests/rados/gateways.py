@@ -11,8 +11,15 @@ from rados.cluster import DATA_POOL, META_POOL
 
 MASTER_KEY = "5a" * 32
 
+# What waits for other gateways waits so long that an end of it is seen.
+GRACE_S = 10
+PENDING_S = 60
+
 
 class Gateways(harness.Server):
+    leftovers_s = PENDING_S + GRACE_S + 25
+    slowness = 4
+
     def __init__(self, conf=None, data_pool=None, count=2, namespace=None, args=(), env=None):
         self.conf = conf or os.environ["COSTREL_TEST_CEPH_CONF"]
         self.namespace = namespace or f"suite-{uuid.uuid4().hex[:12]}"
@@ -23,8 +30,7 @@ class Gateways(harness.Server):
             "--rados-namespace", self.namespace,
         ]  # fmt: skip
         self.env = {"COSTREL_MASTER_KEY": MASTER_KEY, **(env or {})}
-        # What waits for other gateways waits so long that an end of it is seen.
-        brief = ["--rados-reader-grace", "10s", "--rados-pending-age", "60s"]
+        brief = ["--rados-reader-grace", f"{GRACE_S}s", "--rados-pending-age", f"{PENDING_S}s"]
         self.gateways = [
             harness.Server(args=[*self.engine_args, *brief, *args], env=self.env)
             for _ in range(count)
@@ -36,8 +42,14 @@ class Gateways(harness.Server):
         # The first start makes the account.
         for gateway in self.gateways:
             gateway.start()
-        self.front = Alternate([gateway.port for gateway in self.gateways])
-        self.port = self.front.port
+        if self.front is None:
+            self.front = Alternate([gateway.port for gateway in self.gateways])
+            self.port = self.front.port
+        return self
+
+    def spawn(self):
+        for gateway in self.gateways:
+            gateway.spawn()
         return self
 
     def stop(self):

@@ -15,7 +15,8 @@ cargo xtask test [--only SUITE]... [--no-build] [--crash-cycles N] [--power-cuts
     Set up what the suites need, build, run them, print a summary.
     --only SUITE      run just this suite (repeatable, comma-separated)
     --no-build        use the release binary that is there
-    --crash-cycles N  kill the server N times in the crash suite (50)
+    --crash-cycles N  kill the server N times in the crash suite, gateways on Ceph a
+                      quarter as often (50)
     --power-cuts N    cut the power at N moments in the power-cut suite (48)
 cargo xtask coverage
     Rewrite docs/coverage.md from the operation tables.

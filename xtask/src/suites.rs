@@ -15,6 +15,9 @@ use crate::{TestOptions, coverage, root, server_binary};
 /// Longer than any suite takes on two slow cores; what exceeds it hangs.
 const SUITE_LIMIT: Duration = Duration::from_secs(20 * 60);
 
+/// Crashes of the embedded server for each of the gateways on a cluster.
+const CYCLES_PER_CYCLE_ON_CEPH: u32 = 4;
+
 struct Suite {
     name: &'static str,
     about: &'static str,
@@ -78,6 +81,12 @@ const SUITES: &[Suite] = &[
         Runner::Pytest("rados/test_shards.py rados/test_front.py"),
     ),
     suite("crash", "SIGKILL under load, nothing lost", &[Python], Runner::Pytest("crash")),
+    suite(
+        "rados-crash",
+        "SIGKILL of both gateways under load, nothing lost or leaked",
+        &[Python, Ceph],
+        Runner::PytestOnCeph("crash/test_crash.py", "costrel-data"),
+    ),
     suite("power-cut", "nothing lost without power", &[Strace], Runner::PowerCut),
     suite("awscli", "aws CLI", &[Python], Runner::Pytest("sdk/test_awscli.py")),
     suite("coscmd", "coscmd", &[Python], Runner::Pytest("sdk/test_coscmd.py")),
@@ -408,6 +417,9 @@ impl Runs<'_> {
         for (name, value) in pytest.get_envs() {
             value.map(|value| command.env(name, value));
         }
+        // Starts and checks take longer there.
+        let crashes = (self.options.crash_cycles / CYCLES_PER_CYCLE_ON_CEPH).max(1);
+        command.env("COSTREL_CRASH_CYCLES", crashes.to_string());
         command.env("COSTREL_TEST_DATA_POOL", pool).current_dir(root().join("tests"));
         command
     }
