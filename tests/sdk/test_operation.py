@@ -445,3 +445,34 @@ def test_memory_stays_small(make):
         watcher.join()
     assert peak < 300 * MIB, f"{peak / MIB:.0f} MiB"
     server.finish()
+
+
+# -- copies ------------------------------------------------------------------------
+
+
+def test_a_copy_of_a_data_directory_is_served_in_its_place(make):
+    first, second = make().start(), make()
+    bucket, objects = fill(first)
+
+    def copy(source, target):
+        places = [f"embedded:{server.data_dir}" for server in (source, target)]
+        done = subprocess.run(
+            [BINARY, "copy", "--from", places[0], "--to", places[1]],
+            env=first.env, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = copy(first, second)
+    assert code == 1 and "source" in said, said
+    assert first.stop() == 0
+    for _ in range(2):
+        code, said = copy(first, second)
+        assert code == 0 and "may be served" in said, said
+    # Its secrets open: the master key came along.
+    second.start()
+    for key, data in objects.items():
+        assert second.cos("GET", bucket, key).body == data
+    assert second.stop() == 0
+    code, said = copy(first, second)
+    assert code == 1 and "has been served" in said, said
+    second.finish()

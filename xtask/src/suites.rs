@@ -76,9 +76,9 @@ const SUITES: &[Suite] = &[
     ),
     suite(
         "rados-changes",
-        "splits under load, rolling restarts behind proxies",
+        "splits, copies to a cluster and back, rolling restarts behind proxies",
         &[Python, Ceph],
-        Runner::Pytest("rados/test_shards.py rados/test_front.py"),
+        Runner::Pytest("rados/test_shards.py rados/test_copy.py rados/test_front.py"),
     ),
     suite("crash", "SIGKILL under load, nothing lost", &[Python], Runner::Pytest("crash")),
     suite(

@@ -297,6 +297,23 @@ impl Accounts {
     }
 }
 
+/// The account of an installation that has been started, and when it was made.
+pub(crate) async fn read_account(engine: &dyn Engine) -> Result<Option<(Account, u64)>> {
+    let row = read_account_row(engine).await?;
+    Ok(row.map(|row| (account_of(&row), row.created_ms)))
+}
+
+async fn read_account_row(engine: &dyn Engine) -> Result<Option<AccountRow>> {
+    let row = RowRef::only(Table::Installation);
+    let rows = engine.index().read(Partition::System, ACCOUNT_GROUP, &[row]).await?;
+    match rows.into_iter().next().flatten() {
+        Some(bytes) => AccountRow::decode(bytes)
+            .map(Some)
+            .map_err(|error| Error::Damaged(format!("account row: {error}"))),
+        None => Ok(None),
+    }
+}
+
 impl fmt::Debug for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accounts").field("account", &self.account).finish_non_exhaustive()
@@ -313,14 +330,7 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     async fn read_account(&self) -> Result<Option<AccountRow>> {
-        let row = RowRef::only(Table::Installation);
-        let rows = self.engine.index().read(Partition::System, ACCOUNT_GROUP, &[row]).await?;
-        match rows.into_iter().next().flatten() {
-            Some(bytes) => AccountRow::decode(bytes)
-                .map(Some)
-                .map_err(|error| Error::Damaged(format!("account row: {error}"))),
-            None => Ok(None),
-        }
+        read_account_row(self.engine).await
     }
 
     async fn create(

@@ -21,6 +21,9 @@ pub(crate) const BEAT: Duration = Duration::from_secs(5);
 /// How long a claim may stay unchanged.
 pub(crate) const EXPIRES: Duration = Duration::from_secs(20);
 
+/// Groups of claims begin with it.
+pub(crate) const PREFIX: &str = "claim:";
+
 pub(crate) struct Claim {
     store: Arc<Store>,
     group: Bytes,
@@ -37,7 +40,7 @@ struct Seen {
 
 impl Claim {
     pub(crate) fn new(store: Arc<Store>, work: &str) -> Claim {
-        Claim { store, group: format!("claim:{work}").into(), seen: Mutex::default() }
+        Claim { store, group: format!("{PREFIX}{work}").into(), seen: Mutex::default() }
     }
 
     /// Whether the work is this process's for now. To be asked again before each

@@ -392,6 +392,10 @@ pub trait Peers: Send + Sync {
     /// says what they are has been changed before.
     async fn enforce(&self, bucket: BucketId, epoch: u64) -> Result<(), EngineError>;
 
+    /// How many other processes have the store open. One that has died may be counted
+    /// for a while.
+    async fn others(&self) -> Result<usize, EngineError>;
+
     /// Does what the shared rows need now and then, and returns when there is nothing
     /// to do. Called again and again by the one process that holds the claim to this
     /// work; that two do it for a moment is harmless, and so is dropping the future.

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod list;
 pub mod lock;
 pub mod names;
+mod naming;
 pub mod object;
 mod pace;
 pub mod precondition;
@@ -31,6 +32,7 @@ pub mod secret;
 mod store;
 pub mod tags;
 pub mod tend;
+pub mod transfer;
 pub mod upload;
 pub mod version;
 

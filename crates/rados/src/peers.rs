@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::ffi::{Errno, Told, Watch};
+use crate::ffi::{Errno, Heard, Told, Watch};
 use crate::index::RadosIndex;
 use crate::remote::Remote;
 
@@ -53,6 +53,12 @@ impl RadosPeers {
         let following = tokio::spawn(follow(meta.clone(), listener.clone(), stopped));
         let following = parking_lot::Mutex::new(Some(following));
         Ok(RadosPeers { meta, index, listener, stop, following })
+    }
+
+    async fn notify(&self, data: &[u8]) -> Result<Heard, Errno> {
+        let permit = self.meta.permit(0).await;
+        let sent = self.meta.pool().notify(OBJECT, data, NOTIFY_TIMEOUT_MS, permit)?;
+        sent.await.map_err(|_| Errno::TIMEDOUT)
     }
 
     /// Ends the watch.
@@ -135,13 +141,7 @@ impl Peers for RadosPeers {
 
     async fn announce(&self, bucket: BucketId) {
         let begun = tokio::time::Instant::now();
-        let permit = self.meta.permit(0).await;
-        let data = bucket.0.to_be_bytes();
-        let sent = self.meta.pool().notify(OBJECT, &data, NOTIFY_TIMEOUT_MS, permit);
-        let told = match sent {
-            Ok(answer) => answer.await.unwrap_or(Err(Errno::TIMEDOUT)),
-            Err(errno) => Err(errno),
-        };
+        let told = self.notify(&bucket.0.to_be_bytes()).await.and_then(|heard| heard.outcome);
         if told.is_err() {
             tokio::time::sleep_until(begun + MEMORY_MAX).await;
         }
@@ -153,6 +153,19 @@ impl Peers for RadosPeers {
 
     async fn enforce(&self, bucket: BucketId, epoch: u64) -> Result<(), EngineError> {
         self.index.enforce(Partition::Bucket(bucket), epoch).await
+    }
+
+    async fn others(&self) -> Result<usize, EngineError> {
+        // That means no bucket in particular, and is always true.
+        let asked = self.notify(&[]).await;
+        let failed = |errno| self.meta.error("asking who else is there", errno);
+        let Heard { outcome, watchers } = asked.map_err(failed)?;
+        // Those who are silent are named too.
+        if watchers.is_empty() {
+            outcome.map_err(failed)?;
+        }
+        let mine = self.meta.pool().cluster().client();
+        Ok(watchers.into_iter().filter(|watcher| *watcher != mine).count())
     }
 
     async fn tend(&self) -> Result<(), EngineError> {

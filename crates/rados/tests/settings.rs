@@ -76,6 +76,10 @@ impl Peers for Hanging {
         self.peers().enforce(bucket, epoch).await
     }
 
+    async fn others(&self) -> Result<usize, EngineError> {
+        self.peers().others().await
+    }
+
     async fn tend(&self) -> Result<(), EngineError> {
         self.peers().tend().await
     }

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use costrel_bench::BenchArgs;
 
 use crate::config::{Dialect, Given, Span};
+use crate::transfer::End;
 
 /// Object storage server that speaks Tencent Cloud COS and AWS S3.
 ///
@@ -27,6 +28,10 @@ pub enum Command {
     /// references; exits with 1 if anything is wrong. No server may be using it.
     /// Takes the settings of `serve`
     Fsck(Box<ServeArgs>),
+    /// Copy a whole installation to another place, or what has changed since it was
+    /// copied there. No server may be using an `embedded` one; a `rados` one may be
+    /// served until the last copy. Exits with 3 when another one has to follow
+    Copy(Box<CopyArgs>),
     /// Lifecycle rules of a running server's buckets
     #[command(subcommand)]
     Lifecycle(LifecycleCommand),
@@ -118,6 +123,19 @@ pub struct KeyArgs {
     /// Token of a temporary key
     #[arg(long)]
     pub token: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// `embedded:DIRECTORY`; `rados:FILE` with the TOML file that its gateways are
+    /// started with; or `rados` with the settings that are given here
+    #[arg(long, value_name = "PLACE")]
+    pub from: End,
+    /// The same. Empty, or a copy that was not served yet
+    #[arg(long, value_name = "PLACE")]
+    pub to: End,
+    #[command(flatten)]
+    pub serve: ServeArgs,
 }
 
 #[derive(Debug, Args)]

@@ -32,6 +32,8 @@ pub enum IdentityError {
          master_key_file to 64 hexadecimal digits"
     )]
     NoMasterKey,
+    #[error("{0} is not the master key of the source")]
+    AnotherMasterKey(PathBuf),
     #[error("{0} does not hold 64 hexadecimal digits")]
     MasterKey(String),
 }
@@ -87,6 +89,24 @@ pub fn known_master_key(config: &Config, env: Env<'_>) -> Result<MasterKey, Iden
         path: config.data_dir.join(MASTER_KEY_FILE),
         source: io::ErrorKind::NotFound.into(),
     })
+}
+
+/// Gives a copy of a data directory the master key that its secrets are sealed under,
+/// if the directory holds one.
+pub fn copy_master_key(from: &Path, to: &Path) -> Result<(), IdentityError> {
+    let (from, to) = (from.join(MASTER_KEY_FILE), to.join(MASTER_KEY_FILE));
+    if !from.exists() {
+        return Ok(());
+    }
+    let key = read_secret(&from)?;
+    if to.exists() {
+        return match read_secret(&to)? == key {
+            true => Ok(()),
+            false => Err(IdentityError::AnotherMasterKey(to)),
+        };
+    }
+    write_durably(&to, format!("{key}\n").as_bytes())
+        .map_err(|source| IdentityError::File { path: to, source })
 }
 
 /// The master key, if there is one yet.

@@ -20,6 +20,7 @@ mod sign;
 mod signals;
 #[cfg(test)]
 mod testing;
+mod transfer;
 mod world;
 
 use std::fmt::Display;
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
         None => finish(serve(cli.serve)),
         Some(Command::Serve(args)) => finish(serve(*args)),
         Some(Command::Fsck(args)) => match fsck::run(*args) {
+            Ok(code) => code,
+            Err(error) => fail(&error),
+        },
+        Some(Command::Copy(args)) => match transfer::run(*args) {
             Ok(code) => code,
             Err(error) => fail(&error),
         },

@@ -11,6 +11,7 @@ use costrel_core::engine::EngineError;
 use costrel_core::lifecycle::{LifecycleJob, LifecycleOptions};
 use costrel_core::lock;
 use costrel_core::scrub::{self, ScrubOptions};
+use costrel_core::transfer::{self, Unfinished};
 use costrel_core::{Store, StoreOptions, tend};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -41,6 +42,8 @@ pub enum ServeError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Engine(#[from] EngineOpenError),
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]
@@ -170,6 +173,7 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
     let engine = engine::open(config, config.memory.0 - ingest).await?;
     let env = &identity::process_env;
     let fixed = identity::fixed(config, env)?;
+    transfer::admit(&*engine).await?;
     let master_key = identity::master_key(config, env, &SystemEntropy)?;
     let clock = Arc::new(SystemClock);
     let (accounts, first) =

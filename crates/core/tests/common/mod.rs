@@ -117,6 +117,11 @@ impl World {
         World::with_dir(engine, Some(dir), StoreOptions::default())
     }
 
+    /// Its clock and its chance.
+    pub fn outside(&self) -> (Arc<dyn Clock>, Arc<dyn Entropy>) {
+        (self.clock.clone(), self.entropy.clone())
+    }
+
     /// So much time passes.
     pub fn advance(&self, ms: u64) {
         self.clock.0.fetch_add(ms, Ordering::Relaxed);

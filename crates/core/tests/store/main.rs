@@ -21,5 +21,6 @@ mod races;
 mod readers;
 mod records;
 mod scrubbing;
+mod transfer;
 mod uploads;
 mod versions;

@@ -104,6 +104,12 @@ impl Cluster {
         Errno::check(code).map(|_| bytes)
     }
 
+    /// Names this client among all of the cluster.
+    pub(crate) fn client(&self) -> u64 {
+        // SAFETY: a live handle.
+        unsafe { (self.api.rados_get_instance_id)(self.raw) }
+    }
+
     pub(crate) fn pool(self: &Arc<Self>, name: &str, namespace: &str) -> Result<Pool, Errno> {
         let (name, namespace) = (c_string(name)?, c_string(namespace)?);
         let mut raw = ptr::null_mut();

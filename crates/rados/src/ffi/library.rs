@@ -61,6 +61,7 @@ functions! {
     rados_conf_set(Handle, *const c_char, *const c_char) -> c_int;
     rados_connect(Handle) -> c_int;
     rados_shutdown(Handle);
+    rados_get_instance_id(Handle) -> u64;
     rados_mon_command(Handle, *mut *const c_char, usize, *const c_char, usize,
         *mut *mut c_char, *mut usize, *mut *mut c_char, *mut usize) -> c_int;
     rados_buffer_free(*mut c_char);

@@ -21,7 +21,7 @@ mod watch;
 pub(crate) use cluster::{Cluster, ConnectError, Pool, Stage};
 pub use library::LoadError;
 pub(crate) use ops::{Comparison, Done, ReadOp, Values, WriteOp, Written};
-pub(crate) use watch::{Told, Watch};
+pub(crate) use watch::{Heard, Told, Watch};
 
 /// A negative errno of librados, as a positive number.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -135,12 +135,56 @@ struct Notification {
 // SAFETY: as for the other operations.
 unsafe impl Send for Notification {}
 
-impl Operation for Notification {
-    type Answer = Result<(), Errno>;
+/// What became of a notification.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// ETIMEDOUT when a watcher has not acknowledged within the time.
+    pub outcome: Result<(), Errno>,
+    /// Clients that watch, those among them that are silent; one that has several
+    /// watches as many times.
+    pub watchers: Vec<u64>,
+}
 
-    fn answer(self, code: i32) -> Self::Answer {
-        Errno::check(code).map(|_| ())
+impl Operation for Notification {
+    type Answer = Heard;
+
+    fn answer(self, code: i32) -> Heard {
+        let (data, len) = *self.answers;
+        let watchers = match data.is_null() || len == 0 {
+            true => Vec::new(),
+            // SAFETY: librados says that so many bytes lie there.
+            false => watchers(unsafe { std::slice::from_raw_parts(data.cast(), len) }),
+        };
+        Heard { outcome: Errno::check(code).map(|_| ()), watchers }
     }
+}
+
+/// Clients in a notification's answers. As librados.h has it: the number of those who
+/// acknowledged and of each its client, its watch and what it said; the number of
+/// those who did not and of each its client and its watch.
+fn watchers(mut answers: &[u8]) -> Vec<u64> {
+    fn number<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+        let (number, rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        Some(*number)
+    }
+    let mut watchers = Vec::new();
+    let mut read = || {
+        for says_something in [true, false] {
+            for _ in 0..u32::from_le_bytes(number(&mut answers)?) {
+                watchers.push(u64::from_le_bytes(number(&mut answers)?));
+                number::<8>(&mut answers)?;
+                if says_something {
+                    let len = u32::from_le_bytes(number(&mut answers)?);
+                    answers = answers.get(len as usize..)?;
+                }
+            }
+        }
+        Some(())
+    };
+    // What is cut short names those who were read until there.
+    let _ = read();
+    watchers
 }
 
 impl Drop for Notification {
@@ -153,15 +197,14 @@ impl Drop for Notification {
 }
 
 impl Pool {
-    /// Tells every watcher; done when all have acknowledged, ETIMEDOUT when one
-    /// has not within the time.
+    /// Tells every watcher; done when all have acknowledged or the time is over.
     pub(crate) fn notify(
         &self,
         object: &str,
         data: &[u8],
         timeout_ms: u64,
         permit: OwnedSemaphorePermit,
-    ) -> Result<oneshot::Receiver<Result<(), Errno>>, Errno> {
+    ) -> Result<oneshot::Receiver<Heard>, Errno> {
         let api = self.cluster.api;
         let object = c_string(object)?;
         let mut notification = Notification { api, answers: Box::new((ptr::null_mut(), 0)) };
@@ -185,5 +228,30 @@ impl Pool {
             }
         });
         completion.map(|()| answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::watchers;
+
+    #[test]
+    fn answers_name_those_who_spoke_and_those_who_were_silent() {
+        let mut answers = Vec::new();
+        answers.extend(2u32.to_le_bytes());
+        for (client, said) in [(7u64, &b""[..]), (8, b"hey")] {
+            answers.extend(client.to_le_bytes());
+            answers.extend(99u64.to_le_bytes());
+            answers.extend((said.len() as u32).to_le_bytes());
+            answers.extend(said);
+        }
+        answers.extend(1u32.to_le_bytes());
+        answers.extend(9u64.to_le_bytes());
+        answers.extend(99u64.to_le_bytes());
+        assert_eq!(watchers(&answers), [7, 8, 9]);
+        assert_eq!(watchers(&[0; 8]), [0; 0]);
+        for cut in 0..answers.len() {
+            assert!(watchers(&answers[..cut]).len() <= 3);
+        }
     }
 }

@@ -94,6 +94,10 @@ impl Peers for SharedMemory {
         Ok(())
     }
 
+    async fn others(&self) -> Result<usize, EngineError> {
+        Ok(Arc::strong_count(&self.engine) - 1)
+    }
+
     async fn tend(&self) -> Result<(), EngineError> {
         Ok(())
     }

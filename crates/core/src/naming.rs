@@ -1,0 +1,149 @@
+//! Which body a row names.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::engine::{Engine, Partition, ScanRange, Table};
+use crate::error::Result;
+use crate::record::{
+    Content, ObjectRecord, PartRecord, blob_id, decode, encode, split_part_suffix,
+};
+use crate::scan::{behind, rows};
+
+/// Rows looked at, at once.
+const ROWS: usize = 256;
+
+/// Where bytes of a body are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// In the row of the body table with this suffix.
+    Row(Bytes),
+    Blob,
+}
+
+/// A body as a row names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Named {
+    /// 16 bytes.
+    pub id: Bytes,
+    pub place: Place,
+}
+
+/// Tables whose rows name bodies that are in use.
+pub(crate) const NAMING: [Table; 3] = [Table::Object, Table::Version, Table::Part];
+
+/// The body that a row names, if any.
+pub(crate) fn named(table: Table, suffix: &[u8], value: &[u8]) -> Result<Option<Named>> {
+    match NamingRecord::decode(table, suffix, value)? {
+        Some(record) => record.named(suffix),
+        None => Ok(None),
+    }
+}
+
+/// Takes out of the set what rows of the group name.
+pub(crate) async fn retain_unnamed(
+    engine: &dyn Engine,
+    partition: Partition,
+    group: &Bytes,
+    bodies: &mut BTreeSet<Named>,
+) -> Result<()> {
+    for table in NAMING {
+        let ScanRange { end_group, .. } = ScanRange::group(group.clone());
+        let mut range = ScanRange::group(group.clone());
+        loop {
+            let page = rows(engine, partition, table, range, ROWS).await?;
+            for row in &page {
+                if let Some(body) = named(table, &row.suffix, &row.value)? {
+                    bodies.remove(&body);
+                }
+            }
+            let Some(next) = behind(&page) else { break };
+            range = ScanRange { end_group: end_group.clone(), ..next };
+        }
+    }
+    Ok(())
+}
+
+/// A record that may name a body.
+pub(crate) enum NamingRecord {
+    Object(Table, Box<ObjectRecord>),
+    Part(PartRecord),
+}
+
+impl NamingRecord {
+    pub(crate) fn decode(
+        table: Table,
+        suffix: &[u8],
+        value: &[u8],
+    ) -> Result<Option<NamingRecord>> {
+        Ok(match table {
+            Table::Object | Table::Version => {
+                Some(NamingRecord::Object(table, Box::new(decode(value, "object record")?)))
+            }
+            // Number 0 is a layout.
+            Table::Part if split_part_suffix(suffix).is_some_and(|(_, number)| number > 0) => {
+                Some(NamingRecord::Part(decode(value, "part record")?))
+            }
+            _ => None,
+        })
+    }
+
+    fn content(&mut self) -> &mut Option<Content> {
+        match self {
+            NamingRecord::Object(_, record) => &mut record.content,
+            NamingRecord::Part(record) => &mut record.content,
+        }
+    }
+
+    pub(crate) fn size_and_crc64(&self) -> (u64, u64) {
+        match self {
+            NamingRecord::Object(_, record) => (record.size, record.crc64),
+            NamingRecord::Part(record) => (record.size, record.crc64),
+        }
+    }
+
+    pub(crate) fn body_suffix(&self, suffix: &[u8]) -> Bytes {
+        match self {
+            NamingRecord::Object(_, record) => record.body_suffix(),
+            NamingRecord::Part(_) => Bytes::copy_from_slice(suffix),
+        }
+    }
+
+    /// Whether it was made when its bucket kept no versions. Then the object's row
+    /// does not tell whether it repeats that of a version.
+    pub(crate) fn is_without_version(&self) -> bool {
+        matches!(self, NamingRecord::Object(_, record) if record.version.is_empty())
+    }
+
+    /// Whether it only repeats the row of a version.
+    pub(crate) fn is_repeated(&self) -> bool {
+        matches!(self, NamingRecord::Object(Table::Object, record) if !record.version.is_empty())
+    }
+
+    pub(crate) fn named(&self, suffix: &[u8]) -> Result<Option<Named>> {
+        let content = match self {
+            NamingRecord::Object(_, record) => &record.content,
+            NamingRecord::Part(record) => &record.content,
+        };
+        let (id, place) = match content {
+            Some(Content::Inline(id)) => (id, Place::Row(self.body_suffix(suffix))),
+            Some(Content::Blob(id)) => (id, Place::Blob),
+            Some(Content::Parts(_)) | None => return Ok(None),
+        };
+        blob_id(id)?;
+        Ok(Some(Named { id: id.clone(), place }))
+    }
+
+    /// Its encoding when the body is there.
+    pub(crate) fn rename(&mut self, to: &Named) -> Bytes {
+        *self.content() = Some(match to.place {
+            Place::Row(_) => Content::Inline(to.id.clone()),
+            Place::Blob => Content::Blob(to.id.clone()),
+        });
+        match self {
+            NamingRecord::Object(_, record) => encode(record),
+            NamingRecord::Part(record) => encode(record),
+        }
+    }
+}
