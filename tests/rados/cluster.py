@@ -242,6 +242,11 @@ class Cluster:
         names = self._run("rados", "--conf", self.conf, "-p", pool, "-N", namespace, "ls")
         return names.split()
 
+    def watchers(self, pool, namespace, object):
+        """Addresses of the clients that watch an object."""
+        command = ["rados", "--conf", self.conf, "-p", pool, "-N", namespace]
+        return re.findall(r"watcher=(\S+)", self._run(*command, "listwatchers", object))
+
     def omap(self, pool, namespace, object):
         """Rows of an object with printable keys."""
         command = ["rados", "--conf", self.conf, "-p", pool, "-N", namespace]

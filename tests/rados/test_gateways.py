@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from rados.cluster import DATA_POOL, META_POOL
-from rados.gateways import Gateways
+from rados.gateways import GRACE_S, PENDING_S, Gateways
 
 BUCKET = f"shared-{harness.APPID}"
 
@@ -334,10 +334,20 @@ def test_a_gateway_that_dies_completing_uploads_leaves_them_whole_or_open(gatewa
     settle(gateways)
 
 
-def test_a_gateway_that_was_away_harms_nothing(cluster, gateways):
-    """Paused for longer than its memory, its claim and its operations last."""
-    one, two = gateways.gateways
-    assert gateways.cos("PUT", BUCKET).status == 200
+@pytest.fixture
+def patient(cluster):
+    """Gateways that wait long for a client's bytes."""
+    args = ["--rados-op-timeout", "5s", "--idle-timeout", "300s"]
+    gateways = Gateways(cluster.conf, args=args).start()
+    yield gateways
+    gateways.discard()
+
+
+def test_a_gateway_that_was_away_harms_nothing(cluster, patient):
+    """Paused for longer than its memory, its claim and its operations last, and than
+    its unfinished upload counts as under way."""
+    one, two = patient.gateways
+    assert patient.cos("PUT", BUCKET).status == 200
     assert one.cos("PUT", BUCKET, "gone", body=b"old").status == 200
     assert two.cos("GET", BUCKET, "gone").body == b"old"
     stop = threading.Event()
@@ -354,26 +364,79 @@ def test_a_gateway_that_was_away_harms_nothing(cluster, gateways):
     threads = [threading.Thread(target=keep_writing, args=(n,)) for n in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(1)
+    body = body_of("half-7")
+    upload = two.connect(timeout=60)
+    upload.sendall(harness.head_of_put(BUCKET, "half", len(body)) + body[:5_000_000])
+    deadline = time.monotonic() + 30
+    while not cluster.objects(DATA_POOL, patient.namespace):
+        assert time.monotonic() < deadline, "the upload has not begun"
+        time.sleep(0.1)
     two.process.send_signal(19)
     try:
         assert one.cos("DELETE", BUCKET, "gone").status == 204
         for n in range(4):
             assert one.cos("PUT", BUCKET, f"late-{n}", body=b"new").status == 200
-        time.sleep(35)
+        deadline = time.monotonic() + PENDING_S + GRACE_S + 60
+        while cluster.objects(DATA_POOL, patient.namespace):
+            assert time.monotonic() < deadline, "nobody gives the upload up"
+            time.sleep(1)
     finally:
         two.process.send_signal(18)
+    upload.sendall(body[5_000_000:])
+    answer = http.client.HTTPResponse(upload)
+    try:
+        answer.begin()
+        assert answer.status >= 500, answer.status
+    except (OSError, http.client.HTTPException):
+        pass
+    upload.close()
     time.sleep(2)
     stop.set()
     for thread in threads:
         thread.join()
     for gateway in (one, two):
-        assert gateway.cos("HEAD", BUCKET, "gone").status == 404
+        for key in ["gone", "half"]:
+            assert gateway.cos("HEAD", BUCKET, key).status == 404
         for n in range(4):
             assert gateway.cos("GET", BUCKET, f"late-{n}").body == b"new"
             assert one.cos("GET", BUCKET, f"paused-{n}").body == gateway.cos(
                 "GET", BUCKET, f"paused-{n}"
             ).body
+    deadline = time.monotonic() + 60
+    while objects := cluster.objects(DATA_POOL, patient.namespace):
+        assert time.monotonic() < deadline, f"leaked: {objects}"
+        time.sleep(1)
+    settle(patient)
+
+
+def test_a_gateway_that_the_cluster_shuts_out_says_so(cluster, gateways):
+    """As operators and failover scripts do with a client that may be a zombie."""
+    assert gateways.cos("PUT", BUCKET).status == 200
+    writers = Writers(gateways)
+    try:
+        writers.wait_for(10)
+        watchers = cluster.watchers(META_POOL, gateways.namespace, "peers")
+        assert len(watchers) == 2, watchers
+        cluster.ceph("osd", "blocklist", "add", watchers[0])
+        deadline = time.monotonic() + 60
+        while len(ready := [g for g in gateways.gateways if g.console("/readyz")[0] == 200]) != 1:
+            assert time.monotonic() < deadline, "nobody is shut out"
+            time.sleep(0.2)
+        (other,) = ready
+        (victim,) = [g for g in gateways.gateways if g is not other]
+        assert "blocklisted" in victim.console("/readyz")[1]
+        answer = victim.cos("PUT", BUCKET, "k", body=b"late")
+        assert (answer.status, answer.header("Retry-After")) == (503, "1"), answer
+        assert victim.cos("GET", BUCKET, "k").status == 503
+        writers.wait_for(20)
+        # A new start is a new client.
+        assert victim.stop() == 0, victim.log()
+        victim.start()
+        writers.wait_for(20)
+    finally:
+        writers.end()
+    assert {status for status, _ in writers.refused} <= {503}, writers.refused
+    writers.check()
     settle(gateways)
 
 

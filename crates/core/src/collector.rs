@@ -7,7 +7,7 @@
 //! it starts, when the channel overflowed, and now and then. Each step may be
 //! repeated, so a crash at any point only leaves work for the next run.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::engine::{
 };
 use crate::error::{Error, Result};
 use crate::limits::COLLECT_ROWS_MAX;
+use crate::naming::{Named, Place, retain_unnamed};
 use crate::record::{
     BucketRecord, Content, GarbageRecord, PartRecord, PendingRecord, blob_id, decode, encode,
     part_suffix, split_part_suffix,
@@ -234,7 +235,10 @@ impl Collector {
                 }
             }
             Collectable::Abandoned { partition, group, blob } => {
-                self.abandon(partition, &group, blob).await
+                match self.abandon(partition, &group, blob).await? {
+                    true => Ok(()),
+                    false => self.free_late_bytes(partition, &group, blob).await,
+                }
             }
             Collectable::Partition(bucket) => {
                 let partitions = self.store.engine.index().partitions().await?;
@@ -397,7 +401,7 @@ impl Collector {
             }
         };
         match abandoned {
-            true => self.abandon(partition, &row.group, blob).await,
+            true => self.abandon(partition, &row.group, blob).await.map(|_| ()),
             false => Ok(()),
         }
     }
@@ -440,9 +444,42 @@ impl Collector {
         }
     }
 
+    /// Frees a blob of this process that is not pending any more. Its commit may have
+    /// taken effect without an answer. If not, another process has given it up while
+    /// this one was away, and what this one has written since is nobody's.
+    async fn free_late_bytes(
+        &self,
+        partition: Partition,
+        group: &Bytes,
+        blob: BlobId,
+    ) -> Result<()> {
+        let id = Bytes::copy_from_slice(&blob.0);
+        let engine = &*self.store.engine;
+        let mut unnamed = BTreeSet::from([Named { id: id.clone(), place: Place::Blob }]);
+        // In this order: an object's blob becomes garbage, and never the other way.
+        retain_unnamed(engine, partition, group, &mut unnamed).await?;
+        if unnamed.is_empty() {
+            return Ok(());
+        }
+        let end_group = ScanRange::group(group.clone()).end_group;
+        let mut range = ScanRange::group(group.clone());
+        loop {
+            let page = self.page(partition, Table::Garbage, range).await?;
+            let Some(next) = behind(&page) else { break };
+            for row in page {
+                if decode::<GarbageRecord>(&row.value, "garbage record")?.blobs.contains(&id) {
+                    return Ok(());
+                }
+            }
+            range = ScanRange { end_group: end_group.clone(), ..next };
+        }
+        Ok(engine.blobs().delete(blob).await?)
+    }
+
     /// Turns a pending blob into garbage in one conditional commit, so that a
-    /// writer that is merely slow fails at its own commit, then frees it.
-    async fn abandon(&self, partition: Partition, group: &Bytes, blob: BlobId) -> Result<()> {
+    /// writer that is merely slow fails at its own commit, then frees it. `false`
+    /// when it is not pending.
+    async fn abandon(&self, partition: Partition, group: &Bytes, blob: BlobId) -> Result<bool> {
         let pending = RowRef::new(Table::Pending, blob.0.to_vec());
         let garbage = GarbageRecord {
             queued_ms: self.store.now_ms(),
@@ -463,10 +500,11 @@ impl Collector {
         match committed {
             Ok(Ok(())) => {
                 self.stats.abandoned_freed.fetch_add(1, Ordering::Relaxed);
-                self.free(partition, group, row, value).await
+                self.free(partition, group, row, value).await?;
+                Ok(true)
             }
             // Referenced after all, or abandoned by another, or gone.
-            Ok(Err(_)) | Err(Error::NoSuchBucket) => Ok(()),
+            Ok(Err(_)) | Err(Error::NoSuchBucket) => Ok(false),
             Err(error) => Err(error),
         }
     }
