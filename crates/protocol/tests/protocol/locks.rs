@@ -277,3 +277,18 @@ async fn the_machine_s_clock_alone_ends_nothing() {
     let removed = delete(Dialect::S3, &object("k")).query("versionId", &made).send(&world).await;
     removed.refused(403, "AccessDenied");
 }
+
+/// COS once refused the one where the other was; S3 never did.
+#[tokio::test]
+async fn beside_a_lifecycle() {
+    let world = locking().await;
+    for dialect in Dialect::ALL {
+        let rules = "<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status>\
+                     <Filter><Prefix/></Filter><Expiration><Days>1</Days></Expiration></Rule>\
+                     </LifecycleConfiguration>";
+        let set = put(dialect, &bucket()).query("lifecycle", "").body(rules);
+        set.send(&world).await.ok();
+        set_lock(dialect, "<Mode>COMPLIANCE</Mode><Days>3</Days>").send(&world).await.ok();
+        get(dialect, &bucket()).query("lifecycle", "").send(&world).await.ok();
+    }
+}
