@@ -97,7 +97,7 @@ impl Store {
                 None => tracing::debug!("versioning was turned on meanwhile"),
             }
         }
-        self.current_object(bucket, &request.key).await?.judge(&request.conditions)?;
+        self.object_to_replace(bucket, &request.key).await?.judge(&request.conditions)?;
         let (info, _, mut reader) = self.open_copy_source(source).await?;
         let size = info.record.size;
         if size > PUT_BYTES_MAX {

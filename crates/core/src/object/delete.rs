@@ -41,7 +41,7 @@ impl Store {
             let has_versions = settled.settings.versioning.has_versions();
             let (current, target) = match request.version {
                 Some(version) if has_versions => self.named_version(bucket, key, version).await?,
-                _ => (self.current_object(bucket, key).await?, None),
+                _ => (self.object_to_replace(bucket, key).await?, None),
             };
             match (&current.history, request.version) {
                 (None, None | Some(VersionRef::Null)) => {
@@ -93,6 +93,7 @@ impl Store {
         let old = current.record.as_ref();
         self.unreference(old, None, bypass_governance, &mut change).await?;
         change.writes.push(Write::Delete(RowRef::only(Table::Object)));
+        current.leave_no_body(None, &mut change);
         Ok(self.commit_change(settled, key, change).await?.is_ok())
     }
 

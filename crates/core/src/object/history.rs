@@ -31,6 +31,8 @@ pub(crate) struct CurrentObject {
     pub record: Option<ObjectRecord>,
     /// `None` in a bucket that never had versioning.
     pub history: Option<History>,
+    /// There is a row that cannot be read, and so no record.
+    pub unreadable: bool,
 }
 
 /// What is known of a key's versions together.
@@ -97,6 +99,9 @@ pub(crate) fn is_null(record: &ObjectRecord) -> bool {
 
 impl CurrentObject {
     pub fn judge(&self, conditions: &WriteConditions) -> Result<()> {
+        if self.unreadable && !conditions.is_empty() {
+            return Err(Error::Damaged("conditions on a row that cannot be read".into()));
+        }
         judge(self.record.as_ref(), conditions)
     }
 
@@ -107,6 +112,15 @@ impl CurrentObject {
             expects.push(unchanged(Table::History, Bytes::new(), &history.row));
         }
         Change { expects, ..Change::default() }
+    }
+
+    /// Removes the body row that an object without versions may have had, unless
+    /// what replaces it has it now.
+    pub fn leave_no_body(&self, new: Option<&ObjectRecord>, change: &mut Change) {
+        let content = new.and_then(|new| new.content.as_ref());
+        if self.unreadable && !matches!(content, Some(Content::Inline(_))) {
+            change.writes.push(Write::Delete(RowRef::only(Table::Body)));
+        }
     }
 
     /// Whether the other was read from the same rows: then nothing had changed
@@ -156,18 +170,66 @@ impl Store {
         bucket: &Bucket,
         key: &ObjectKey,
     ) -> Result<CurrentObject> {
+        match self.object_to_replace(bucket, key).await? {
+            current if current.unreadable => {
+                Err(Error::Damaged("an object record cannot be read".into()))
+            }
+            current => Ok(current),
+        }
+    }
+
+    /// The same for whoever puts something in its place or deletes it without
+    /// looking at it: a row that cannot be read is no obstacle to that, unless the
+    /// object may have been locked.
+    pub(crate) async fn object_to_replace(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+    ) -> Result<CurrentObject> {
         let rows = [RowRef::only(Table::Object), RowRef::only(Table::History)];
         let has_versions = bucket.versioning().has_versions();
         let rows = if has_versions { &rows[..] } else { &rows[..1] };
         let found = self.engine.index().read(bucket.partition(), &key.group(), rows).await?;
         let mut found = found.into_iter();
         let row = found.next().flatten();
-        let record = row.as_ref().map(|row| decode(row, "object record")).transpose()?;
+        let decoded = row.as_ref().map(|row| decode(row, "object record")).transpose();
         let history = match has_versions {
             true => Some(History::read(found.next().flatten())?),
             false => None,
         };
-        Ok(CurrentObject { row, record, history })
+        let (record, unreadable) = match decoded {
+            Ok(record) => (record, false),
+            Err(error) => {
+                tracing::error!(bucket = %bucket.name, %key, %error, "a row cannot be read");
+                (self.made_out(bucket, key, error).await?, !has_versions)
+            }
+        };
+        Ok(CurrentObject { row, record, history, unreadable })
+    }
+
+    /// What is known of an object whose row cannot be read. The row repeats that of
+    /// the newest version, where there are versions. Elsewhere it is `None`, and the
+    /// bytes that it named are nobody's from the moment it is replaced: the check of
+    /// the store names them.
+    async fn made_out(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        error: Error,
+    ) -> Result<Option<ObjectRecord>> {
+        if !bucket.versioning().has_versions() {
+            return match bucket.settings().lock {
+                None => Ok(None),
+                Some(_) => Err(error),
+            };
+        }
+        let newest = self.version_below(bucket, key, &Bytes::new()).await?;
+        let Some((_, row)) = newest else { return Err(error) };
+        let record: ObjectRecord = decode(&row, "version record")?;
+        match record.delete_marker {
+            true => Err(error),
+            false => Ok(Some(record)),
+        }
     }
 
     /// One attempt to make the replacement's record the current object, if that
@@ -188,6 +250,7 @@ impl Store {
                 self.unreference(old, new, false, &mut change).await?;
                 let row = RowRef::only(Table::Object);
                 change.writes.push(Write::Put(row, encode(&*record)));
+                current.leave_no_body(Some(&*record), &mut change);
                 None
             }
             Some(history) => {

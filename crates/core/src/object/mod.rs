@@ -120,7 +120,7 @@ impl Store {
     ) -> Result<Result<Option<VersionRef>, Refused>> {
         loop {
             let settled = self.settled(bucket).await?;
-            let current = self.current_object(bucket, key).await?;
+            let current = self.object_to_replace(bucket, key).await?;
             current.judge(replacement.conditions)?;
             match self.replace_once(&settled, key, &current, &replacement).await? {
                 Replaced::Done(version) => return Ok(Ok(version)),

@@ -12,14 +12,18 @@ use costrel_core::engine::{
 };
 use costrel_core::fsck;
 use costrel_core::list::{ListObjects, ObjectPage};
+use costrel_core::lock::BucketLock;
 use costrel_core::names::{ObjectKey, UploadId};
+use costrel_core::precondition::WriteConditions;
 use costrel_core::record::{
     Content, GarbageRecord, ObjectRecord, PartRecord, PendingRecord, decode, encode, part_suffix,
 };
+use costrel_core::tags::Tags;
 use costrel_core::upload::{CompletePart, CompleteRequest, ListParts, ListUploads};
+use costrel_core::version::Versioning;
 use parking_lot::Mutex;
 
-use crate::common::{LARGE, SMALL, World, body, complete_request};
+use crate::common::{LARGE, SMALL, World, body, complete_request, key as named};
 
 struct Broken {
     world: World,
@@ -239,6 +243,74 @@ async fn undecodable_rows() {
             _ => got.is_ok(),
         };
         assert!(expected, "{table:?}: {got:?}");
+    }
+}
+
+/// What nobody looks at is replaced and deleted all the same, and what could have
+/// been locked is not.
+#[tokio::test]
+async fn undecodable_objects_are_replaced() {
+    let noise = Bytes::from_static(&[0xff; 7]);
+    for key in ["small", "large", "parts", "appended"] {
+        for len in [SMALL, LARGE] {
+            let broken = Broken::new().await;
+            let (world, bucket) = (&broken.world, &broken.bucket);
+            broken.write(key, Table::Object, &Bytes::new(), noise.clone()).await;
+            // Whoever asks what is there hears that it is damaged.
+            let forbid = WriteConditions { forbid_overwrite: true, ..Default::default() };
+            let put = world.put_if(bucket, key, body(9, len), forbid).await.map(drop);
+            let tags = Tags::default();
+            let tags = world.store.set_object_tags(bucket, &named(key), None, &tags).await;
+            let grown = world.append(bucket, key, 0, body(9, len)).await;
+            for refused in [put, tags.map(drop), grown.map(drop)] {
+                assert!(matches!(refused, Err(Error::Damaged(_))), "{key}: {refused:?}");
+            }
+            world.put(bucket, key, body(9, len)).await.unwrap();
+            assert_eq!(world.get(bucket, key).await.unwrap(), body(9, len));
+            broken.write(key, Table::Object, &Bytes::new(), noise.clone()).await;
+            world.delete(bucket, key).await.unwrap();
+            assert!(matches!(world.get(bucket, key).await, Err(Error::NoSuchKey)));
+            // What is left is what only the row knew of.
+            let report = fsck::run(&*world.engine, |_| ()).await.unwrap();
+            assert!(report.findings.iter().all(|f| f.contains("belongs to nothing")));
+            assert_eq!(report.findings.is_empty(), key == "small" && len == SMALL);
+        }
+    }
+    let broken = Broken::new().await;
+    let (world, bucket) = (&broken.world, &broken.bucket);
+    world.store.set_object_lock(bucket, BucketLock::default(), true).await.unwrap();
+    broken.write("small", Table::Object, &Bytes::new(), noise).await;
+    let put = world.put(bucket, "small", body(9, SMALL)).await.map(drop);
+    for refused in [put, world.delete(bucket, "small").await.map(drop)] {
+        assert!(matches!(refused, Err(Error::Damaged(_))), "{refused:?}");
+    }
+}
+
+/// The row of the newest version says what the row of the current object said.
+#[tokio::test]
+async fn undecodable_objects_with_versions_are_made_out() {
+    let noise = Bytes::from_static(&[0xff; 7]);
+    for way in ["put", "delete", "tags", "remove"] {
+        let broken = Broken::new().await;
+        let (world, bucket) = (&broken.world, &broken.bucket);
+        world.store.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+        let old = world.put(bucket, "small", body(8, SMALL)).await.unwrap().version.unwrap();
+        let new = world.put(bucket, "small", body(9, LARGE)).await.unwrap().version.unwrap();
+        broken.write("small", Table::Object, &Bytes::new(), noise.clone()).await;
+        match way {
+            "put" => drop(world.put(bucket, "small", body(10, LARGE)).await.unwrap()),
+            "delete" => drop(world.delete(bucket, "small").await.unwrap()),
+            "tags" => {
+                let tags = Tags::default();
+                world.store.set_object_tags(bucket, &named("small"), None, &tags).await.unwrap();
+            }
+            _ => drop(world.delete_version(bucket, "small", new).await.unwrap()),
+        }
+        assert_eq!(world.get_version(bucket, "small", old).await.unwrap(), body(8, SMALL));
+        if way != "remove" {
+            assert_eq!(world.get_version(bucket, "small", new).await.unwrap(), body(9, LARGE));
+        }
+        world.settle().await;
     }
 }
 
