@@ -149,7 +149,7 @@ class Server:
 
     def fsck(self):
         return subprocess.run(
-            [BINARY, "fsck", "--data-dir", self.data_dir],
+            [BINARY, "fsck", "--data-dir", self.data_dir, *self.args],
             env=self.env,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -118,6 +118,12 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_lifecycle.py"),
     ),
+    suite(
+        "storage-classes",
+        "storage classes with places and codecs of their own, in both dialects",
+        &[Python],
+        Runner::Pytest("sdk/test_storage_classes.py"),
+    ),
     suite("locks", "object lock", &[Python], Runner::Pytest("sdk/test_locks.py")),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(

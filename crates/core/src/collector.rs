@@ -32,6 +32,7 @@ use crate::record::{
 };
 use crate::scan::{OwnedRow, behind, rows};
 use crate::store::Store;
+use crate::tier::{BlobAddress, Coding, blobs, delete_blob};
 
 /// Work for the collector.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(crate) enum Collectable {
     /// A garbage row.
     Garbage { partition: Partition, group: Bytes, suffix: Bytes },
     /// A blob whose writer gave up; its pending row may or may not be there.
-    Abandoned { partition: Partition, group: Bytes, blob: BlobId },
+    Abandoned { partition: Partition, group: Bytes, blob: BlobId, place: Option<Arc<str>> },
     /// A partition retired by the deletion of its bucket.
     Partition(BucketId),
 }
@@ -234,10 +235,10 @@ impl Collector {
                     None => Ok(()),
                 }
             }
-            Collectable::Abandoned { partition, group, blob } => {
-                match self.abandon(partition, &group, blob).await? {
+            Collectable::Abandoned { partition, group, blob, place } => {
+                match self.abandon(partition, &group, blob, place.clone()).await? {
                     true => Ok(()),
-                    false => self.free_late_bytes(partition, &group, blob).await,
+                    false => self.free_late_bytes(partition, &group, blob, place).await,
                 }
             }
             Collectable::Partition(bucket) => {
@@ -400,8 +401,9 @@ impl Collector {
                 age_ms > age.as_millis() as u64
             }
         };
+        let place = (!pending.place.is_empty()).then(|| pending.place.as_str().into());
         match abandoned {
-            true => self.abandon(partition, &row.group, blob).await.map(|_| ()),
+            true => self.abandon(partition, &row.group, blob, place).await.map(|_| ()),
             false => Ok(()),
         }
     }
@@ -452,10 +454,12 @@ impl Collector {
         partition: Partition,
         group: &Bytes,
         blob: BlobId,
+        place: Option<Arc<str>>,
     ) -> Result<()> {
         let id = Bytes::copy_from_slice(&blob.0);
         let engine = &*self.store.engine;
-        let mut unnamed = BTreeSet::from([Named { id: id.clone(), place: Place::Blob }]);
+        let named = Named { id: id.clone(), place: Place::Blob(place.clone()) };
+        let mut unnamed = BTreeSet::from([named]);
         // In this order: an object's blob becomes garbage, and never the other way.
         retain_unnamed(engine, partition, group, &mut unnamed).await?;
         if unnamed.is_empty() {
@@ -467,23 +471,30 @@ impl Collector {
             let page = self.page(partition, Table::Garbage, range).await?;
             let Some(next) = behind(&page) else { break };
             for row in page {
-                if decode::<GarbageRecord>(&row.value, "garbage record")?.blobs.contains(&id) {
+                let garbage: GarbageRecord = decode(&row.value, "garbage record")?;
+                if garbage.blobs.iter().any(|address| address.starts_with(&id)) {
                     return Ok(());
                 }
             }
             range = ScanRange { end_group: end_group.clone(), ..next };
         }
-        Ok(engine.blobs().delete(blob).await?)
+        Ok(blobs(engine, place.as_deref())?.delete(blob).await?)
     }
 
     /// Turns a pending blob into garbage in one conditional commit, so that a
     /// writer that is merely slow fails at its own commit, then frees it. `false`
     /// when it is not pending.
-    async fn abandon(&self, partition: Partition, group: &Bytes, blob: BlobId) -> Result<bool> {
+    async fn abandon(
+        &self,
+        partition: Partition,
+        group: &Bytes,
+        blob: BlobId,
+        place: Option<Arc<str>>,
+    ) -> Result<bool> {
         let pending = RowRef::new(Table::Pending, blob.0.to_vec());
         let garbage = GarbageRecord {
             queued_ms: self.store.now_ms(),
-            blobs: vec![Bytes::copy_from_slice(&blob.0)],
+            blobs: vec![BlobAddress { id: blob, coding: Coding::Plain, place }.encode()],
             ..Default::default()
         };
         let row = RowRef { table: Table::Garbage, suffix: self.store.fresh_id() };
@@ -524,7 +535,7 @@ impl Collector {
             return Ok(());
         }
         for blob in &garbage.blobs {
-            self.store.engine.blobs().delete(blob_id(blob)?).await?;
+            delete_blob(&*self.store.engine, blob).await?;
             self.stats.blobs_freed.fetch_add(1, Ordering::Relaxed);
         }
         if !garbage.part_set.is_empty() {
@@ -612,7 +623,7 @@ impl Collector {
                 let part: PartRecord = decode(&value, "part record")?;
                 match part.content {
                     Some(Content::Blob(blob)) => {
-                        self.store.engine.blobs().delete(blob_id(&blob)?).await?;
+                        delete_blob(&*self.store.engine, &blob).await?;
                         self.stats.blobs_freed.fetch_add(1, Ordering::Relaxed);
                     }
                     Some(Content::Inline(_)) => {

@@ -406,7 +406,17 @@ pub trait Peers: Send + Sync {
 #[async_trait]
 pub trait Engine: Send + Sync {
     fn index(&self) -> &dyn Index;
+
+    /// Blobs where the engine keeps its own.
     fn blobs(&self) -> &dyn Blobs;
+
+    /// Blobs of another place (another disk, another pool), by the name that the
+    /// configuration gives it; `None` if it gives none that name. Ids are unique over
+    /// all places.
+    fn place(&self, name: &str) -> Option<&dyn Blobs>;
+
+    /// Names of the other places.
+    fn places(&self) -> Vec<&str>;
 
     /// `None` where this process is the only one that has the store open.
     fn peers(&self) -> Option<&dyn Peers>;

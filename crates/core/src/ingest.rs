@@ -5,6 +5,12 @@
 //! hashed on a blocking thread while the engine writes them and the next piece
 //! arrives. Memory per body is bounded by a few pieces, over all bodies by the
 //! store's two semaphores.
+//!
+//! A body goes to its class's tier, through the codec on its way to the blob. One that
+//! is small enough to be inline stays so, uncoded, if its tier is in the engine's own
+//! place: there is little to be saved in it, and a blob would cost more than that. In
+//! a tier elsewhere every body is a blob: whoever gives a class a place of its own
+//! wants its bytes there.
 
 use std::sync::Arc;
 
@@ -19,6 +25,7 @@ use crate::error::{BodyError, Error, Result};
 use crate::limits::INGEST_CHUNK_BYTES;
 use crate::record::{Content, PendingRecord, encode};
 use crate::store::{Store, detached};
+use crate::tier::{BlobAddress, Codec, Coding, Packer, Tier, blobs};
 
 /// Where a body goes and what is wanted of it.
 pub(crate) struct Intake<'a> {
@@ -31,6 +38,7 @@ pub(crate) struct Intake<'a> {
     pub expected: Expected,
     pub size_hint: Option<u64>,
     pub size_max: u64,
+    pub tier: &'a Tier,
 }
 
 /// A body that is stored but not yet referenced. Dropping it abandons a blob.
@@ -47,7 +55,14 @@ struct PendingBlob {
     partition: Partition,
     group: Bytes,
     blob: BlobId,
+    place: Option<Arc<str>>,
     referenced: bool,
+}
+
+impl PendingBlob {
+    fn address(&self, coding: Coding) -> Bytes {
+        BlobAddress { id: self.blob, coding, place: self.place.clone() }.encode()
+    }
 }
 
 impl Drop for PendingBlob {
@@ -58,6 +73,7 @@ impl Drop for PendingBlob {
                 partition: self.partition,
                 group: self.group.clone(),
                 blob: self.blob,
+                place: self.place.clone(),
             });
         }
     }
@@ -130,7 +146,10 @@ impl Store {
         }
         let algorithms: Vec<Algorithm> =
             intake.wanted.iter().copied().chain(intake.expected.algorithms()).collect();
-        let inline_max = self.engine.inline_max();
+        let inline_max = match intake.tier.place {
+            None => self.engine.inline_max(),
+            Some(_) => 0,
+        };
         let small = intake.size_hint.is_none_or(|size| size <= inline_max as u64);
 
         let mut first = Gathered::default();
@@ -181,10 +200,13 @@ impl Store {
         first: Gathered,
         body: &mut dyn BodySource,
     ) -> Result<Ingested> {
-        // Gathering, hashing and the engine's writer hold a piece each.
-        let permit_kib = (3 * INGEST_CHUNK_BYTES / 1024) as u32;
+        // Gathering, hashing and the engine's writer hold a piece each, and a codec
+        // what it takes and what it makes of that.
+        let pieces = if intake.tier.codec == Codec::None { 3 } else { 5 };
+        let permit_kib = (pieces * INGEST_CHUNK_BYTES / 1024).min(self.pool_kib) as u32;
         let _permit = self.large_bodies.acquire_many(permit_kib).await;
-        let (pending, mut writer) = self.begin_blob(&intake).await?;
+        let (pending, writer) = self.begin_blob(&intake).await?;
+        let mut writer = Packer::new(writer, intake.tier.codec);
 
         let mut hashing = Hashing::Idle(Box::new(Digester::new(algorithms)));
         let mut chunk = first;
@@ -219,8 +241,8 @@ impl Store {
         if total == 0 {
             return Ok(self.inline(digests, &[]));
         }
-        writer.finish().await?;
-        let content = Some(Content::Blob(Bytes::copy_from_slice(&pending.blob.0)));
+        let coding = writer.finish().await?;
+        let content = Some(Content::Blob(pending.address(coding)));
         Ok(Ingested { digests, content, body_row: None, pending: Some(pending) })
     }
 
@@ -235,10 +257,11 @@ impl Store {
     ) -> Result<(PendingBlob, Box<dyn BlobWriter>)> {
         let (store, size_hint) = (self.clone(), intake.size_hint);
         let (partition, group) = (intake.partition, intake.group.clone());
-        let guard = intake.guard.clone();
+        let (guard, place) = (intake.guard.clone(), intake.tier.place.clone());
         detached(async move {
-            let pending = store.announce(partition, group, guard).await?;
-            let writer = store.engine.blobs().create(pending.blob, size_hint).await?;
+            let pending = store.announce(partition, group, guard, place).await?;
+            let blobs = blobs(&*store.engine, pending.place.as_deref())?;
+            let writer = blobs.create(pending.blob, size_hint).await?;
             Ok((pending, writer))
         })
         .await
@@ -250,11 +273,13 @@ impl Store {
         partition: Partition,
         group: Bytes,
         guard: Option<Expect>,
+        place: Option<Arc<str>>,
     ) -> Result<PendingBlob> {
         let blob = BlobId(self.entropy.id());
         let record = PendingRecord {
             started_ms: self.now_ms(),
             writer: Bytes::copy_from_slice(&self.writer),
+            place: place.as_deref().unwrap_or_default().to_owned(),
         };
         // Made before the commit: whatever its outcome, the row may exist and
         // must be collected.
@@ -263,6 +288,7 @@ impl Store {
             partition,
             group: group.clone(),
             blob,
+            place,
             referenced: false,
         };
         self.writing.lock().insert(blob);

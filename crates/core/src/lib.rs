@@ -32,6 +32,7 @@ pub mod secret;
 mod store;
 pub mod tags;
 pub mod tend;
+pub mod tier;
 pub mod transfer;
 pub mod upload;
 pub mod version;

@@ -1,6 +1,7 @@
 //! Which body a row names.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -10,6 +11,7 @@ use crate::record::{
     Content, ObjectRecord, PartRecord, blob_id, decode, encode, split_part_suffix,
 };
 use crate::scan::{behind, rows};
+use crate::tier::{BlobAddress, Coding};
 
 /// Rows looked at, at once.
 const ROWS: usize = 256;
@@ -19,7 +21,8 @@ const ROWS: usize = 256;
 pub(crate) enum Place {
     /// In the row of the body table with this suffix.
     Row(Bytes),
-    Blob,
+    /// A blob in the place of this name; `None` for the engine's own.
+    Blob(Option<Arc<str>>),
 }
 
 /// A body as a row names it.
@@ -28,6 +31,12 @@ pub(crate) struct Named {
     /// 16 bytes.
     pub id: Bytes,
     pub place: Place,
+}
+
+impl Named {
+    fn address(&self, coding: Coding, place: &Option<Arc<str>>) -> Result<BlobAddress> {
+        Ok(BlobAddress { id: blob_id(&self.id)?, coding, place: place.clone() })
+    }
 }
 
 /// Tables whose rows name bodies that are in use.
@@ -122,28 +131,43 @@ impl NamingRecord {
     }
 
     pub(crate) fn named(&self, suffix: &[u8]) -> Result<Option<Named>> {
-        let content = match self {
-            NamingRecord::Object(_, record) => &record.content,
-            NamingRecord::Part(record) => &record.content,
-        };
-        let (id, place) = match content {
-            Some(Content::Inline(id)) => (id, Place::Row(self.body_suffix(suffix))),
-            Some(Content::Blob(id)) => (id, Place::Blob),
-            Some(Content::Parts(_)) | None => return Ok(None),
-        };
-        blob_id(id)?;
-        Ok(Some(Named { id: id.clone(), place }))
+        Ok(match self.stored() {
+            Some(Content::Inline(id)) => {
+                blob_id(id)?;
+                Some(Named { id: id.clone(), place: Place::Row(self.body_suffix(suffix)) })
+            }
+            Some(Content::Blob(address)) => {
+                let BlobAddress { id, place, .. } = BlobAddress::decode(address)?;
+                Some(Named { id: Bytes::copy_from_slice(&id.0), place: Place::Blob(place) })
+            }
+            Some(Content::Parts(_)) | None => None,
+        })
     }
 
-    /// Its encoding when the body is there.
-    pub(crate) fn rename(&mut self, to: &Named) -> Bytes {
-        *self.content() = Some(match to.place {
-            Place::Row(_) => Content::Inline(to.id.clone()),
-            Place::Blob => Content::Blob(to.id.clone()),
-        });
+    fn stored(&self) -> Option<&Content> {
         match self {
+            NamingRecord::Object(_, record) => record.content.as_ref(),
+            NamingRecord::Part(record) => record.content.as_ref(),
+        }
+    }
+
+    /// Where the blob is that it names, and how its bytes are written.
+    pub(crate) fn address(&self) -> Result<Option<BlobAddress>> {
+        match self.stored() {
+            Some(Content::Blob(address)) => BlobAddress::decode(address).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Its encoding when the body, whose bytes are plain, is there.
+    pub(crate) fn rename(&mut self, to: &Named) -> Result<Bytes> {
+        *self.content() = Some(match &to.place {
+            Place::Row(_) => Content::Inline(to.id.clone()),
+            Place::Blob(place) => Content::Blob(to.address(Coding::Plain, place)?.encode()),
+        });
+        Ok(match self {
             NamingRecord::Object(_, record) => encode(record),
             NamingRecord::Part(record) => encode(record),
-        }
+        })
     }
 }

@@ -115,6 +115,7 @@ pub enum Content {
     /// record's `inline` id. An empty body has no row.
     #[prost(bytes = "bytes", tag = "10")]
     Inline(Bytes),
+    /// [`crate::tier::BlobAddress`].
     #[prost(bytes = "bytes", tag = "11")]
     Blob(Bytes),
     #[prost(message, tag = "12")]
@@ -281,6 +282,9 @@ pub struct PendingRecord {
     /// Which run of which process writes it.
     #[prost(bytes = "bytes", tag = "2")]
     pub writer: Bytes,
+    /// Empty for the engine's own.
+    #[prost(string, tag = "3")]
+    pub place: String,
 }
 
 /// What a commit unreferenced, for the collector.
@@ -288,6 +292,7 @@ pub struct PendingRecord {
 pub struct GarbageRecord {
     #[prost(uint64, tag = "1")]
     pub queued_ms: u64,
+    /// [`crate::tier::BlobAddress`]es.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub blobs: Vec<Bytes>,
     /// Part rows of this set, with what they reference.

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::lifecycle::RuleCache;
 use crate::lock::LockClock;
 use crate::scrub::ScrubProgress;
+use crate::tier::Tiers;
 
 /// What the store is told from outside.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct StoreOptions {
     pub ingest_bytes_max: usize,
     /// How long a day is taken to be wherever something is counted in days.
     pub day_ms: u64,
+    /// Where the bodies of each storage class are kept, and how.
+    pub tiers: Tiers,
 }
 
 impl Default for StoreOptions {
@@ -35,6 +38,7 @@ impl Default for StoreOptions {
             region: "ap-guangzhou".into(),
             ingest_bytes_max: 96 << 20,
             day_ms: crate::lifecycle::DAY_MS,
+            tiers: Tiers::default(),
         }
     }
 }

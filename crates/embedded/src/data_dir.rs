@@ -17,8 +17,8 @@ const FORMAT_FILE_NEW: &str = "format.new";
 const LOCK_FILE: &str = "lock";
 const FORMAT_PREFIX: &str = "costrel embedded ";
 
-/// Longest format file that is looked at, in bytes.
-const FORMAT_BYTES_MAX: u64 = 64;
+/// How much of a small file is looked at, in bytes.
+const SHORT_BYTES_MAX: u64 = 64;
 
 /// Why the engine could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum OpenError {
     Newer { dir: PathBuf, found: u32 },
     #[error("{dir} is not a costrel data directory: {problem}")]
     Foreign { dir: PathBuf, problem: String },
+    /// A place cannot be what the configuration says it is.
+    #[error("place '{name}' in {dir}: {problem}")]
+    Place { name: String, dir: PathBuf, problem: String },
     #[error("cannot open {dir}: {problem}")]
     Engine { dir: PathBuf, problem: costrel_core::engine::EngineError },
     #[error("cannot {action} in {dir}: {source}")]
@@ -72,12 +75,17 @@ pub(crate) fn claim(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>,
 }
 
 fn read_format(disk: &dyn Disk) -> io::Result<Option<Vec<u8>>> {
-    let file = match disk.open(Path::new(FORMAT_FILE)) {
+    read_short(disk, Path::new(FORMAT_FILE))
+}
+
+/// The front of a small file; `None` if there is no such file.
+pub(crate) fn read_short(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match disk.open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    let mut text = vec![0; file.len()?.min(FORMAT_BYTES_MAX) as usize];
+    let mut text = vec![0; file.len()?.min(SHORT_BYTES_MAX) as usize];
     file.read_at(&mut text, 0)?;
     Ok(Some(text))
 }
@@ -103,16 +111,25 @@ fn check_format(dir: &Path, text: &[u8]) -> Result<u32, OpenError> {
     }
 }
 
-/// Under its name the file is always whole: it gets the name after its bytes
-/// last.
 fn write_format(disk: &dyn Disk) -> io::Result<()> {
     let (new, named) = (Path::new(FORMAT_FILE_NEW), Path::new(FORMAT_FILE));
+    write_short(disk, new, named, format_text().as_bytes())
+}
+
+/// Under its name the file is always whole: it gets the name after its bytes
+/// last. Both names are in the same directory.
+pub(crate) fn write_short(
+    disk: &dyn Disk,
+    new: &Path,
+    named: &Path,
+    text: &[u8],
+) -> io::Result<()> {
     match disk.remove_file(new) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
     let file = disk.create(new)?;
-    file.write_at(format_text().as_bytes(), 0)?;
+    file.write_at(text, 0)?;
     file.sync_data()?;
     disk.rename(new, named)?;
     disk.sync_dir(Path::new(""))

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use costrel_core::engine::{Blobs, Engine, EngineError, Health, Index, Metric, Peers};
 use parking_lot::Mutex;
 
-use crate::blobs::EmbeddedBlobs;
+use crate::blobs::{Buffers, EmbeddedBlobs};
 use crate::blocking::run_blocking;
 use crate::bodies::BodyLog;
 use crate::data_dir::{self, OpenError};
@@ -17,6 +17,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::index::EmbeddedIndex;
 use crate::metrics;
 use crate::options::{Durability, Options};
+use crate::places;
 use crate::space::SpaceGuard;
 use crate::status::Status;
 
@@ -26,6 +27,7 @@ const INDEX_DIR: &str = "index";
 pub struct EmbeddedEngine {
     index: Arc<EmbeddedIndex>,
     blobs: EmbeddedBlobs,
+    places: Vec<(String, EmbeddedBlobs)>,
     space: Arc<SpaceGuard>,
     status: Arc<Status>,
     inline_max: usize,
@@ -38,16 +40,7 @@ impl EmbeddedEngine {
     /// the last run. Blocks.
     pub fn open(options: Options) -> Result<Arc<Self>, OpenError> {
         let dir = &options.data_dir;
-        // For nobody else on the machine: it holds everybody's objects.
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        let made = made.and_then(|()| sync_parent(dir));
-        made.map_err(|source| OpenError::Io { dir: dir.clone(), action: "make it", source })?;
-        let disk = RealDisk::open(dir);
-        let disk: Arc<dyn Disk> = Arc::new(disk.map_err(|source| OpenError::Io {
-            dir: dir.clone(),
-            action: "read it",
-            source,
-        })?);
+        let disk = directory(dir)?;
         let lock = data_dir::claim(&*disk, dir)?;
         if options.durability == Durability::None {
             tracing::warn!(
@@ -70,22 +63,39 @@ impl EmbeddedEngine {
         }
         let index = EmbeddedIndex::open(&path, &options, log, space.clone(), status.clone());
         let index = Arc::new(index.map_err(failed)?);
-        let blobs = EmbeddedBlobs::open(
-            disk,
-            space.clone(),
-            status.clone(),
-            options.durability,
-            options.memory().blob_buffers,
-        );
+        let buffers = Buffers::new(options.memory().blob_buffers);
+        let blobs = |disk: &Arc<dyn Disk>, space: Arc<SpaceGuard>| {
+            let (status, buffers) = (status.clone(), buffers.clone());
+            EmbeddedBlobs::open(disk.clone(), space, status, options.durability, buffers)
+        };
+        let mut others = Vec::new();
+        places::check(&*disk, dir, &options.places)?;
+        for (name, place_dir) in &options.places {
+            let place = directory(place_dir)?;
+            places::claim((&*disk, dir), (&*place, place_dir), name)?;
+            let space = SpaceGuard::new(place.clone(), status.clone(), options.reserve_bytes);
+            let opened = blobs(&place, Arc::new(space));
+            let failed = |problem| OpenError::Engine { dir: place_dir.clone(), problem };
+            others.push((name.clone(), opened.map_err(failed)?));
+        }
         Ok(Arc::new(EmbeddedEngine {
             index,
-            blobs: blobs.map_err(failed)?,
+            blobs: blobs(&disk, space.clone()).map_err(failed)?,
+            places: others,
             space,
             status,
             inline_max: options.inline_max,
             lock: Mutex::new(Some(lock)),
         }))
     }
+}
+
+/// Makes a directory, for nobody else on the machine: it holds everybody's objects.
+fn directory(dir: &Path) -> Result<Arc<dyn Disk>, OpenError> {
+    let failed = |action| move |source| OpenError::Io { dir: dir.to_path_buf(), action, source };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.and_then(|()| sync_parent(dir)).map_err(failed("make it"))?;
+    Ok(Arc::new(RealDisk::open(dir).map_err(failed("read it"))?))
 }
 
 /// Makes the directory's own name last.
@@ -104,6 +114,15 @@ impl Engine for EmbeddedEngine {
 
     fn blobs(&self) -> &dyn Blobs {
         &self.blobs
+    }
+
+    fn place(&self, name: &str) -> Option<&dyn Blobs> {
+        let found = self.places.iter().find(|(known, _)| known == name);
+        found.map(|(_, blobs)| blobs as &dyn Blobs)
+    }
+
+    fn places(&self) -> Vec<&str> {
+        self.places.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     fn peers(&self) -> Option<&dyn Peers> {

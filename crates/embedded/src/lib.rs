@@ -25,6 +25,7 @@ mod engine;
 mod index;
 mod metrics;
 mod options;
+mod places;
 mod queue;
 mod space;
 mod status;

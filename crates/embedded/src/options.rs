@@ -20,6 +20,9 @@ pub enum Durability {
 pub struct Options {
     /// Directory that holds everything; made if it does not exist.
     pub data_dir: PathBuf,
+    /// Other places for blobs, each a name and a directory, made if it does not exist.
+    /// A place that was ever used has to be named for ever after. Default none.
+    pub places: Vec<(String, PathBuf)>,
     /// Bytes of memory for caches and buffers. Nothing is taken before it is
     /// used. Default 192 MiB, at least 32 MiB.
     pub memory_bytes: u64,
@@ -37,6 +40,7 @@ impl Options {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Options {
             data_dir: data_dir.into(),
+            places: Vec::new(),
             memory_bytes: 192 * MIB,
             durability: Durability::Sync,
             reserve_bytes: 256 * MIB,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use costrel_core::engine::Engine;
 use costrel_embedded::{EmbeddedEngine, Options};
-use costrel_testkit::{Workload, conformance, seed};
+use costrel_testkit::{ELSEWHERE, Workload, conformance, seed};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
 fn options(dir: &TempDir) -> Options {
-    Options { reserve_bytes: 0, ..Options::new(dir.path()) }
+    let places = vec![(ELSEWHERE.to_owned(), dir.path().join(ELSEWHERE))];
+    Options { reserve_bytes: 0, places, ..Options::new(dir.path().join("data")) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

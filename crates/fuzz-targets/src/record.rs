@@ -6,8 +6,9 @@ use bytes::Bytes;
 use costrel_core::record::{
     BucketRecord, Content, GarbageRecord, HistoryRecord, LayoutRecord, ListedRecord, Metadata,
     ObjectRecord, PartRecord, Parts, PendingRecord, PolicyRecord, StoredChecksum, UploadRecord,
-    blob_id, decode, encode, part_suffix, split_part_suffix,
+    decode, encode, part_suffix, split_part_suffix,
 };
+use costrel_core::tier::BlobAddress;
 use prost::Message;
 
 /// The bytes of a row, read as each of the records there are.
@@ -71,8 +72,8 @@ fn content(content: &Option<Content>) {
 }
 
 fn identifier(id: &[u8]) {
-    if let Ok(blob) = blob_id(id) {
-        assert_eq!(blob.0, id);
+    if let Ok(address) = BlobAddress::decode(id) {
+        assert_eq!(BlobAddress::decode(&address.encode()).expect("an address"), address);
     }
 }
 

@@ -10,6 +10,7 @@ use costrel_core::lock::{Retention, RetentionMode, VersionLock};
 use costrel_core::object::{Attributes, ObjectInfo};
 use costrel_core::record::{Metadata, Pair};
 use costrel_core::tags::Tags;
+use costrel_core::tier::StorageClass;
 use costrel_core::version::VersionRef;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -20,33 +21,11 @@ use crate::query::Query;
 use crate::reply::{Reply, set, set_etag, set_number};
 use crate::request::{Outcome, Request, bad_header};
 
-/// Storage classes by the names of either dialect. Each is accepted in both, as
-/// an object's class must survive being copied by a client of the other.
-const STORAGE_CLASSES: [&str; 17] = [
-    "STANDARD",
-    "STANDARD_IA",
-    "INTELLIGENT_TIERING",
-    "ARCHIVE",
-    "DEEP_ARCHIVE",
-    "MAZ_STANDARD",
-    "MAZ_STANDARD_IA",
-    "MAZ_INTELLIGENT_TIERING",
-    "MAZ_ARCHIVE",
-    "REDUCED_REDUNDANCY",
-    "ONEZONE_IA",
-    "GLACIER",
-    "GLACIER_IR",
-    "OUTPOSTS",
-    "SNOW",
-    "EXPRESS_ONEZONE",
-    "FSX_OPENZFS",
-];
-
 /// The class as it is kept: empty for STANDARD.
 pub fn storage_class(name: Option<&str>) -> Outcome<String> {
     match name {
         None | Some("" | "STANDARD") => Ok(String::new()),
-        Some(name) if STORAGE_CLASSES.contains(&name) => Ok(name.to_owned()),
+        Some(name) if StorageClass::from_name(name).is_some() => Ok(name.to_owned()),
         Some(_) => Err(Error::InvalidStorageClass.into()),
     }
 }

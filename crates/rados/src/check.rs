@@ -132,8 +132,9 @@ pub(crate) fn cluster(cluster: &Cluster, options: &Options) -> Result<(), OpenEr
     if meta.kind != REPLICATED {
         return Err(OpenError::MetaErasureCoded { pool: options.meta_pool.clone() });
     }
-    let data = find(&options.data_pool, "replicated")?;
-    for pool in [meta, data] {
+    let bodies = options.body_pools().map(|pool| find(pool, "replicated"));
+    let bodies = bodies.collect::<Result<Vec<_>, _>>()?;
+    for pool in [meta].into_iter().chain(bodies) {
         if pool.kind == REPLICATED && pool.min_size < 2 {
             tracing::warn!(
                 pool = pool.pool_name,

@@ -27,6 +27,7 @@ const FORMAT_ROW: &[u8] = b"format";
 pub struct RadosEngine {
     index: Arc<RadosIndex>,
     blobs: RadosBlobs,
+    places: Vec<(String, RadosBlobs)>,
     peers: RadosPeers,
     status: Arc<Status>,
     options: Options,
@@ -43,26 +44,35 @@ impl RadosEngine {
                 let cluster = connected.map_err(|error| check::explain(error, &options))?;
                 check::cluster(&cluster, &options)?;
                 let meta = check::pool(&cluster, &options.meta_pool, &options)?;
-                let data = check::pool(&cluster, &options.data_pool, &options)?;
-                Ok::<_, OpenError>((meta, data))
+                let bodies = options.body_pools().map(|pool| {
+                    let opened = check::pool(&cluster, pool, &options)?;
+                    Ok::<_, OpenError>((pool.to_owned(), opened))
+                });
+                Ok::<_, OpenError>((meta, bodies.collect::<Result<Vec<_>, _>>()?))
             }
         };
         let connected = tokio::task::spawn_blocking(connecting).await;
-        let (meta, data) = connected.map_err(|error| {
+        let (meta, bodies) = connected.map_err(|error| {
             EngineError::io("connecting to the cluster", std::io::Error::other(error))
         })??;
         let status = Arc::new(Status::default());
         let meta = Remote::new(meta, &options.meta_pool, status.clone());
-        let data = Remote::new(data, &options.data_pool, status.clone());
         check::rights(&meta, &options.meta_pool, true, &options).await?;
-        check::rights(&data, &options.data_pool, false, &options).await?;
+        let mut stores = Vec::new();
+        for (pool, opened) in bodies {
+            let data = Remote::new(opened, &pool, status.clone());
+            check::rights(&data, &pool, false, &options).await?;
+            stores.push(RadosBlobs::new(data));
+        }
+        let mut stores = stores.into_iter();
+        let blobs = stores.next().expect("the data pool is the first");
+        let places = options.places.iter().map(|(name, _)| name.clone()).zip(stores).collect();
         check_format(&meta, &options).await?;
         let meta = Arc::new(meta);
         let index =
             Arc::new(RadosIndex::open(meta.clone(), options.op_timeout, options.bounds()).await?);
-        let blobs = RadosBlobs::new(data);
         let peers = RadosPeers::open(meta, index.clone()).await?;
-        Ok(Arc::new(RadosEngine { index, blobs, peers, status, options }))
+        Ok(Arc::new(RadosEngine { index, blobs, places, peers, status, options }))
     }
 }
 
@@ -112,6 +122,15 @@ impl Engine for RadosEngine {
         &self.blobs
     }
 
+    fn place(&self, name: &str) -> Option<&dyn Blobs> {
+        let found = self.places.iter().find(|(known, _)| known == name);
+        found.map(|(_, blobs)| blobs as &dyn Blobs)
+    }
+
+    fn places(&self) -> Vec<&str> {
+        self.places.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
     fn peers(&self) -> Option<&dyn Peers> {
         Some(&self.peers)
     }
@@ -142,6 +161,9 @@ impl Engine for RadosEngine {
         // librados ends every operation, if only with a timeout.
         self.index.settle().await;
         self.blobs.settle().await;
+        for (_, blobs) in &self.places {
+            blobs.settle().await;
+        }
         Ok(())
     }
 }

@@ -16,6 +16,8 @@ pub struct Options {
     pub meta_pool: String,
     /// Replicated or erasure-coded pool for bodies.
     pub data_pool: String,
+    /// Other places for bodies, each a name and a pool. Default none.
+    pub places: Vec<(String, String)>,
     /// Namespace in both pools; several installations can share them.
     pub namespace: String,
     /// Whether a namespace that holds nothing is made ready. A check does not make
@@ -50,6 +52,7 @@ impl Options {
             user: user.to_owned(),
             meta_pool: meta_pool.to_owned(),
             data_pool: data_pool.to_owned(),
+            places: Vec::new(),
             namespace: String::new(),
             make: true,
             op_timeout: Duration::from_secs(30),
@@ -58,6 +61,12 @@ impl Options {
             reader_grace: Duration::from_secs(3600),
             pending_age_max: Duration::from_secs(24 * 3600),
         }
+    }
+
+    /// The pools for bodies, that of the engine's own place first.
+    pub(crate) fn body_pools(&self) -> impl Iterator<Item = &str> {
+        let others = self.places.iter().map(|(_, pool)| pool.as_str());
+        std::iter::once(self.data_pool.as_str()).chain(others)
     }
 
     pub(crate) fn bounds(&self) -> Bounds {

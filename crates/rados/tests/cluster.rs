@@ -15,7 +15,7 @@ use costrel_core::engine::{
     BucketId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write,
 };
 use costrel_rados::{Options, RadosEngine};
-use costrel_testkit::{Workload, conformance, seed};
+use costrel_testkit::{ELSEWHERE, Workload, conformance, seed};
 use linear::{Event, Operation, check};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -28,8 +28,10 @@ const ERASURE_CODED: &str = "costrel-data-ec";
 /// Options for a namespace of its own.
 fn options(data_pool: &str) -> Options {
     let conf = std::env::var("COSTREL_TEST_CEPH_CONF").expect("COSTREL_TEST_CEPH_CONF is set");
+    let other_pool = if data_pool == REPLICATED { ERASURE_CODED } else { REPLICATED };
     Options {
         namespace: format!("test-{:016x}", rand::random::<u64>()),
+        places: vec![(ELSEWHERE.to_owned(), other_pool.to_owned())],
         ..Options::new(conf, "client.admin", META, data_pool)
     }
 }

@@ -95,6 +95,14 @@ impl Engine for Hanging {
         self.engine.blobs()
     }
 
+    fn place(&self, name: &str) -> Option<&dyn Blobs> {
+        self.engine.place(name)
+    }
+
+    fn places(&self) -> Vec<&str> {
+        self.engine.places()
+    }
+
     fn peers(&self) -> Option<&dyn Peers> {
         Some(self)
     }

@@ -33,7 +33,7 @@ pub async fn open(config: &Config, memory: u64) -> Result<Arc<dyn Engine>, Engin
                     Durability::None => costrel_embedded::Durability::None,
                 },
                 reserve_bytes: config.free_space_reserve.0,
-                ..Options::new(&config.data_dir)
+                ..embedded_options(config)
             };
             embedded(options).await
         }
@@ -47,9 +47,14 @@ pub async fn open_to_check(config: &Config) -> Result<Arc<dyn Engine>, EngineOpe
         EngineKind::Embedded if !config.data_dir.is_dir() => {
             Err(EngineOpenError::NoData(config.data_dir.clone()))
         }
-        EngineKind::Embedded => embedded(Options::new(Path::new(&config.data_dir))).await,
+        EngineKind::Embedded => embedded(embedded_options(config)).await,
         EngineKind::Rados => rados(config, false).await,
     }
+}
+
+fn embedded_options(config: &Config) -> Options {
+    let places = config.places.0.iter().map(|(name, dir)| (name.clone(), dir.into())).collect();
+    Options { places, ..Options::new(Path::new(&config.data_dir)) }
 }
 
 async fn embedded(options: Options) -> Result<Arc<dyn Engine>, EngineOpenError> {
@@ -60,6 +65,7 @@ async fn embedded(options: Options) -> Result<Arc<dyn Engine>, EngineOpenError> 
 async fn rados(config: &Config, make: bool) -> Result<Arc<dyn Engine>, EngineOpenError> {
     let options = costrel_rados::Options {
         namespace: config.rados_namespace.clone(),
+        places: config.places.0.clone(),
         make,
         op_timeout: config.rados_op_timeout.0,
         shard_rows_max: config.rados_shard_rows.0.into(),

@@ -11,6 +11,7 @@ use costrel_core::engine::EngineError;
 use costrel_core::lifecycle::{LifecycleJob, LifecycleOptions};
 use costrel_core::lock;
 use costrel_core::scrub::{self, ScrubOptions};
+use costrel_core::tier::Tiers;
 use costrel_core::transfer::{self, Unfinished};
 use costrel_core::{Store, StoreOptions, tend};
 use tokio::net::TcpListener;
@@ -178,7 +179,12 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
     let clock = Arc::new(SystemClock);
     let (accounts, first) =
         Accounts::open(engine.clone(), master_key, &SystemEntropy, clock.clone(), fixed).await?;
+    let mut tiers = Tiers::default();
+    for (class, tier) in &config.tiers.0 {
+        tiers.set(*class, tier.clone());
+    }
     let options = StoreOptions {
+        tiers,
         region: config.region.0.clone(),
         ingest_bytes_max: usize::try_from(ingest).unwrap_or(usize::MAX),
         day_ms: u64::from(config.day_seconds.0) * 1000,

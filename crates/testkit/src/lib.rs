@@ -8,6 +8,6 @@ mod memory;
 mod seed;
 mod workload;
 
-pub use memory::{MemoryEngine, SharedMemory};
+pub use memory::{ELSEWHERE, MemoryEngine, SharedMemory};
 pub use seed::seed;
 pub use workload::Workload;

@@ -24,9 +24,10 @@ use crate::ingest::inline_bytes;
 use crate::object::checked;
 use crate::record::{
     BucketRecord, Content, GarbageRecord, LayoutRecord, ObjectRecord, PartRecord, PendingRecord,
-    Run, StoredChecksum, UploadRecord, blob_id, decode, part_suffix, split_part_suffix,
+    Run, StoredChecksum, UploadRecord, decode, part_suffix, split_part_suffix,
 };
 use crate::scan::{OwnedRow, behind, rows};
+use crate::tier::{BlobAddress, blobs, open_blob};
 use crate::version::VersionId;
 
 /// What a check saw.
@@ -96,7 +97,10 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
     }
     // Names without a live partition are deletions that crashed.
     check.report.collectable += named.len() as u64;
-    check.unreferenced_blobs().await?;
+    check.unreferenced_blobs(None).await?;
+    for place in engine.places() {
+        check.unreferenced_blobs(Some(place)).await?;
+    }
     check.report.findings.extend(engine.audit().await?);
     progress(&check.report);
     Ok(check.report)
@@ -233,10 +237,10 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Notes a blob that a row names. What two rows name would be freed with the
+    /// Notes a blob whose address is in a row. What two rows name would be freed with the
     /// first and be missed by the second.
     fn claim(&mut self, id: &[u8]) -> Result<BlobId> {
-        let blob = blob_id(id)?;
+        let blob = BlobAddress::decode(id)?.id;
         match self.blobs.insert(blob) {
             true => Ok(blob),
             false => Err(Error::Damaged(format!("blob {blob} belongs to another row as well"))),
@@ -388,8 +392,8 @@ impl Check<'_> {
                 digester.update(&bytes);
             }
             Some(Content::Blob(id)) => {
-                let id = self.claim(id)?;
-                let reader = self.engine.blobs().open(id).await?;
+                self.claim(id)?;
+                let reader = open_blob(self.engine, id).await?;
                 digester = read_blob(reader, digester).await?;
             }
             Some(Content::Parts(_)) => {
@@ -429,10 +433,10 @@ impl Check<'_> {
         }
     }
 
-    async fn unreferenced_blobs(&mut self) -> Result<()> {
+    async fn unreferenced_blobs(&mut self, place: Option<&str>) -> Result<()> {
         let mut last = None;
         loop {
-            let page = self.engine.blobs().list(last, ROWS).await?;
+            let page = blobs(self.engine, place)?.list(last, ROWS).await?;
             let Some(end) = page.last() else { return Ok(()) };
             last = Some(end.id);
             for blob in page {

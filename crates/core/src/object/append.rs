@@ -63,7 +63,10 @@ impl Store {
             None if request.position != 0 => Err(Error::AppendPosition { length: 0 }),
             _ => Ok(()),
         };
-        check(&self.current_object(bucket, &request.key).await?)?;
+        let current = self.current_object(bucket, &request.key).await?;
+        check(&current)?;
+        let class = current.record.as_ref().map(|record| &record.storage_class);
+        let class = class.unwrap_or(&request.attributes.storage_class);
         let intake = Intake {
             partition: bucket.partition(),
             group: &request.key.group(),
@@ -72,6 +75,7 @@ impl Store {
             expected: request.expected.clone(),
             size_hint: request.size,
             size_max: PUT_BYTES_MAX - request.position.min(PUT_BYTES_MAX),
+            tier: self.options.tiers.of(class),
         };
         let ingested = self.ingest(intake, body).await?;
         loop {

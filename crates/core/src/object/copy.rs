@@ -1,6 +1,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::put::{full_checksums, kept_checksums};
 use super::{
     Attributes, GetRequest, ObjectInfo, ObjectReader, PutOutcome, Replaced, Replacement, Selection,
@@ -8,13 +10,13 @@ use super::{
 use crate::bucket::Bucket;
 use crate::checksum::{Algorithm, Expected};
 use crate::error::{Error, Result};
-use crate::ingest::Intake;
+use crate::ingest::{Ingested, Intake};
 use crate::limits::PUT_BYTES_MAX;
 use crate::lock::VersionLock;
 use crate::names::ObjectKey;
 use crate::precondition::{ReadConditions, WriteConditions};
 use crate::range::ByteRange;
-use crate::record::Metadata;
+use crate::record::{Metadata, ObjectRecord};
 use crate::store::Store;
 use crate::tags::Tags;
 use crate::version::VersionRef;
@@ -77,7 +79,7 @@ impl Store {
 
     /// Copies an object, or changes the metadata or class of one by copying it
     /// onto itself. The body passes through in pieces; a change in place moves
-    /// no bytes.
+    /// no bytes, unless the new class keeps them elsewhere or in another way.
     pub async fn copy_object(
         self: &Arc<Self>,
         bucket: &Bucket,
@@ -90,23 +92,40 @@ impl Store {
         if onto_itself && request.metadata.is_none() && request.storage_class.is_none() {
             return Err(Error::CopyOntoItself);
         }
-        // Where versions are kept, the copy is one more, with its own bytes.
-        if onto_itself && request.checksum.is_none() && !bucket.versioning().has_versions() {
-            match self.change_in_place(bucket, &request).await? {
-                Some(outcome) => return Ok(outcome),
-                None => tracing::debug!("versioning was turned on meanwhile"),
+        loop {
+            // Where versions are kept, the copy is one more, with its own bytes.
+            let has_versions = bucket.versioning().has_versions();
+            if onto_itself && request.checksum.is_none() && !has_versions {
+                match self.change_in_place(bucket, &request).await? {
+                    Some(outcome) => return Ok(outcome),
+                    None => tracing::debug!("the bytes have to be copied"),
+                }
+            }
+            let over_itself = onto_itself && !has_versions;
+            if let Some(outcome) = self.copy_bytes(bucket, &request, over_itself).await? {
+                return Ok(outcome);
             }
         }
+    }
+
+    /// `None` when an object that was copied over itself has changed meanwhile.
+    async fn copy_bytes(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        request: &CopyRequest,
+        over_itself: bool,
+    ) -> Result<Option<PutOutcome>> {
         self.object_to_replace(bucket, &request.key).await?.judge(&request.conditions)?;
-        let (info, _, mut reader) = self.open_copy_source(source).await?;
+        let (info, _, mut reader) = self.open_copy_source(&request.source).await?;
         let size = info.record.size;
         if size > PUT_BYTES_MAX {
             return Err(Error::TooLarge { size, max: PUT_BYTES_MAX });
         }
+        let metadata = request.metadata.clone().or(info.record.metadata.clone());
         let attributes = Attributes {
-            metadata: request.metadata.or(info.record.metadata.clone()).unwrap_or_default(),
-            storage_class: request.storage_class.unwrap_or_default(),
-            tags: request.tags.unwrap_or_else(|| info.tags()),
+            metadata: metadata.unwrap_or_default(),
+            storage_class: request.storage_class.clone().unwrap_or_default(),
+            tags: request.tags.clone().unwrap_or_else(|| info.tags()),
             lock: request.lock,
         };
         self.check_attributes(bucket, &attributes)?;
@@ -123,15 +142,56 @@ impl Store {
             expected: Expected::default(),
             size_hint: Some(size),
             size_max: PUT_BYTES_MAX,
+            tier: self.options.tiers.of(&attributes.storage_class),
         };
         let ingested = self.ingest(intake, &mut reader).await?;
         let checksums = full_checksums(&kept, &ingested.digests);
         let record = self.simple_record(attributes, &ingested, &checksums);
-        let put = self.put_ingested(bucket, &request.key, record, &request.conditions, ingested);
-        Ok(PutOutcome { source_version: info.version, ..put.await? })
+        let (key, conditions) = (&request.key, &request.conditions);
+        let source_version = info.version;
+        if over_itself {
+            let over = &info.record.write_id;
+            let put = self.put_over(bucket, key, record, conditions, ingested, over).await?;
+            return Ok(put.map(|outcome| PutOutcome { source_version, ..outcome }));
+        }
+        let put = self.put_ingested(bucket, key, record, conditions, ingested).await?;
+        Ok(Some(PutOutcome { source_version, ..put }))
     }
 
-    /// `None` when the bucket keeps versions by now.
+    /// Makes a stored body the current object, if the one that it was copied from
+    /// still is that: otherwise a write that came between would be lost.
+    async fn put_over(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        record: ObjectRecord,
+        conditions: &WriteConditions,
+        ingested: Ingested,
+        over: &Bytes,
+    ) -> Result<Option<PutOutcome>> {
+        let (expects, writes) = ingested.pending_parts().into_iter().unzip();
+        let outcome = PutOutcome::of(&record);
+        let body = ingested.body_row();
+        let replacement = Replacement { record, body, conditions, expects, writes };
+        loop {
+            let settled = self.settled(bucket).await?;
+            let current = self.current_object(bucket, key).await?;
+            if current.record.as_ref().is_none_or(|record| record.write_id != over) {
+                return Ok(None);
+            }
+            current.judge(conditions)?;
+            match self.replace_once(&settled, key, &current, &replacement).await? {
+                Replaced::Done(version) => {
+                    ingested.referenced();
+                    return Ok(Some(PutOutcome { version, ..outcome }));
+                }
+                Replaced::Raced => continue,
+                Replaced::Refused => return Err(Error::StorageUnavailable),
+            }
+        }
+    }
+
+    /// `None` when the bucket keeps versions by now, or the bytes have to move.
     async fn change_in_place(
         self: &Arc<Self>,
         bucket: &Bucket,
@@ -144,6 +204,10 @@ impl Store {
             }
             let current = self.current_object(bucket, &request.key).await?;
             let old = current.record.as_ref().ok_or(Error::NoSuchKey)?;
+            let (tiers, class) = (&self.options.tiers, request.storage_class.as_deref());
+            if tiers.of(&old.storage_class) != tiers.of(class.unwrap_or_default()) {
+                return Ok(None);
+            }
             let etag = old.etag_text();
             request.source.conditions.judge_copy_source(&etag, old.modified_ms)?;
             current.judge(&request.conditions)?;

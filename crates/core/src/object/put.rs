@@ -82,6 +82,7 @@ impl Store {
             expected: request.expected,
             size_hint: request.size,
             size_max: PUT_BYTES_MAX,
+            tier: self.options.tiers.of(&request.attributes.storage_class),
         };
         let ingested = self.ingest(intake, body).await?;
         let checksums = full_checksums(&kept, &ingested.digests);

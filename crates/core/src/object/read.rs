@@ -16,9 +16,10 @@ use crate::ingest::inline_bytes;
 use crate::limits::{PART_NUMBER_MAX, PUT_BYTES_MAX};
 use crate::names::ObjectKey;
 use crate::record::{
-    Content, LayoutRecord, ObjectRecord, PartRecord, Parts, Run, blob_id, decode, part_suffix,
+    Content, LayoutRecord, ObjectRecord, PartRecord, Parts, Run, decode, part_suffix,
 };
 use crate::store::Store;
+use crate::tier::open_blob;
 
 /// Most bytes handed on at once.
 const PIECE_BYTES_MAX: usize = 256 << 10;
@@ -166,7 +167,7 @@ impl Store {
                 Some(_) => Err(Error::Damaged("an inline body has a wrong length".into())),
                 None => Ok(None),
             },
-            Some(Content::Blob(id)) => match self.engine.blobs().open(blob_id(id)?).await {
+            Some(Content::Blob(id)) => match open_blob(&*self.engine, id).await {
                 Ok(reader) if reader.len() == record.size => {
                     let source = Source::Blob { reader, offset: range.start };
                     Ok(Some(ObjectReader { source, remaining }))
@@ -224,7 +225,7 @@ impl Store {
                 Source::Memory(bytes.slice(skip as usize..))
             }
             Some(Content::Blob(id)) => {
-                let reader = self.engine.blobs().open(blob_id(id)?).await?;
+                let reader = open_blob(&*self.engine, id).await?;
                 Source::Blob { reader, offset: skip }
             }
             Some(Content::Parts(_)) | None => {

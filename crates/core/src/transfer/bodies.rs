@@ -4,11 +4,12 @@ use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm, Digest};
 
 use super::plan::Body;
-use crate::engine::{BlobId, Blobs, Engine, EngineError, Partition, RowRef, Table};
+use crate::engine::{Engine, EngineError, Partition, RowRef, Table};
 use crate::error::Error;
 use crate::ingest::{body_row, inline_bytes};
-use crate::naming::Place;
+use crate::naming::{Named, Place};
 use crate::record::blob_id;
+use crate::tier::{BlobAddress, Coding, blobs, open_blob};
 
 /// Bytes read and written at once.
 const PIECE: usize = 4 << 20;
@@ -56,6 +57,15 @@ impl Body {
         Sum { len: self.size, crc64: self.crc64 }
     }
 
+    /// Where a blob of it is.
+    fn address(&self, named: &Named) -> Result<BlobAddress, Error> {
+        let place = match &named.place {
+            Place::Blob(place) => place.clone(),
+            Place::Row(_) => None,
+        };
+        Ok(BlobAddress { id: blob_id(&named.id)?, coding: self.coding, place })
+    }
+
     fn check(&self, found: &Sum) -> Result<(), Obstacle> {
         match *found == self.sum() {
             true => Ok(()),
@@ -90,11 +100,10 @@ async fn small(
             row.and_then(|row| inline_bytes(&row, &body.from.id))
                 .ok_or_else(|| Obstacle::Source("its body is missing".into()))?
         }
-        Place::Blob => {
+        Place::Blob(_) => {
             let mut data = BytesMut::new();
-            let id = blob_id(&body.from.id)?;
             let longest = body.size;
-            read(source.blobs(), id, |piece| {
+            read(source, &body.address(&body.from)?, |piece| {
                 if data.len() as u64 <= longest {
                     data.extend_from_slice(&piece);
                 }
@@ -118,25 +127,40 @@ pub(super) async fn blob(
     body: &Body,
     anew: bool,
 ) -> Result<(), Obstacle> {
-    let id = blob_id(&body.to.id)?;
+    let address = body.address(&body.to)?;
     if !anew {
-        match sum(target.blobs(), id).await {
+        match sum(target, &address).await {
             Ok(found) if found == body.sum() => return Ok(()),
             Ok(_) | Err(EngineError::NotFound(_) | EngineError::Corrupt(_)) => {}
             Err(error) => return Err(of_target(error)),
         }
-        target.blobs().delete(id).await.map_err(of_target)?;
+        delete(target, &address).await?;
     }
-    let written = write(source, target, partition, group, body, id).await;
+    let mut written = write(source, target, partition, group, body, &address).await;
+    if written.is_ok() && body.coding == Coding::Framed {
+        // What is in frames was carried as it is: whether that is the body shows only now.
+        let found = sum(target, &address).await;
+        if !found.is_ok_and(|found| found == body.sum()) {
+            let read = sum(source, &body.address(&body.from)?).await.map_err(of_source);
+            written = read.and_then(|found| body.check(&found));
+        }
+    }
     if let Err(Obstacle::Source(_)) = written {
-        target.blobs().delete(id).await.map_err(of_target)?;
+        delete(target, &address).await?;
     }
     written?;
-    let back = sum(target.blobs(), id).await.map_err(of_target)?;
+    let back = sum(target, &address).await.map_err(of_target)?;
     match back == body.sum() {
         true => Ok(()),
-        false => Err(Error::Damaged(format!("blob {id} reads otherwise than written")).into()),
+        false => {
+            let id = address.id;
+            Err(Error::Damaged(format!("blob {id} reads otherwise than written")).into())
+        }
     }
+}
+
+async fn delete(target: &dyn Engine, address: &BlobAddress) -> Result<(), Obstacle> {
+    Ok(blobs(target, address.place.as_deref())?.delete(address.id).await?)
 }
 
 async fn write(
@@ -145,34 +169,41 @@ async fn write(
     partition: Partition,
     group: &Bytes,
     body: &Body,
-    id: BlobId,
+    address: &BlobAddress,
 ) -> Result<(), Obstacle> {
+    let there = blobs(target, address.place.as_deref()).map_err(of_target)?;
     if let Place::Row(_) = body.from.place {
         let data = small(source, partition, group, body).await?;
-        let mut writer = target.blobs().create(id, Some(body.size)).await.map_err(of_target)?;
+        let mut writer = there.create(address.id, Some(body.size)).await.map_err(of_target)?;
         writer.write(data).await.map_err(of_target)?;
         return writer.finish().await.map_err(of_target);
     }
-    let reader = source.blobs().open(blob_id(&body.from.id)?).await.map_err(of_source)?;
-    let mut writer = target.blobs().create(id, Some(body.size)).await.map_err(of_target)?;
+    let from = body.address(&body.from)?;
+    let here = blobs(source, from.place.as_deref())?;
+    let reader = here.open(from.id).await.map_err(of_source)?;
+    let len = reader.len();
+    let mut writer = there.create(address.id, Some(len)).await.map_err(of_target)?;
     let mut digest = Digest::new(CrcAlgorithm::Crc64Xz);
-    let mut len = 0;
-    while len < reader.len() {
-        let piece = reader.read_at(len, PIECE).await.map_err(of_source)?;
+    let mut at = 0;
+    while at < len {
+        let piece = reader.read_at(at, PIECE).await.map_err(of_source)?;
         if piece.is_empty() {
             return Err(Obstacle::Source("it ends early".into()));
         }
         digest.update(&piece);
-        len += piece.len() as u64;
+        at += piece.len() as u64;
         writer.write(piece).await.map_err(of_target)?;
     }
-    body.check(&Sum { len, crc64: digest.finalize() })?;
+    if body.coding != Coding::Framed {
+        body.check(&Sum { len, crc64: digest.finalize() })?;
+    }
     writer.finish().await.map_err(of_target)
 }
 
-async fn sum(blobs: &dyn Blobs, id: BlobId) -> Result<Sum, EngineError> {
+/// Of the body, however its bytes are written.
+async fn sum(engine: &dyn Engine, address: &BlobAddress) -> Result<Sum, EngineError> {
     let mut digest = Digest::new(CrcAlgorithm::Crc64Xz);
-    let len = read(blobs, id, |piece| digest.update(&piece)).await?;
+    let len = read(engine, address, |piece| digest.update(&piece)).await?;
     Ok(Sum { len, crc64: digest.finalize() })
 }
 
@@ -181,18 +212,18 @@ fn sum_of(data: &[u8]) -> Sum {
     Sum { len: data.len() as u64, crc64 }
 }
 
-/// Reads a blob to its end; its length.
+/// Reads a body to its end; its length.
 async fn read(
-    blobs: &dyn Blobs,
-    id: BlobId,
+    engine: &dyn Engine,
+    address: &BlobAddress,
     mut each: impl FnMut(Bytes),
 ) -> Result<u64, EngineError> {
-    let reader = blobs.open(id).await?;
+    let reader = open_blob(engine, &address.encode()).await?;
     let mut len = 0;
     while len < reader.len() {
         let piece = reader.read_at(len, PIECE).await?;
         if piece.is_empty() {
-            return Err(EngineError::Corrupt(format!("blob {id} ends early")));
+            return Err(EngineError::Corrupt(format!("blob {} ends early", address.id)));
         }
         len += piece.len() as u64;
         each(piece);

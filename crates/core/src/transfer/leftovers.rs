@@ -12,8 +12,9 @@ use bytes::Bytes;
 use crate::engine::{Commit, CommitError, Engine, Partition, RowRef, ScanRange, Table, Write};
 use crate::error::{Error, Result};
 use crate::naming::{Named, Place, retain_unnamed};
-use crate::record::{PendingRecord, blob_id, encode};
+use crate::record::{PendingRecord, blob_id, decode, encode};
 use crate::scan::{OwnedRow, behind, rows};
+use crate::tier::blobs;
 
 /// Rows looked at, and changed, at once.
 const ROWS: usize = 256;
@@ -32,14 +33,23 @@ pub(super) fn row(body: &Named) -> RowRef {
 }
 
 pub(super) fn note(body: &Named) -> Write {
-    let record = PendingRecord { started_ms: 0, writer: Bytes::from_static(b"copy") };
+    let place = match &body.place {
+        Place::Blob(Some(name)) => name.to_string(),
+        Place::Blob(None) | Place::Row(_) => String::new(),
+    };
+    let record = PendingRecord { started_ms: 0, writer: Bytes::from_static(b"copy"), place };
     Write::Put(row(body), encode(&record))
 }
 
-fn noted(suffix: &Bytes) -> Result<Named> {
+fn noted(row: &OwnedRow) -> Result<Named> {
+    let suffix = &row.suffix;
     let (id, place) = match suffix.len() {
         0..=15 => return Err(Error::Damaged("a pending row of a copy has a wrong name".into())),
-        16 => (suffix.clone(), Place::Blob),
+        16 => {
+            let record: PendingRecord = decode(&row.value, "pending record")?;
+            let name = (!record.place.is_empty()).then(|| record.place.into());
+            (suffix.clone(), Place::Blob(name))
+        }
         _ => (suffix.slice(..16), Place::Row(suffix.slice(17..))),
     };
     Ok(Named { id, place })
@@ -64,13 +74,15 @@ async fn free_of_group(
     leftovers: &[OwnedRow],
 ) -> Result<()> {
     let Some(OwnedRow { group, .. }) = leftovers.first() else { return Ok(()) };
-    let bodies: Result<Vec<Named>> = leftovers.iter().map(|row| noted(&row.suffix)).collect();
+    let bodies: Result<Vec<Named>> = leftovers.iter().map(noted).collect();
     let mut unnamed: BTreeSet<Named> = bodies?.into_iter().collect();
     retain_unnamed(target, partition, group, &mut unnamed).await?;
     let mut writes: Vec<Write> = Vec::new();
     for body in unnamed {
         match &body.place {
-            Place::Blob => target.blobs().delete(blob_id(&body.id)?).await?,
+            Place::Blob(place) => {
+                blobs(target, place.as_deref())?.delete(blob_id(&body.id)?).await?;
+            }
             Place::Row(suffix) => {
                 let row = RowRef { table: Table::Body, suffix: suffix.clone() };
                 let rows = [row.clone()];

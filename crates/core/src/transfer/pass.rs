@@ -193,7 +193,7 @@ impl<'a, P: FnMut(&Report) + Send> Pass<'a, P> {
                     let value = bodies::row_value(self.source, partition, group, &body).await?;
                     rows.push((RowRef { table: Table::Body, suffix: suffix.clone() }, value));
                 }
-                Place::Blob => {
+                Place::Blob(_) => {
                     let _permit = self.blobs.acquire().await;
                     commit(self.target, partition, group, vec![leftovers::note(&body.to)]).await?;
                     let anew = self.is_fresh && !body.is_shared;

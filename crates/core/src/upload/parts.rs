@@ -113,6 +113,7 @@ impl Store {
             expected: request.expected,
             size_hint: request.size,
             size_max: PUT_BYTES_MAX,
+            tier: self.options.tiers.of(&upload.record.storage_class),
         };
         let ingested = self.ingest(intake, body).await?;
         self.put_part(bucket, &request.key, request.upload, request.number, ingested, &kept).await
@@ -136,6 +137,7 @@ impl Store {
             expected: Expected::default(),
             size_hint: Some(range.end - range.start),
             size_max: PUT_BYTES_MAX,
+            tier: self.options.tiers.of(&upload.record.storage_class),
         };
         let ingested = self.ingest(intake, &mut reader).await?;
         let put =

@@ -80,12 +80,27 @@ fn lost() -> EngineError {
 pub struct Faulty {
     index: FaultyIndex,
     blobs: FaultyBlobs,
+    places: Vec<FaultyBlobs>,
     inner: Arc<dyn Engine>,
     control: Arc<Control>,
 }
 
 struct FaultyIndex(Arc<dyn Engine>, Arc<Control>);
-struct FaultyBlobs(Arc<dyn Engine>, Arc<Control>);
+/// Of the engine's own place or of another.
+struct FaultyBlobs(Arc<dyn Engine>, Arc<Control>, Option<String>);
+
+impl FaultyBlobs {
+    fn inner(&self) -> &dyn Blobs {
+        blobs(&*self.0, self.2.as_deref())
+    }
+}
+
+fn blobs<'a>(engine: &'a dyn Engine, place: Option<&str>) -> &'a dyn Blobs {
+    match place {
+        None => engine.blobs(),
+        Some(place) => engine.place(place).expect("the place was there"),
+    }
+}
 
 impl Faulty {
     pub fn new(inner: Arc<dyn Engine>) -> Arc<Faulty> {
@@ -95,9 +110,13 @@ impl Faulty {
     pub fn with(inner: Arc<dyn Engine>, manner: Manner) -> Arc<Faulty> {
         let control =
             Arc::new(Control { calls: AtomicU64::new(0), plan: Mutex::new(None), manner });
+        let place = |name: Option<&str>| {
+            FaultyBlobs(inner.clone(), control.clone(), name.map(str::to_owned))
+        };
         Arc::new(Faulty {
             index: FaultyIndex(inner.clone(), control.clone()),
-            blobs: FaultyBlobs(inner.clone(), control.clone()),
+            blobs: place(None),
+            places: inner.places().into_iter().map(|name| place(Some(name))).collect(),
             inner,
             control,
         })
@@ -122,6 +141,15 @@ impl Engine for Faulty {
 
     fn blobs(&self) -> &dyn Blobs {
         &self.blobs
+    }
+
+    fn place(&self, name: &str) -> Option<&dyn Blobs> {
+        let found = self.places.iter().find(|place| place.2.as_deref() == Some(name));
+        found.map(|place| place as &dyn Blobs)
+    }
+
+    fn places(&self) -> Vec<&str> {
+        self.inner.places()
     }
 
     fn peers(&self) -> Option<&dyn Peers> {
@@ -232,12 +260,12 @@ impl Blobs for FaultyBlobs {
     ) -> Result<Box<dyn BlobWriter>, EngineError> {
         let fault = self.1.enter().await?;
         let writer = match self.1.manner.lingering {
-            false => self.0.blobs().create(id, expected_len).await?,
+            false => self.inner().create(id, expected_len).await?,
             true => {
-                let inner = self.0.clone();
+                let (inner, place) = (self.0.clone(), self.2.clone());
                 let making = tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(2)).await;
-                    inner.blobs().create(id, expected_len).await
+                    blobs(&*inner, place.as_deref()).create(id, expected_len).await
                 });
                 making.await.expect("the task does not panic")?
             }
@@ -248,13 +276,13 @@ impl Blobs for FaultyBlobs {
 
     async fn open(&self, id: BlobId) -> Result<Arc<dyn BlobReader>, EngineError> {
         let fault = self.1.enter().await?;
-        let reader = self.0.blobs().open(id).await?;
+        let reader = self.inner().open(id).await?;
         self.1.leave(fault, reader).await
     }
 
     async fn delete(&self, id: BlobId) -> Result<(), EngineError> {
         let fault = self.1.enter().await?;
-        self.0.blobs().delete(id).await?;
+        self.inner().delete(id).await?;
         self.1.leave(fault, ()).await
     }
 
@@ -264,7 +292,7 @@ impl Blobs for FaultyBlobs {
         limit: usize,
     ) -> Result<Vec<BlobInfo>, EngineError> {
         let fault = self.1.enter().await?;
-        let blobs = self.0.blobs().list(after, limit).await?;
+        let blobs = self.inner().list(after, limit).await?;
         self.1.leave(fault, blobs).await
     }
 }

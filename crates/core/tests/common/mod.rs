@@ -23,11 +23,12 @@ use costrel_core::object::{
     PutOutcome, PutRequest, Selection,
 };
 use costrel_core::precondition::{ReadConditions, WriteConditions};
+use costrel_core::tier::{Codec, StorageClass, Tier};
 use costrel_core::upload::{CompletePart, CompleteRequest, InitiateRequest, PartRequest};
 use costrel_core::version::{ListVersions, VersionEntry, VersionRef, Versioning};
 use costrel_core::{BodyError, Result, Store, StoreOptions};
 use costrel_embedded::{Durability, EmbeddedEngine};
-use costrel_testkit::MemoryEngine;
+use costrel_testkit::{ELSEWHERE, MemoryEngine};
 
 use random::Random;
 
@@ -68,9 +69,19 @@ pub struct World {
     _dir: Option<tempfile::TempDir>,
 }
 
+/// Options of every world: some classes are kept elsewhere, some are compressed.
+pub fn options() -> StoreOptions {
+    let mut options = StoreOptions::default();
+    let tier = |place: Option<&str>, codec| Tier { place: place.map(Into::into), codec };
+    options.tiers.set(StorageClass::StandardIa, tier(Some(ELSEWHERE), Codec::None));
+    options.tiers.set(StorageClass::Archive, tier(Some(ELSEWHERE), Codec::Zstd(1)));
+    options.tiers.set(StorageClass::OnezoneIa, tier(None, Codec::Zstd(1)));
+    options
+}
+
 impl World {
     pub fn over(engine: Arc<dyn Engine>) -> World {
-        World::with_dir(engine, None, StoreOptions::default())
+        World::with_dir(engine, None, options())
     }
 
     fn with_dir(
@@ -88,14 +99,13 @@ impl World {
     /// Another process over what the engine keeps.
     pub fn beside(&self, engine: Arc<dyn Engine>) -> World {
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
-        let options = StoreOptions::default();
         let (store, collector) =
-            Store::new(engine.clone(), clock.clone(), entropy.clone(), options);
+            Store::new(engine.clone(), clock.clone(), entropy.clone(), options());
         World { engine, store, collector, clock, entropy, _dir: None }
     }
 
     pub fn memory() -> World {
-        World::memory_with(StoreOptions::default())
+        World::memory_with(options())
     }
 
     pub fn memory_with(options: StoreOptions) -> World {
@@ -109,12 +119,13 @@ impl World {
 
     pub fn embedded_with(durability: Durability) -> World {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut options = costrel_embedded::Options::new(dir.path());
-        options.durability = durability;
-        options.inline_max = INLINE_MAX;
-        options.reserve_bytes = 0;
-        let engine = EmbeddedEngine::open(options).expect("the engine opens");
-        World::with_dir(engine, Some(dir), StoreOptions::default())
+        let mut opening = costrel_embedded::Options::new(dir.path().join("data"));
+        opening.places = vec![(ELSEWHERE.to_owned(), dir.path().join(ELSEWHERE))];
+        opening.durability = durability;
+        opening.inline_max = INLINE_MAX;
+        opening.reserve_bytes = 0;
+        let engine = EmbeddedEngine::open(opening).expect("the engine opens");
+        World::with_dir(engine, Some(dir), options())
     }
 
     /// Its clock and its chance.
@@ -129,9 +140,8 @@ impl World {
 
     /// The process ends and another begins over what the engine keeps.
     pub fn restart(&mut self) {
-        let options = StoreOptions::default();
         let (store, collector) =
-            Store::new(self.engine.clone(), self.clock.clone(), self.entropy.clone(), options);
+            Store::new(self.engine.clone(), self.clock.clone(), self.entropy.clone(), options());
         (self.store, self.collector) = (store, collector);
     }
 

@@ -152,27 +152,21 @@ impl Run<'_> {
     async fn copy(&mut self, from: &'static str, to: &'static str) {
         self.get(from).await;
         let possible = self.model.of(from).clone();
-        let request = CopyRequest {
-            source: CopySource {
-                bucket: self.bucket.clone(),
-                key: key(from),
-                version: None,
-                range: None,
-                conditions: Default::default(),
-            },
-            key: key(to),
-            metadata: Some(Metadata::default()),
-            storage_class: None,
-            tags: None,
-            lock: Default::default(),
-            checksum: None,
-            conditions: Default::default(),
-        };
+        let request = copy_request(&self.bucket, from, to, None);
         let copied = self.world.store.copy_object(&self.bucket, request).await;
         for source in possible {
             if from != to && (source.is_some() || copied.is_ok()) {
                 self.model.wrote(to, source, &copied);
             }
+        }
+    }
+
+    /// Moves an object's bytes to where another class keeps them.
+    async fn reclass(&mut self, at: &'static str, class: &str) {
+        let request = copy_request(&self.bucket, at, at, Some(class));
+        match self.world.store.copy_object(&self.bucket, request).await {
+            Ok(_) | Err(Error::NoSuchKey) => {}
+            Err(_) => self.model.failures += 1,
         }
     }
 
@@ -207,6 +201,25 @@ impl Run<'_> {
     }
 }
 
+fn copy_request(bucket: &Arc<Bucket>, from: &str, to: &str, class: Option<&str>) -> CopyRequest {
+    CopyRequest {
+        source: CopySource {
+            bucket: bucket.clone(),
+            key: key(from),
+            version: None,
+            range: None,
+            conditions: Default::default(),
+        },
+        key: key(to),
+        metadata: Some(Metadata::default()),
+        storage_class: class.map(str::to_owned),
+        tags: None,
+        lock: Default::default(),
+        checksum: None,
+        conditions: Default::default(),
+    }
+}
+
 type Uploaded = (Vec<CompletePart>, Vec<u8>);
 
 /// Every kind of write over every kind of content.
@@ -219,10 +232,15 @@ async fn workload(run: &mut Run<'_>) {
     run.put("b", 6, LARGE).await;
     run.copy("b", "copy").await;
     run.copy("a", "a").await;
+    for (key, class) in [("b", "STANDARD_IA"), ("a", "GLACIER_IR"), ("b", "GLACIER_IR"), ("b", "")]
+    {
+        run.reclass(key, class).await;
+    }
     run.append(7, SMALL).await;
     run.append(8, SMALL).await;
     run.append(9, LARGE).await;
     run.multipart(true).await;
+    run.reclass("multi", "ONEZONE_IA").await;
     run.get("multi").await;
     run.multipart(true).await;
     run.multipart(false).await;

@@ -204,7 +204,7 @@ async fn blobs_of_two_owners() {
 
         let broken = Broken::new().await;
         let suffix = Bytes::copy_from_slice(&broken.blob_of(key).await.0);
-        let pending = PendingRecord { started_ms: 1, writer: Bytes::new() };
+        let pending = PendingRecord { started_ms: 1, ..Default::default() };
         broken.write(key, Table::Pending, &suffix, encode(&pending)).await;
         broken.finds(&["belongs to another row as well"]).await;
     }

@@ -21,6 +21,7 @@ mod races;
 mod readers;
 mod records;
 mod scrubbing;
+mod tiers;
 mod transfer;
 mod uploads;
 mod versions;

@@ -169,7 +169,10 @@ fn uploads_and_parts() {
 
 #[test]
 fn work_for_the_collector() {
-    check("pending", &PendingRecord { started_ms: 1_795_000_000_123, writer: id(1) });
+    let pending =
+        PendingRecord { started_ms: 1_795_000_000_123, writer: id(1), place: String::new() };
+    check("pending", &pending);
+    check("pending-place", &PendingRecord { place: "cold".into(), ..pending });
     check(
         "garbage",
         &GarbageRecord {

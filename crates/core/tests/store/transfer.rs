@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use costrel_core::account::{Accounts, FixedIdentity};
+use costrel_core::body::BytesSource;
 use costrel_core::bucket::{Bucket, InitialSettings, ListBuckets};
 use costrel_core::engine::{BlobId, Engine, Partition, ScanRange, Step, Table};
 use costrel_core::lifecycle::{Expiration, Lifecycle, Rule};
 use costrel_core::names::BucketName;
+use costrel_core::object::{Attributes, PutRequest};
 use costrel_core::record::{Content, Pair};
 use costrel_core::secret::MasterKey;
 use costrel_core::tags::Tags;
@@ -20,7 +22,7 @@ use costrel_testkit::{MemoryEngine, SharedMemory};
 use parking_lot::Mutex;
 
 use crate::common::faulty::{Fault, Faulty, Plan};
-use crate::common::{LARGE, OWNER, SMALL, World, body, key};
+use crate::common::{LARGE, OWNER, SMALL, World, body, key, put_request};
 
 /// Between the lengths of small and large bodies, and below and above both.
 const INLINE: [usize; 3] = [1024, 10, 1 << 20];
@@ -51,6 +53,18 @@ async fn fill(world: &World) {
     }
     for at in ["p1", "p2", "p3"] {
         world.put(&plain, at, body(7, LARGE)).await.unwrap();
+    }
+    // Compressed, elsewhere, and both.
+    for class in ["STANDARD_IA", "GLACIER_IR", "ONEZONE_IA"] {
+        for len in [SMALL, LARGE] {
+            let data = Bytes::from(vec![7; len]);
+            let attributes =
+                Attributes { storage_class: class.to_owned(), ..Attributes::default() };
+            let size = Some(len as u64);
+            let request = PutRequest { attributes, size, ..put_request(&format!("{class}-{len}")) };
+            let source = &mut BytesSource::new(data);
+            world.store.put_object(&plain, request, source).await.unwrap();
+        }
     }
     let mut len = 0;
     for (number, more) in [SMALL, SMALL, LARGE, SMALL].into_iter().enumerate() {

@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::EmbeddedBlobs;
-use super::buffers::PIECE_BYTES;
+use super::buffers::{Buffers, PIECE_BYTES};
 use super::tree::BlobPath;
 use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
@@ -36,8 +36,8 @@ fn open(disk: &SimDisk, reserve: u64) -> Result<Store, EngineError> {
     let status = Arc::new(Status::default());
     let space = Arc::new(SpaceGuard::new(disk.clone(), status.clone(), reserve));
     // A tight budget, so that small buffers are used as well.
-    let buffer_bytes = 3 * PIECE_BYTES as u64;
-    let blobs = EmbeddedBlobs::open(disk, space, status.clone(), Durability::Sync, buffer_bytes)?;
+    let buffers = Buffers::new(3 * PIECE_BYTES as u64);
+    let blobs = EmbeddedBlobs::open(disk, space, status.clone(), Durability::Sync, buffers)?;
     Ok(Store { blobs, status })
 }
 

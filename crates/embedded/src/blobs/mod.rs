@@ -15,7 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use costrel_core::engine::{BlobId, BlobInfo, BlobReader, BlobWriter, Blobs, EngineError};
 
-use buffers::Buffers;
+pub(crate) use buffers::Buffers;
 use format::FOOTER_BYTES;
 use reader::FileReader;
 use tree::{BlobPath, Tree};
@@ -101,7 +101,7 @@ enum Wait {
     ForDevice,
 }
 
-/// The embedded engine's blobs.
+/// The embedded engine's blobs in one place.
 pub(crate) struct EmbeddedBlobs {
     shared: Arc<Shared>,
 }
@@ -113,10 +113,9 @@ impl EmbeddedBlobs {
         space: Arc<SpaceGuard>,
         status: Arc<Status>,
         durability: Durability,
-        buffer_bytes: u64,
+        buffers: Arc<Buffers>,
     ) -> Result<Self, EngineError> {
         let tree = Tree::open(disk.clone(), status.clone(), durability == Durability::Sync)?;
-        let buffers = Buffers::new(buffer_bytes);
         let under_way = UnderWay::default();
         let shared = Shared { disk, tree, under_way, buffers, space, status, durability };
         let shared = Arc::new(shared);

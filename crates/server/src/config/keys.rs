@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use costrel_core::account::{AppId, Uin};
 
 use super::values::{
-    ByteSize, Dialect, Domains, Durability, EngineKind, LogFormat, LogLevel, Number, Region, Span,
+    ByteSize, ClassTiers, Dialect, Domains, Durability, EngineKind, LogFormat, LogLevel, Number,
+    Places, Region, Span,
 };
 
 /// A setting as the manual and the suggestions see it.
@@ -100,6 +101,21 @@ settings! {
         /// Rate at which stored bodies are read again and compared with their
         /// checksums in the background, in bytes per second; 0 for never.
         scrub_rate: ByteSize = "8MiB";
+    }
+    "Storage classes" {
+        /// Other places for bodies than `data_dir` or `rados_data_pool`: a name and a
+        /// directory (a pool with the `rados` engine) each, as `cold=/srv/cold`, separated
+        /// by commas. A directory is made if missing and remembered: once used, it has to
+        /// be given at every start.
+        places: Places = "";
+        /// Where the bodies of storage classes are kept, and how: a class and a tier each,
+        /// separated by commas. A tier is a name from `places`, or `main`, and a codec
+        /// behind a colon: `none` (which may be left out), `zstd`, or `zstd-1` to `zstd-19`.
+        /// `ARCHIVE=cold:zstd-9` is one. It counts for what is written from then on; what is
+        /// there stays as it is. `ARCHIVE` is kept with `zstd-3` and `DEEP_ARCHIVE` with
+        /// `zstd-9` if not given, all in `main`; `docs/operate/storage-classes.md` says
+        /// which class stands in for which.
+        tiers: ClassTiers = "";
     }
     "Lifecycle" {
         /// Rows (objects, versions, markers, uploads) that lifecycle rules are

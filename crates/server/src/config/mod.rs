@@ -21,6 +21,8 @@ pub enum ConfigError {
     UnknownKey { path: PathBuf, key: String, nearest: Option<&'static str> },
     #[error("{0}")]
     Contradiction(&'static str),
+    #[error("tiers: there is no place '{0}' in places")]
+    NoPlace(String),
 }
 
 fn did_you_mean(nearest: &Option<&'static str>) -> String {
@@ -86,6 +88,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     if config.day_seconds.0 == 0 {
         return contradiction("day_seconds is at least 1");
+    }
+    for (_, tier) in &config.tiers.0 {
+        let known = |place: &str| config.places.0.iter().any(|(name, _)| name == place);
+        if let Some(place) = tier.place.as_deref().filter(|place| !known(place)) {
+            return Err(ConfigError::NoPlace(place.to_owned()));
+        }
     }
     if config.memory.0 < 64 << 20 {
         return contradiction("memory is at least 64MiB");
@@ -170,6 +178,9 @@ mod tests {
         check_refusal("lifecycle_end_rate = 0", "at least 1");
         check_refusal("day_seconds = 0", "at least 1");
         check_refusal("rados_shard_rows = 99", "at least 100");
+        check_refusal("tiers = ['ARCHIVE=cold']", "no place 'cold'");
+        check_refusal("tiers = ['COLD=main']", "no such storage class");
+        check_refusal("places = 'cold'", "is not a place");
         check_refusal("engine = 'floppy'", "is none of embedded, rados");
     }
 }

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use costrel_core::tier::{Codec, StorageClass, Tier};
 use serde::{Deserialize, Deserializer};
 
 /// Why a text is not a value of its setting.
@@ -191,9 +192,78 @@ impl FromStr for Domains {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        names.map(str::parse).collect::<Result<_, _>>().map(Domains)
+        listed(text).map(str::parse).collect::<Result<_, _>>().map(Domains)
     }
+}
+
+/// Places beside the engine's own, by name: directories or pools.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places(pub Vec<(String, String)>);
+
+/// How the engine's own place is called.
+const MAIN: &str = "main";
+
+impl FromStr for Places {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let mut places: Vec<(String, String)> = Vec::new();
+        for text in listed(text) {
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            let (name, at) = text.split_once('=').unwrap_or_default();
+            let is_name = (1..=32).contains(&name.len()) && name.bytes().all(plain);
+            if !is_name || name == MAIN || at.is_empty() {
+                return Err(InvalidValue(format!(
+                    "'{text}' is not a place such as cold=/srv/cold; a name is up to 32 lower-case \
+                     letters, digits and hyphens, and not {MAIN}"
+                )));
+            }
+            if places.iter().any(|(known, there)| known == name || there == at) {
+                return Err(InvalidValue(format!("'{text}' is there twice")));
+            }
+            places.push((name.to_owned(), at.to_owned()));
+        }
+        Ok(Places(places))
+    }
+}
+
+/// Storage classes that are kept in another way than they are by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassTiers(pub Vec<(StorageClass, Tier)>);
+
+impl FromStr for ClassTiers {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        listed(text).map(class_tier).collect::<Result<_, _>>().map(ClassTiers)
+    }
+}
+
+fn class_tier(text: &str) -> Result<(StorageClass, Tier), InvalidValue> {
+    let wrong = |why: &str| InvalidValue(format!("'{text}' is not a tier: {why}"));
+    let (class, tier) = text.split_once('=').ok_or_else(|| wrong("ARCHIVE=cold:zstd-3 is one"))?;
+    let class = Some(class).filter(|class| !class.is_empty()).and_then(StorageClass::from_name);
+    let class = class.ok_or_else(|| wrong("there is no such storage class"))?;
+    let (place, codec) = tier.split_once(':').unwrap_or((tier, "none"));
+    let place = match place {
+        "" => return Err(wrong("it names no place")),
+        MAIN => None,
+        place => Some(place.into()),
+    };
+    let codec = match codec {
+        "none" => Codec::None,
+        "zstd" => Codec::Zstd(3),
+        level => {
+            let level = level.strip_prefix("zstd-").and_then(|level| level.parse().ok());
+            let level = level.filter(|level| (1..=19).contains(level));
+            Codec::Zstd(level.ok_or_else(|| wrong("codecs are none, zstd and zstd-1 to zstd-19"))?)
+        }
+    };
+    Ok((class, Tier { place, codec }))
+}
+
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// Name of a region: 1 to 32 lower-case letters, digits and hyphens, since it
@@ -257,6 +327,29 @@ mod tests {
         check::<Region>("Ap", None);
         let error = "yaml".parse::<LogFormat>().unwrap_err();
         assert_eq!(error.to_string(), "'yaml' is none of text, json");
+    }
+
+    #[test]
+    fn places_and_tiers() {
+        let place = |name: &str, at: &str| (name.to_owned(), at.to_owned());
+        let two = Places(vec![place("cold", "/srv/cold"), place("deep", "pool")]);
+        check("cold=/srv/cold, deep=pool", Some(two));
+        check("", Some(Places::default()));
+        for bad in ["cold", "cold=", "=/srv", "main=/srv", "Cold=/srv", "a=/x,a=/y", "a=/x,b=/x"] {
+            check::<Places>(bad, None);
+        }
+        let tier = |place: Option<&str>, codec| Tier { place: place.map(Into::into), codec };
+        check(
+            "ARCHIVE=cold:zstd, STANDARD_IA=cold,DEEP_ARCHIVE=main:zstd-19",
+            Some(ClassTiers(vec![
+                (StorageClass::Archive, tier(Some("cold"), Codec::Zstd(3))),
+                (StorageClass::StandardIa, tier(Some("cold"), Codec::None)),
+                (StorageClass::DeepArchive, tier(None, Codec::Zstd(19))),
+            ])),
+        );
+        for bad in ["ARCHIVE", "=cold", "COLD=main", "ARCHIVE=", "ARCHIVE=main:zstd-20"] {
+            check::<ClassTiers>(bad, None);
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn data(len: usize, salt: u64) -> Bytes {
 }
 
 async fn write(lab: &Lab, id: BlobId, pieces: impl IntoIterator<Item = Bytes>) {
-    let mut writer = lab.engine.blobs().create(id, None).await.unwrap();
+    let mut writer = lab.blobs().create(id, None).await.unwrap();
     for piece in pieces {
         writer.write(piece).await.unwrap();
     }
@@ -53,7 +53,7 @@ async fn read_range(reader: &dyn BlobReader, mut offset: u64, end: u64) -> Vec<u
 }
 
 async fn assert_holds(lab: &Lab, id: BlobId, data: &[u8]) {
-    let reader = lab.engine.blobs().open(id).await.unwrap();
+    let reader = lab.blobs().open(id).await.unwrap();
     assert_eq!(reader.len(), data.len() as u64);
     let read = read_range(&*reader, 0, reader.len()).await;
     assert!(read == data, "a blob of {} bytes changed", data.len());
@@ -88,7 +88,7 @@ async fn ranges_are_read(lab: &Lab) {
     let mut rng = StdRng::seed_from_u64(seed());
     let (id, data) = (id(), data(1_500_001, 7));
     write(lab, id, [data.clone()]).await;
-    let reader = lab.engine.blobs().open(id).await.unwrap();
+    let reader = lab.blobs().open(id).await.unwrap();
     for _ in 0..200 {
         let start = rng.random_range(0..data.len());
         let end = rng.random_range(start..=data.len().min(start + 200_000));
@@ -103,7 +103,7 @@ async fn ranges_are_read(lab: &Lab) {
 }
 
 async fn only_finished_blobs_open(lab: &Lab) {
-    let blobs = lab.engine.blobs();
+    let blobs = lab.blobs();
     let missing = id();
     let result = blobs.open(missing).await.map(|_| ());
     assert!(matches!(result, Err(EngineError::NotFound(id)) if id == missing), "{result:?}");
@@ -121,7 +121,7 @@ async fn ids_are_used_once(lab: &Lab) {
     let (id, data) = (id(), data(1000, 2));
     write(lab, id, [data.clone()]).await;
     let again = async {
-        let mut writer = lab.engine.blobs().create(id, None).await?;
+        let mut writer = lab.blobs().create(id, None).await?;
         writer.write(data.slice(1..)).await?;
         writer.finish().await
     };
@@ -133,8 +133,8 @@ async fn deleting_is_repeatable(lab: &Lab) {
     let id = id();
     write(lab, id, [data(100_000, 3)]).await;
     for _ in 0..2 {
-        lab.engine.blobs().delete(id).await.unwrap();
-        let result = lab.engine.blobs().open(id).await.map(|_| ());
+        lab.blobs().delete(id).await.unwrap();
+        let result = lab.blobs().open(id).await.map(|_| ());
         assert!(matches!(result, Err(EngineError::NotFound(_))), "{result:?}");
     }
 }
@@ -142,7 +142,7 @@ async fn deleting_is_repeatable(lab: &Lab) {
 /// A writer that is dropped may leave work on its way; a deletion after that is
 /// final all the same.
 async fn deleting_ends_what_is_being_written(lab: &Lab) {
-    let blobs = lab.engine.blobs();
+    let blobs = lab.blobs();
     let mut ids = Vec::new();
     for round in 0..20 {
         let id = id();
@@ -160,8 +160,8 @@ async fn deleting_ends_what_is_being_written(lab: &Lab) {
 async fn an_open_blob_outlives_its_deletion(lab: &Lab) {
     let (id, data) = (id(), data(500_000, 4));
     write(lab, id, [data.clone()]).await;
-    let reader = lab.engine.blobs().open(id).await.unwrap();
-    lab.engine.blobs().delete(id).await.unwrap();
+    let reader = lab.blobs().open(id).await.unwrap();
+    lab.blobs().delete(id).await.unwrap();
     if lab.engine.reader_grace().is_zero() {
         // A grace of zero says that open blobs keep their bytes.
         assert!(read_range(&*reader, 0, reader.len()).await == data);
@@ -172,7 +172,7 @@ async fn an_open_blob_outlives_its_deletion(lab: &Lab) {
 }
 
 async fn listing_finds_every_blob(lab: &Lab) {
-    let blobs = lab.engine.blobs();
+    let blobs = lab.blobs();
     for info in blobs.list(None, usize::MAX).await.unwrap() {
         blobs.delete(info.id).await.unwrap();
     }

@@ -1,7 +1,7 @@
 //! The promises of [`costrel_core::engine`], as tests that run on any engine.
 //!
 //! An engine's crate calls [`run`] from a test with a function that makes a new,
-//! empty engine. A broken promise panics.
+//! empty engine, which has a place named [`ELSEWHERE`]. A broken promise panics.
 
 mod blobs;
 mod closing;
@@ -16,9 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use costrel_core::engine::{
-    BucketId, Commit, CommitError, Engine, Expect, Partition, RowRef, ScanRange, Step, Table, Write,
+    Blobs, BucketId, Commit, CommitError, Engine, Expect, Partition, RowRef, ScanRange, Step,
+    Table, Write,
 };
 use parking_lot::Mutex;
+
+use crate::memory::ELSEWHERE;
 
 /// Checks every promise, on a few engines from `factory` one after the other.
 pub async fn run<F, A>(factory: F)
@@ -31,6 +34,7 @@ where
     partitions::check(&Lab::new(factory().await)).await;
     concurrency::check(&Lab::new(factory().await)).await;
     blobs::check(&Lab::new(factory().await)).await;
+    blobs::check(&Lab { elsewhere: true, ..Lab::new(factory().await) }).await;
     closing::check(&Lab::new(factory().await)).await;
 }
 
@@ -39,6 +43,8 @@ where
 struct Lab {
     engine: Arc<dyn Engine>,
     buckets: Arc<AtomicU64>,
+    /// Whether blobs are those of the other place.
+    elsewhere: bool,
 }
 
 /// One visited row.
@@ -46,7 +52,14 @@ type Visited = (Vec<u8>, Vec<u8>, Vec<u8>);
 
 impl Lab {
     fn new(engine: Arc<dyn Engine>) -> Self {
-        Lab { engine, buckets: Arc::new(AtomicU64::new(1)) }
+        Lab { engine, buckets: Arc::new(AtomicU64::new(1)), elsewhere: false }
+    }
+
+    fn blobs(&self) -> &dyn Blobs {
+        match self.elsewhere {
+            false => self.engine.blobs(),
+            true => self.engine.place(ELSEWHERE).expect("the engine has the place"),
+        }
     }
 
     /// A bucket that was never used.

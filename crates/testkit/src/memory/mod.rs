@@ -22,10 +22,14 @@ use rows::MemoryIndex;
 /// Largest inline body unless [`MemoryEngine::with_inline_max`] says otherwise.
 const INLINE_MAX_DEFAULT: usize = 64 * 1024;
 
+/// The name of the other place that the engine has, as any under test must.
+pub const ELSEWHERE: &str = "elsewhere";
+
 /// Rows and bodies in ordered maps. Nothing survives the value.
 pub struct MemoryEngine {
     index: MemoryIndex,
     blobs: MemoryBlobs,
+    elsewhere: MemoryBlobs,
     open: Arc<AtomicBool>,
     inline_max: usize,
 }
@@ -42,6 +46,7 @@ impl MemoryEngine {
         MemoryEngine {
             index: MemoryIndex::new(open.clone()),
             blobs: MemoryBlobs::new(open.clone()),
+            elsewhere: MemoryBlobs::new(open.clone()),
             open,
             inline_max,
         }
@@ -71,6 +76,14 @@ impl Engine for MemoryEngine {
 
     fn blobs(&self) -> &dyn Blobs {
         &self.blobs
+    }
+
+    fn place(&self, name: &str) -> Option<&dyn Blobs> {
+        (name == ELSEWHERE).then_some(&self.elsewhere as _)
+    }
+
+    fn places(&self) -> Vec<&str> {
+        vec![ELSEWHERE]
     }
 
     fn peers(&self) -> Option<&dyn Peers> {
@@ -108,7 +121,7 @@ impl Engine for MemoryEngine {
                 name: "costrel_engine_blobs",
                 help: "Blobs kept, unfinished ones included",
                 kind: MetricKind::Gauge,
-                value: self.blobs.len() as f64,
+                value: (self.blobs.len() + self.elsewhere.len()) as f64,
             },
         ]
     }

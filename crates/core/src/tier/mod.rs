@@ -1,0 +1,158 @@
+//! Storage classes: what a class is kept by.
+//!
+//! Clients name classes, each dialect its own; a name stands for one of the
+//! [`StorageClass`]es, which has a [`Tier`]: a place for its bytes and the codec that
+//! they are written with. What is stored says itself where it is and how it is
+//! written ([`BlobAddress`]), so a change of the configuration concerns what is
+//! written after it.
+
+mod address;
+mod frames;
+
+use std::sync::Arc;
+
+pub use address::{BlobAddress, Coding};
+pub(crate) use address::{blobs, delete_blob, open_blob};
+pub(crate) use frames::Packer;
+
+/// What a class's name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StorageClass {
+    Standard,
+    StandardIa,
+    IntelligentTiering,
+    Archive,
+    DeepArchive,
+    MazStandard,
+    MazStandardIa,
+    MazIntelligentTiering,
+    MazArchive,
+    ReducedRedundancy,
+    OnezoneIa,
+    Outposts,
+    Snow,
+    ExpressOnezone,
+    FsxOpenzfs,
+}
+
+use StorageClass::*;
+
+/// The names of both dialects. Each is accepted in both, as an object's class must
+/// survive being copied by a client of the other.
+const NAMES: [(&str, StorageClass); 17] = [
+    ("STANDARD", Standard),
+    ("STANDARD_IA", StandardIa),
+    ("INTELLIGENT_TIERING", IntelligentTiering),
+    ("ARCHIVE", Archive),
+    ("DEEP_ARCHIVE", DeepArchive),
+    ("MAZ_STANDARD", MazStandard),
+    ("MAZ_STANDARD_IA", MazStandardIa),
+    ("MAZ_INTELLIGENT_TIERING", MazIntelligentTiering),
+    ("MAZ_ARCHIVE", MazArchive),
+    ("REDUCED_REDUNDANCY", ReducedRedundancy),
+    ("ONEZONE_IA", OnezoneIa),
+    ("GLACIER", Archive),
+    ("GLACIER_IR", Archive),
+    ("OUTPOSTS", Outposts),
+    ("SNOW", Snow),
+    ("EXPRESS_ONEZONE", ExpressOnezone),
+    ("FSX_OPENZFS", FsxOpenzfs),
+];
+
+impl StorageClass {
+    /// By the name that a client gives; the empty one is STANDARD's.
+    pub fn from_name(name: &str) -> Option<StorageClass> {
+        if name.is_empty() {
+            return Some(Standard);
+        }
+        NAMES.iter().find(|(known, _)| *known == name).map(|(_, class)| *class)
+    }
+
+    /// The class whose tier it has while none is configured for it.
+    fn stands_in(self) -> Option<StorageClass> {
+        match self {
+            MazStandardIa | OnezoneIa => Some(StandardIa),
+            MazIntelligentTiering => Some(IntelligentTiering),
+            MazArchive => Some(Archive),
+            Standard => None,
+            _ => Some(Standard),
+        }
+    }
+}
+
+/// How bytes are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Codec {
+    #[default]
+    None,
+    /// In frames, each by itself, at this level (1 to 19).
+    Zstd(i32),
+}
+
+/// Where the bytes of a class are kept, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tier {
+    /// A place that the engine knows; `None` for its own.
+    pub place: Option<Arc<str>>,
+    pub codec: Codec,
+}
+
+/// The tier of each class.
+#[derive(Clone, Debug)]
+pub struct Tiers(Vec<(StorageClass, Tier)>);
+
+impl Default for Tiers {
+    fn default() -> Self {
+        let zstd = |level| Tier { place: None, codec: Codec::Zstd(level) };
+        Tiers(vec![(Archive, zstd(3)), (DeepArchive, zstd(9))])
+    }
+}
+
+impl Tiers {
+    pub fn set(&mut self, class: StorageClass, tier: Tier) {
+        self.0.retain(|(known, _)| *known != class);
+        self.0.push((class, tier));
+    }
+
+    /// The tier for objects of the class of this name.
+    pub fn of(&self, name: &str) -> &Tier {
+        static PLAIN: Tier = Tier { place: None, codec: Codec::None };
+        let mut class = StorageClass::from_name(name);
+        while let Some(looked_up) = class {
+            if let Some((_, tier)) = self.0.iter().find(|(known, _)| *known == looked_up) {
+                return tier;
+            }
+            class = looked_up.stands_in();
+        }
+        &PLAIN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_both_dialects() {
+        assert_eq!(StorageClass::from_name(""), Some(Standard));
+        assert_eq!(StorageClass::from_name("GLACIER"), Some(Archive));
+        assert_eq!(StorageClass::from_name("GLACIER_IR"), Some(Archive));
+        assert_eq!(StorageClass::from_name("glacier"), None);
+    }
+
+    #[test]
+    fn a_class_without_a_tier_has_that_of_another() {
+        let cold = Tier { place: Some("cold".into()), codec: Codec::None };
+        let mut tiers = Tiers::default();
+        assert_eq!(tiers.of("MAZ_ARCHIVE").codec, Codec::Zstd(3));
+        assert_eq!(tiers.of("GLACIER_IR").codec, Codec::Zstd(3));
+        assert_eq!(*tiers.of("ONEZONE_IA"), Tier::default());
+        tiers.set(StandardIa, cold.clone());
+        assert_eq!(*tiers.of("ONEZONE_IA"), cold);
+        assert_eq!(*tiers.of("MAZ_STANDARD_IA"), cold);
+        assert_eq!(*tiers.of(""), Tier::default());
+        tiers.set(Standard, cold.clone());
+        assert_eq!(*tiers.of("SNOW"), cold);
+        assert_eq!(tiers.of("GLACIER").codec, Codec::Zstd(3));
+    }
+}

@@ -1,0 +1,105 @@
+"""Storage classes through both vendors' SDKs, on a server that keeps some of them elsewhere."""
+
+import os
+import random
+
+import pytest
+
+import harness
+from s3client import s3
+from test_cos_python import make_client
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    cold = tmp_path_factory.mktemp("cold")
+    args = ["--places", f"cold={cold}", "--tiers", "STANDARD_IA=cold,ARCHIVE=cold:zstd-9"]
+    server = harness.Server(args=args).start()
+    server.cold = cold
+    yield server
+    server.finish()
+
+
+@pytest.fixture
+def aws(server):
+    return s3(server)
+
+
+@pytest.fixture
+def cos(server):
+    return make_client(server)
+
+
+def stored(server):
+    """Bytes of the bodies in the place."""
+    files = [os.path.join(at, name) for at, _, names in os.walk(server.cold / "blobs") for name in names]
+    return sum(os.path.getsize(file) for file in files)
+
+
+def text(size):
+    return (b"2026-01-02T03:04:05Z GET /some/thing 200 1234\n" * (size // 40))[:size]
+
+
+@pytest.mark.parametrize("name, data", [("text", text(3_000_000)), ("noise", random.Random(1).randbytes(3_000_000))])
+def test_every_class_gives_the_same_bytes(server, aws, cos, bucket, name, data):
+    etag = aws.put_object(Bucket=bucket, Key="plain", Body=data)["ETag"]
+    for number, storage_class in enumerate(["STANDARD_IA", "GLACIER_IR", "ONEZONE_IA", "INTELLIGENT_TIERING"]):
+        key = f"{name}/{storage_class}"
+        before = stored(server)
+        if number % 2:
+            put = cos.put_object(Bucket=bucket, Key=key, Body=data, StorageClass=storage_class)
+        else:
+            put = aws.put_object(Bucket=bucket, Key=key, Body=data, StorageClass=storage_class)
+        assert put["ETag"] == etag
+        assert aws.head_object(Bucket=bucket, Key=key)["StorageClass"] == storage_class
+        assert aws.get_object(Bucket=bucket, Key=key)["Body"].read() == data
+        ranged = cos.get_object(Bucket=bucket, Key=key, Range="bytes=131070-1500000")
+        assert ranged["Body"].get_raw_stream().read() == data[131070:1500001]
+        grown = stored(server) - before
+        if storage_class == "INTELLIGENT_TIERING":
+            assert grown == 0
+        elif storage_class == "GLACIER_IR" and name == "text":
+            assert 0 < grown < len(data) / 10
+        else:
+            assert grown >= len(data)
+
+
+def test_a_change_of_class_moves_the_bytes(server, aws, cos, bucket):
+    data = text(1_000_000)
+    aws.put_object(Bucket=bucket, Key="k", Body=data, Metadata={"a": "1"})
+    before = stored(server)
+    source = {"Bucket": bucket, "Key": "k"}
+    aws.copy_object(Bucket=bucket, Key="k", CopySource=source, StorageClass="STANDARD_IA")
+    assert stored(server) - before >= len(data)
+    cos.change_object_storage_class(Bucket=bucket, Key="k", StorageClass="STANDARD")
+    assert "StorageClass" not in aws.head_object(Bucket=bucket, Key="k")
+    assert aws.get_object(Bucket=bucket, Key="k")["Body"].read() == data
+
+
+def test_uploads_in_parts(server, aws, bucket):
+    upload = aws.create_multipart_upload(Bucket=bucket, Key="m", StorageClass="GLACIER_IR")["UploadId"]
+    at = dict(Bucket=bucket, Key="m", UploadId=upload)
+    bodies = [text(5 << 20), text(1000)]
+    before = stored(server)
+    parts = [
+        {"PartNumber": n, "ETag": aws.upload_part(PartNumber=n, Body=body, **at)["ETag"]}
+        for n, body in enumerate(bodies, 1)
+    ]
+    aws.complete_multipart_upload(MultipartUpload={"Parts": parts}, **at)
+    assert 0 < stored(server) - before < 1 << 20
+    assert aws.get_object(Bucket=bucket, Key="m")["Body"].read() == b"".join(bodies)
+    assert aws.get_object(Bucket=bucket, Key="m", PartNumber=2)["Body"].read() == bodies[1]
+
+
+def test_a_place_is_remembered(server, aws, bucket):
+    aws.put_object(Bucket=bucket, Key="k", Body=b"x", StorageClass="STANDARD_IA")
+    server.stop()
+    server.start()
+    assert aws.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    server.stop()
+    args, server.args = server.args, []
+    assert server.spawn().process.wait(30) != 0
+    assert "place 'cold'" in open(server.log_path).read()
+    server.args = args
+    server.start()
+    assert aws.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
