@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use costrel_core::engine::{EngineError, Partition, PartitionState, Table};
+use fjall::config::PartitioningPolicy;
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot,
 };
@@ -435,7 +436,20 @@ fn sync_dir(path: &Path) -> std::io::Result<()> {
 }
 
 fn rows_options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES)
+    options().max_memtable_size(MEMTABLE_BYTES)
+}
+
+/// What all keyspaces have in common: indexes and filters are cut into pieces of a
+/// block's size on every level. By default they are whole on the upper levels, where
+/// they are small or kept in memory; but a table that nothing overlaps, as when keys
+/// come in order, moves down as it is. There its index and its filter, each of some
+/// hundred kilobytes, would compete for the cache with blocks, and lookups would read
+/// and verify them whole again and again.
+fn options() -> KeyspaceCreateOptions {
+    let every_level = PartitioningPolicy::all(true);
+    KeyspaceCreateOptions::default()
+        .index_block_partitioning_policy(every_level.clone())
+        .filter_block_partitioning_policy(every_level)
 }
 
 fn bodies_options() -> KeyspaceCreateOptions {
@@ -444,9 +458,7 @@ fn bodies_options() -> KeyspaceCreateOptions {
         .staleness_threshold(STALE_PART_MAX);
     // Every body that is written is asked for before, as it may replace one, so
     // that filters pay for themselves.
-    KeyspaceCreateOptions::default()
-        .max_memtable_size(MEMTABLE_BYTES_BODY)
-        .with_kv_separation(Some(separation))
+    options().max_memtable_size(MEMTABLE_BYTES_BODY).with_kv_separation(Some(separation))
 }
 
 /// How many files the row store keeps open: half of what the process may, so
