@@ -22,6 +22,7 @@ use crate::record::{
     Content, LayoutRecord, ObjectRecord, PartRecord, Parts, Run, encode, part_suffix,
 };
 use crate::store::Store;
+use crate::tags::Tags;
 
 #[derive(Clone, Debug)]
 pub struct AppendRequest {
@@ -42,6 +43,8 @@ pub struct AppendOutcome {
     pub appended_md5: [u8; 16],
     /// Of the whole object.
     pub crc64: u64,
+    pub modified_ms: u64,
+    pub tags: Tags,
 }
 
 impl Store {
@@ -194,6 +197,8 @@ impl Store {
             next_position: record.size,
             appended_md5: added.md5,
             crc64: record.crc64,
+            modified_ms: record.modified_ms,
+            tags: Tags::from_stored(record.tags.clone()),
         };
         let conditions = &UNCONDITIONAL;
         Ok((Replacement { record, body: None, conditions, expects, writes }, outcome))

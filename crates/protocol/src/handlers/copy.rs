@@ -12,6 +12,7 @@ use costrel_core::upload::PartCopyRequest;
 use costrel_core::version::VersionRef;
 use http::{HeaderName, Uri};
 
+use super::lifecycle;
 use super::multipart::upload_id;
 use crate::address::{self, Style};
 use crate::attributes::{
@@ -59,10 +60,16 @@ pub async fn copy_object(
         },
         conditions: request.write_conditions()?,
     };
-    let (store, bucket, dialect) = (gateway.store.clone(), bucket.clone(), request.dialect);
+    let (gateway, bucket, dialect) = (gateway.clone(), bucket.clone(), request.dialect);
     answer_late(async move {
-        let outcome = store.copy_object(&bucket, copy).await?;
-        Ok(result(dialect, "CopyObjectResult", &outcome))
+        let key = copy.key.clone();
+        let outcome = gateway.store.copy_object(&bucket, copy).await?;
+        let mut document = result(dialect, "CopyObjectResult", &outcome);
+        let facts = (outcome.size, outcome.modified_ms, &outcome.tags);
+        let expiration = lifecycle::expiration(&gateway, &bucket, &key, facts).await;
+        let name = dialect.headers().expiration.clone();
+        document.headers.extend(expiration.map(|text| (name, text)));
+        Ok(document)
     })
     .await
 }

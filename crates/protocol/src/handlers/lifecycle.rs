@@ -66,15 +66,26 @@ pub async fn set_expiration(
     key: &ObjectKey,
     (size, modified_ms, tags): (u64, u64, &Tags),
 ) {
-    let foreseen = gateway.store.foresee_expiration(bucket, key, size, modified_ms, tags).await;
-    if let Some(Foreseen { at_ms, rule_id }) = told(foreseen) {
-        let date = date::http_date(at_ms);
-        let date = date.to_str().unwrap_or_default();
-        let mut text = format!("expiry-date=\"{date}\", rule-id=\"");
-        percent::encode_into(&mut text, &rule_id);
-        text.push('"');
+    if let Some(text) = expiration(gateway, bucket, key, (size, modified_ms, tags)).await {
         set(reply, request.dialect.headers().expiration.clone(), &text);
     }
+}
+
+/// What is said of it.
+pub async fn expiration(
+    gateway: &Gateway,
+    bucket: &Bucket,
+    key: &ObjectKey,
+    (size, modified_ms, tags): (u64, u64, &Tags),
+) -> Option<String> {
+    let foreseen = gateway.store.foresee_expiration(bucket, key, size, modified_ms, tags).await;
+    let Foreseen { at_ms, rule_id } = told(foreseen)?;
+    let date = date::http_date(at_ms);
+    let date = date.to_str().unwrap_or_default();
+    let mut text = format!("expiry-date=\"{date}\", rule-id=\"");
+    percent::encode_into(&mut text, &rule_id);
+    text.push('"');
+    Some(text)
 }
 
 /// Says in S3 when an upload will be aborted, if a rule says so.

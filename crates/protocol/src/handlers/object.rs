@@ -87,8 +87,11 @@ pub async fn append(
         expected: upload.expected,
         size: upload.size,
     };
+    let key = append.key.clone();
     let outcome = gateway.store.append_object(bucket, append, &mut upload.source).await?;
     let mut reply = reply::empty(StatusCode::OK);
+    let facts = (outcome.next_position, outcome.modified_ms, &outcome.tags);
+    lifecycle::set_expiration(gateway, &mut reply, request, bucket, &key, facts).await;
     set_etag(&mut reply, &outcome.etag);
     set_number(&mut reply, dialect::cos::NEXT_APPEND_POSITION, outcome.next_position);
     // The Go SDK compares this with the MD5 of what it sent.
