@@ -8,9 +8,7 @@ two gateways serve, which are killed together.
     COSTREL_CRASH_CYCLES=500 COSTREL_CRASH_SEED=1 pytest crash
 """
 
-import contextlib
 import hashlib
-import http.client
 import os
 import random
 import re
@@ -20,8 +18,9 @@ import time
 import pytest
 
 import harness
-from harness import cos_request, new_server
+from harness import new_server
 from crash_model import Model, Upload, content_type, matches, part_body
+from killing import GONE, client, expect, start_again, stop_and_check
 
 CYCLES = int(os.environ.get("COSTREL_CRASH_CYCLES", "50"))
 SEED = int(os.environ.get("COSTREL_CRASH_SEED", random.SystemRandom().randrange(2**32)))
@@ -31,9 +30,6 @@ MIB = 1024 * 1024
 # Appended objects begin anew at this length.
 GROWN = 2 * MIB
 BUCKET = f"crash-{harness.APPID}"
-
-# What a client sees of a server that dies.
-GONE = (OSError, http.client.HTTPException)
 
 
 class World:
@@ -75,19 +71,11 @@ def test_cycle(world, cycle):
     rng = random.Random(world.rng.random())
     server = world.server.start()
     worked = work(world, rng, seconds=rng.choice([0.05, 0.3, 0.8, 1.5]) * server.slowness)
-    # Dying while it recovers must not hurt either.
-    for _ in range(rng.choice([0, 0, 0, 1, 2])):
-        server.spawn()
-        time.sleep(rng.random() * 0.3)
-        server.kill()
-    server.start()
+    start_again(server, rng)
     verify(world)
     if rng.random() < 0.5:
         carry_on(world)
-    assert server.stop() == 0
-    assert not server.complaints(), server.complaints()
-    fsck = server.fsck()
-    assert fsck.returncode == 0, f"seed {SEED} cycle {cycle}\n{fsck.stdout}\n{fsck.stderr}"
+    stop_and_check(server, f"seed {SEED} cycle {cycle}")
     print(f"{worked} answered writes, {len(world.model.keys())} keys")
 
 
@@ -109,7 +97,7 @@ def work(world, rng, seconds):
     def writer(n, seed):
         mine = random.Random(seed)
         mine.writer = n
-        with client(world) as send:
+        with client(world.server, BUCKET) as send:
             while not stop.is_set():
                 try:
                     one_write(world, mine, send)
@@ -119,7 +107,7 @@ def work(world, rng, seconds):
 
     def reader(seed):
         mine = random.Random(seed)
-        with client(world) as send:
+        with client(world.server, BUCKET) as send:
             while not stop.is_set():
                 try:
                     one_read(mine, send)
@@ -140,27 +128,9 @@ def work(world, rng, seconds):
     return sum(answered)
 
 
-@contextlib.contextmanager
-def client(world):
-    connection = http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=60)
-
-    def send(method, key="", query=None, headers=None, body=None):
-        return cos_request(connection, method, BUCKET, key, query, headers, body)
-
-    try:
-        yield send
-    finally:
-        connection.close()
-
-
 def some_key(rng):
     # Few keys are hot, so that writes to one key really meet.
     return f"k/{int(KEYS * rng.random() ** 2):03d}"
-
-
-def expect(answer, *statuses):
-    assert answer.status in statuses, answer
-    return answer
 
 
 def one_write(world, rng, send):
@@ -314,7 +284,7 @@ def one_read(rng, send):
 
 def verify(world):
     seen = {}
-    with client(world) as send:
+    with client(world.server, BUCKET) as send:
         for key in world.model.keys():
             answer = expect(send("GET", key), 200, 404)
             shown = [w for w in world.model.possible(key) if matches(w, answer)]
@@ -403,7 +373,7 @@ def verify_uploads(world, send):
 
 def carry_on(world):
     """Finishes or aborts what the crash left open, and the strangers with it."""
-    with client(world) as send:
+    with client(world.server, BUCKET) as send:
         for number, upload in enumerate(world.model.uploads):
             if number % 2 and sorted(upload.parts) and all(
                 size >= MIB for (_, size) in [upload.parts[n][-1][0] for n in sorted(upload.parts)[:-1]]

@@ -6,9 +6,7 @@ Each writer has keys of its own, so that it knows the order of their versions. A
 cycles share one data directory.
 """
 
-import contextlib
 import hashlib
-import http.client
 import os
 import random
 import re
@@ -18,7 +16,8 @@ import time
 import pytest
 
 import harness
-from harness import Server, cos_request
+from harness import Server
+from killing import GONE, client, expect, start_again, stop_and_check
 from versions_model import Shown, Version, body, explain, looks_like
 
 CYCLES = int(os.environ.get("COSTREL_CRASH_CYCLES", "50")) // 2
@@ -29,7 +28,6 @@ KEYS_EACH = 3
 VERSIONS = 12
 BUCKET = f"versions-{harness.APPID}"
 FOREVER = "2140-01-01T00:00:00.000Z"
-GONE = (OSError, http.client.HTTPException)
 
 
 class World:
@@ -64,34 +62,9 @@ def test_cycle(world, cycle):
     rng = random.Random(world.rng.random())
     server = world.server.start()
     work(world, rng, seconds=rng.choice([0.05, 0.3, 0.8, 1.5]))
-    for _ in range(rng.choice([0, 0, 0, 1, 2])):
-        server.spawn()
-        time.sleep(rng.random() * 0.3)
-        server.kill()
-    server.start()
+    start_again(server, rng)
     verify(world, rng)
-    assert server.stop() == 0
-    assert not server.complaints(), server.complaints()
-    fsck = server.fsck()
-    assert fsck.returncode == 0, f"seed {SEED} cycle {cycle}\n{fsck.stdout}\n{fsck.stderr}"
-
-
-def expect(answer, *statuses):
-    assert answer.status in statuses, answer
-    return answer
-
-
-@contextlib.contextmanager
-def client(world):
-    connection = http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=60)
-
-    def send(method, key="", query=None, headers=None, body=None):
-        return cos_request(connection, method, BUCKET, key, query, headers, body)
-
-    try:
-        yield send
-    finally:
-        connection.close()
+    stop_and_check(server, f"seed {SEED} cycle {cycle}")
 
 
 # -- load ------------------------------------------------------------------------
@@ -105,7 +78,7 @@ def work(world, rng, seconds):
         mine = random.Random(seed)
         keys = [key for key in world.keys if key.startswith(f"k/{number}-")]
         try:
-            with client(world) as send:
+            with client(world.server, BUCKET) as send:
                 while not stop.is_set():
                     key = mine.choice(keys)
                     one_write(mine, send, key, world.keys[key])
@@ -192,7 +165,7 @@ def retain(send, key, version):
 
 
 def verify(world, rng):
-    with client(world) as send:
+    with client(world.server, BUCKET) as send:
         listed = listing(send)
         assert set(listed) <= set(world.keys)
         for key, sent in world.keys.items():
