@@ -192,6 +192,31 @@ fn acknowledged_blobs_survive_crashes() {
     });
 }
 
+/// A process that is killed while it deletes may have got as far as the page cache.
+/// The next one finds nothing to delete, forgets the blob, and then the power goes.
+#[test]
+fn a_blob_deleted_by_two_processes_stays_deleted() {
+    with_seeds(async |seed| {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let disk = SimDisk::new(seed);
+        let (id, never_written) = (BlobId(rng.random()), BlobId(rng.random()));
+        let store = open(&disk, 0).unwrap();
+        let mut writer = store.blobs.create(id, None).await.unwrap();
+        writer.write(data_of(id, 100)).await.unwrap();
+        writer.finish().await.unwrap();
+        // The file is removed, its directory not synced.
+        disk.crash_at_nth(2);
+        store.blobs.delete(id).await.unwrap_err();
+        disk.kill();
+        let store = open(&disk, 0).unwrap();
+        store.blobs.delete(id).await.unwrap();
+        store.blobs.delete(never_written).await.unwrap();
+        assert_eq!(store.status.health(), Health::Ready);
+        let store = open(&disk.crash(rng.random()), 0).unwrap();
+        assert!(read(&store, id).await.is_err(), "blob {id} came back");
+    });
+}
+
 #[test]
 fn a_failed_sync_stops_writes_but_not_reads() {
     with_seeds(async |seed| {

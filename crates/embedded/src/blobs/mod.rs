@@ -164,10 +164,12 @@ impl Blobs for EmbeddedBlobs {
             shared.under_way.delete(id);
             let path = BlobPath(id);
             match shared.disk.remove_file(&path.file()) {
-                // The name must not come back once the caller has forgotten it.
-                Ok(()) => shared.tree.sync_leaf(path),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-                Err(e) => Err(EngineError::io(format!("deleting blob {id}"), e)),
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    Err(EngineError::io(format!("deleting blob {id}"), e))
+                }
+                // The name must not come back once the caller has forgotten it; also
+                // not one that was removed before by a process that was killed then.
+                _ => shared.tree.sync_removal(path),
             }
         })
         .await

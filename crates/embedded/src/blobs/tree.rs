@@ -88,13 +88,30 @@ impl Tree {
         self.sync_dir(&path.leaf_dir())
     }
 
+    /// Makes the removal of a blob's file last, whoever removed it. Blocks.
+    pub(super) fn sync_removal(&self, path: BlobPath) -> Result<(), EngineError> {
+        let dir = path.leaf_dir();
+        match self.try_sync_dir(&dir) {
+            // Directories stay: where none is, no file was, and none comes back.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            synced => synced.map_err(|e| self.sync_failed(&dir, &e)),
+        }
+    }
+
     fn sync_dir(&self, dir: &Path) -> Result<(), EngineError> {
+        self.try_sync_dir(dir).map_err(|e| self.sync_failed(dir, &e))
+    }
+
+    fn try_sync_dir(&self, dir: &Path) -> io::Result<()> {
         if !self.sync {
             return Ok(());
         }
         count(&self.status.counters.syncs);
-        let synced = self.disk.sync_dir(dir);
-        synced.map_err(|e| self.status.poison(format!("syncing directory {dir:?}: {e}")))
+        self.disk.sync_dir(dir)
+    }
+
+    fn sync_failed(&self, dir: &Path, error: &io::Error) -> EngineError {
+        self.status.poison(format!("syncing directory {dir:?}: {error}"))
     }
 
     /// Ids of the blobs that have a file, in one branch after the other, each

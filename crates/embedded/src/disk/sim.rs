@@ -126,7 +126,8 @@ impl SimDisk {
         state.fail_at = Some((state.ops + n, kind));
     }
 
-    /// Lets the `n`-th change from now on, and everything after it, fail.
+    /// Lets the `n`-th change from now on, and everything after it, fail, until the
+    /// process is [killed](Self::kill) or the machine [crashes](Self::crash).
     pub(crate) fn crash_at_nth(&self, n: u64) {
         let mut state = self.state.lock();
         state.crash_at = Some(state.ops + n);
@@ -152,6 +153,13 @@ impl SimDisk {
         let file = state.file(node).unwrap();
         file.live[byte] ^= 1;
         file.durable[byte] ^= 1;
+    }
+
+    /// The disk as the next process finds it after one was killed: everything is
+    /// there, whether it was synced or not.
+    pub(crate) fn kill(&self) {
+        let mut state = self.state.lock();
+        (state.fail_at, state.crash_at) = (None, None);
     }
 
     /// The disk as a machine may find it that lost power now.
@@ -201,15 +209,16 @@ fn write(bytes: &mut Vec<u8>, offset: u64, data: &[u8]) {
 }
 
 impl State {
-    fn change(&mut self) -> Fate {
+    /// Counts an operation; an error when the machine has crashed before it.
+    fn change(&mut self) -> io::Result<Fate> {
         self.ops += 1;
         if self.crash_at.is_some_and(|at| self.ops >= at) {
-            return Fate::Fails(io::Error::other("the machine has crashed"));
+            return Err(io::Error::other("the machine has crashed"));
         }
-        match self.fail_at {
+        Ok(match self.fail_at {
             Some((at, kind)) if at == self.ops => Fate::Fails(kind.into()),
             _ => Fate::Done,
-        }
+        })
     }
 
     fn find(&self, path: &Path) -> io::Result<NodeId> {
@@ -242,7 +251,7 @@ impl State {
     }
 
     fn add(&mut self, path: &Path, new: Node) -> io::Result<NodeId> {
-        if let Fate::Fails(error) = self.change() {
+        if let Fate::Fails(error) = self.change()? {
             return Err(error);
         }
         let node = self.next_node;
@@ -298,7 +307,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
-        let fate = state.change();
+        let fate = state.change()?;
         let node = state.find(path)?;
         let Some(Node::Dir(dir)) = state.nodes.get_mut(&node) else {
             return Err(io::ErrorKind::NotADirectory.into());
@@ -317,7 +326,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
-        if let Fate::Fails(error) = state.change() {
+        if let Fate::Fails(error) = state.change()? {
             return Err(error);
         }
         assert_eq!(from.parent(), to.parent(), "only renames inside a directory are modelled");
@@ -331,7 +340,7 @@ impl Disk for SimDisk {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
         state.find(path)?;
-        if let Fate::Fails(error) = state.change() {
+        if let Fate::Fails(error) = state.change()? {
             return Err(error);
         }
         let (dir, name) = state.parent(path)?;
@@ -385,7 +394,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state();
-        let fate = state.change();
+        let fate = state.change()?;
         // A write that fails may have got some way.
         let done = match &fate {
             Fate::Done => data.len(),
@@ -420,7 +429,7 @@ impl DiskFile for SimFile {
 
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {
         let mut state = self.state();
-        if let Fate::Fails(error) = state.change() {
+        if let Fate::Fails(error) = state.change()? {
             return Err(error);
         }
         let file = state.file(self.node)?;
@@ -434,7 +443,7 @@ impl DiskFile for SimFile {
     /// Lasts at once: what a lost cut leaves is of no use to anybody.
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state();
-        if let Fate::Fails(error) = state.change() {
+        if let Fate::Fails(error) = state.change()? {
             return Err(error);
         }
         let file = state.file(self.node)?;
@@ -470,7 +479,7 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state();
-        let fate = state.change();
+        let fate = state.change()?;
         let file = state.file(self.node)?;
         let unsynced = std::mem::take(&mut file.unsynced);
         match fate {
