@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use costrel_core::fsck;
 
-use crate::promises::{Key, Promises};
+use crate::promises::{Promises, is_bucket};
 use crate::store::{self, BUCKET, Requests};
 
 /// A key that is written after the cut.
@@ -19,7 +19,7 @@ pub async fn check(dir: &Path, promises: &Promises) -> Result<(), String> {
     let name = promises.keys.get(BUCKET).cloned().unwrap_or_default();
     for (name, promised) in promises.keys.iter().filter(|(key, _)| is_bucket(key)) {
         let found = store::bucket(&store, name).await?.is_some();
-        if !promised.possible().any(|content| content.is_some() == found) {
+        if promised.found(found).is_none() {
             return Err(format!("bucket {name} is there: {found}; promised: {promised:?}"));
         }
     }
@@ -60,16 +60,12 @@ pub async fn check(dir: &Path, promises: &Promises) -> Result<(), String> {
     store.engine().close().await.map_err(|e| format!("closing again: {e}"))
 }
 
-fn is_bucket(key: &str) -> bool {
-    !key.contains('/')
-}
-
 /// Compares all keys, by reading and by listing; what is there, as listed.
 async fn keys(requests: &Requests<'_>, promises: &Promises) -> Result<Vec<(String, u64)>, String> {
     let mut seen = BTreeMap::new();
     for (key, promised) in promises.keys.iter().filter(|(key, _)| !is_bucket(key)) {
         let data = requests.get(key).await?;
-        if !shows(promised, data.as_ref()) {
+        if promised.holds(data.as_ref()).is_none() {
             let len = data.map(|data| data.len());
             return Err(format!("{key} holds {len:?} bytes; promised: {promised:?}"));
         }
@@ -82,14 +78,6 @@ async fn keys(requests: &Requests<'_>, promises: &Promises) -> Result<Vec<(Strin
         true => Ok(listed),
         false => Err(format!("listed: {listed:?}; read: {seen:?}")),
     }
-}
-
-fn shows(promised: &Key, data: Option<&Bytes>) -> bool {
-    promised.possible().any(|content| match (content, data) {
-        (Some(content), Some(data)) => content.len() == data.len() && content.bytes() == *data,
-        (None, None) => true,
-        _ => false,
-    })
 }
 
 async fn uploads(requests: &Requests<'_>, promises: &Promises) -> Result<(), String> {

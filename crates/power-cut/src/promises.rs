@@ -134,6 +134,25 @@ impl Key {
     pub fn possible(&self) -> impl Iterator<Item = Option<&Content>> {
         std::iter::once(self.answered.as_ref()).chain(self.begun.iter().map(Option::as_ref))
     }
+
+    /// Which of what it may show is this; `None` for none of it.
+    pub fn holds(&self, data: Option<&Bytes>) -> Option<Option<&Content>> {
+        self.possible().find(|content| match (content, data) {
+            (Some(content), Some(data)) => content.len() == data.len() && content.bytes() == *data,
+            (None, None) => true,
+            _ => false,
+        })
+    }
+
+    /// The same of a bucket, which is there or not.
+    pub fn found(&self, there: bool) -> Option<Option<&Content>> {
+        self.possible().find(|content| content.is_some() == there)
+    }
+}
+
+/// Whether a promise is one about a bucket's name.
+pub fn is_bucket(key: &str) -> bool {
+    !key.contains('/')
 }
 
 /// Everything promised so far.

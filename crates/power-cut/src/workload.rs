@@ -14,7 +14,7 @@ use costrel_core::bucket::Bucket;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::promises::{Content, Note, Piece, Promises};
+use crate::promises::{self, Content, Note, Piece, Promises};
 use crate::store::{self, BUCKET, Requests};
 
 const WRITERS: usize = 8;
@@ -45,6 +45,7 @@ pub async fn run(dir: &Path, notes: &Path, seed: u64, bytes: u64, end: End) -> R
         Some(bucket) => bucket,
         None => notes.bucket(&store, BUCKET).await?,
     };
+    notes.settle(&store, &bucket, &mut promises).await?;
     let left = Arc::new(AtomicU64::new(bytes));
     let mut writers = Vec::new();
     for number in 0..WRITERS {
@@ -90,6 +91,33 @@ impl Notes {
         let bucket = store::make_bucket(store, name).await?;
         self.note(Note::Answered(name.into()))?;
         Ok(bucket)
+    }
+
+    /// Looks what has become of the writes that the process before was killed in, and
+    /// promises that: what has been seen once must not change without being written.
+    async fn settle(
+        &self,
+        store: &Arc<Store>,
+        bucket: &Arc<Bucket>,
+        promises: &mut Promises,
+    ) -> Result<(), String> {
+        let requests = Requests { store, bucket };
+        let under_way = promises.keys.iter().filter(|(_, promised)| promised.begun.is_some());
+        let mut settled = Vec::new();
+        for (key, promised) in under_way {
+            let found = match promises::is_bucket(key) {
+                true => promised.found(store::bucket(store, key).await?.is_some()),
+                false => promised.holds(requests.get(key).await?.as_ref()),
+            };
+            let found = found.ok_or_else(|| format!("{key} is not as promised: {promised:?}"))?;
+            settled.push(Note::Begun(key.clone(), found.cloned()));
+            settled.push(Note::Answered(key.clone()));
+        }
+        for note in settled {
+            self.note(note.clone())?;
+            promises.note(note);
+        }
+        Ok(())
     }
 }
 
