@@ -13,26 +13,30 @@ use parking_lot::Mutex;
 
 use crate::disk::ALIGNMENT;
 
-/// Length of the buffers that are kept for the next user, in bytes. Fresh
-/// memory of this size costs more to map than to fill.
+/// Length of the largest buffers, in bytes.
 pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 
 /// Length of a buffer when the budget is used up, in bytes.
 pub(crate) const PIECE_BYTES_SCARCE: usize = 32 * 1024;
 
-/// How many unused buffers are kept.
+/// Lengths of the buffers that are kept for the next user, in bytes. Fresh memory of
+/// such sizes costs more to map and to zero than to fill. A buffer that is shorter than
+/// half of one does not take it from those who need it.
+const KEPT_BYTES: [usize; 2] = [96 * 1024, PIECE_BYTES];
+
+/// How many unused buffers are kept of each length.
 const KEPT_MAX: usize = 32;
 
 /// Buffers of which no more are in use than a budget of bytes allows.
 pub(crate) struct Buffers {
     budget: u64,
     used: AtomicU64,
-    kept: Mutex<Vec<Vec<u8>>>,
+    kept: [Mutex<Vec<Vec<u8>>>; KEPT_BYTES.len()],
 }
 
 impl Buffers {
     pub(crate) fn new(budget: u64) -> Arc<Self> {
-        Arc::new(Buffers { budget, used: AtomicU64::new(0), kept: Mutex::new(Vec::new()) })
+        Arc::new(Buffers { budget, used: AtomicU64::new(0), kept: Default::default() })
     }
 
     /// A buffer of `len` bytes, or of [`PIECE_BYTES_SCARCE`] if that is less and
@@ -59,11 +63,10 @@ impl Buffers {
     }
 
     fn buffer(self: &Arc<Self>, len: usize, reserved: usize) -> Buffer {
-        // Small buffers do not take a large one from those who need it.
-        let kept = (PIECE_BYTES / 2..=PIECE_BYTES).contains(&len);
-        let memory = if kept { self.kept.lock().pop() } else { None };
-        let memory =
-            memory.unwrap_or_else(|| vec![0; if kept { PIECE_BYTES } else { len } + ALIGNMENT]);
+        let class = KEPT_BYTES.iter().position(|bytes| (bytes / 2..=*bytes).contains(&len));
+        let kept = class.and_then(|class| self.kept[class].lock().pop());
+        let bytes = class.map_or(len, |class| KEPT_BYTES[class]);
+        let memory = kept.unwrap_or_else(|| vec![0; bytes + ALIGNMENT]);
         let start = memory.as_ptr().align_offset(ALIGNMENT);
         Buffer { memory, start, len, reserved: reserved as u64, buffers: self.clone() }
     }
@@ -103,8 +106,9 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.buffers.used.fetch_sub(self.reserved, Ordering::Relaxed);
-        if self.memory.len() == PIECE_BYTES + ALIGNMENT {
-            let mut kept = self.buffers.kept.lock();
+        let class = KEPT_BYTES.iter().position(|bytes| bytes + ALIGNMENT == self.memory.len());
+        if let Some(class) = class {
+            let mut kept = self.buffers.kept[class].lock();
             if kept.len() < KEPT_MAX {
                 kept.push(std::mem::take(&mut self.memory));
             }
@@ -138,13 +142,16 @@ mod tests {
     #[test]
     fn large_buffers_are_used_again() {
         let buffers = Buffers::new(1 << 30);
-        let mut buffer = buffers.take(PIECE_BYTES);
-        buffer.as_mut()[0] = 42;
-        drop(buffer);
-        assert_eq!(buffers.kept.lock().len(), 1);
-        assert_eq!(buffers.take(PIECE_BYTES - 1).as_ref()[0], 42);
+        for (class, bytes) in KEPT_BYTES.into_iter().enumerate() {
+            let mut buffer = buffers.take(bytes);
+            buffer.as_mut()[0] = 42;
+            drop(buffer);
+            assert_eq!(buffers.kept[class].lock().len(), 1);
+            assert_eq!(buffers.take(bytes - 1).as_ref()[0], 42);
+        }
         drop(buffers.take(10));
-        assert_eq!(buffers.kept.lock().len(), 1, "small ones are not kept");
+        let kept = buffers.kept.each_ref().map(|kept| kept.lock().len());
+        assert_eq!(kept, [1, 1], "small ones are not kept");
     }
 
     #[test]

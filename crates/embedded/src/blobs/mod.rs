@@ -4,6 +4,7 @@ mod buffers;
 #[cfg(test)]
 mod crash_tests;
 mod format;
+mod opened;
 mod reader;
 mod tree;
 mod under_way;
@@ -17,6 +18,7 @@ use costrel_core::engine::{BlobId, BlobInfo, BlobReader, BlobWriter, Blobs, Engi
 
 pub(crate) use buffers::Buffers;
 use format::FOOTER_BYTES;
+use opened::Opened;
 use reader::FileReader;
 use tree::{BlobPath, Tree};
 use under_way::UnderWay;
@@ -33,6 +35,7 @@ struct Shared {
     disk: Arc<dyn Disk>,
     tree: Tree,
     under_way: UnderWay,
+    opened: Opened,
     buffers: Arc<Buffers>,
     space: Arc<SpaceGuard>,
     status: Arc<Status>,
@@ -116,8 +119,8 @@ impl EmbeddedBlobs {
         buffers: Arc<Buffers>,
     ) -> Result<Self, EngineError> {
         let tree = Tree::open(disk.clone(), status.clone(), durability == Durability::Sync)?;
-        let under_way = UnderWay::default();
-        let shared = Shared { disk, tree, under_way, buffers, space, status, durability };
+        let (under_way, opened) = (UnderWay::default(), Opened::default());
+        let shared = Shared { disk, tree, under_way, opened, buffers, space, status, durability };
         let shared = Arc::new(shared);
         Ok(EmbeddedBlobs { shared })
     }
@@ -139,22 +142,30 @@ impl Blobs for EmbeddedBlobs {
 
     async fn open(&self, id: BlobId) -> Result<Arc<dyn BlobReader>, EngineError> {
         self.shared.status.check_open()?;
+        let vacancy = match self.shared.opened.find(id) {
+            Ok(reader) => return Ok(reader),
+            Err(vacancy) => vacancy,
+        };
         let path = BlobPath(id).file();
-        let opened = match self.shared.disk.open_cached(&path) {
+        let cached = match self.shared.disk.open_cached(&path) {
             Ok(Some(file)) => self.shared.reader(id, file, Wait::Never)?,
             Ok(None) => None,
             Err(e) => return Err(self.shared.open_failed(id, e)),
         };
-        if let Some(reader) = opened {
-            return Ok(reader);
-        }
-        let shared = self.shared.clone();
-        run_blocking(move || {
-            let file = shared.disk.open(&path).map_err(|e| shared.open_failed(id, e))?;
-            let reader = shared.reader(id, file, Wait::ForDevice)?;
-            Ok(reader.expect("the footer was waited for"))
-        })
-        .await
+        let reader = match cached {
+            Some(reader) => reader,
+            None => {
+                let shared = self.shared.clone();
+                run_blocking(move || {
+                    let file = shared.disk.open(&path).map_err(|e| shared.open_failed(id, e))?;
+                    let reader = shared.reader(id, file, Wait::ForDevice)?;
+                    Ok(reader.expect("the footer was waited for"))
+                })
+                .await?
+            }
+        };
+        self.shared.opened.keep(id, vacancy, &reader);
+        Ok(reader)
     }
 
     async fn delete(&self, id: BlobId) -> Result<(), EngineError> {
@@ -162,6 +173,7 @@ impl Blobs for EmbeddedBlobs {
         let shared = self.shared.clone();
         run_blocking(move || {
             shared.under_way.delete(id);
+            shared.opened.forget(id);
             let path = BlobPath(id);
             match shared.disk.remove_file(&path.file()) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
