@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use costrel_core::engine::{
-    BucketId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write,
+    BlobId, BucketId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write,
 };
 use costrel_rados::{Options, RadosEngine};
 use costrel_testkit::{ELSEWHERE, Workload, conformance, seed};
@@ -64,6 +64,32 @@ async fn gateways_see_each_others_work() {
         workload.compare(&*gateways[(round + 1) % 2]).await;
     }
     for gateway in gateways {
+        gateway.close().await.unwrap();
+    }
+}
+
+/// A gateway that was away goes on with a blob that another one has freed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Ceph cluster: cargo xtask test --only rados-engine"]
+async fn a_blob_that_was_freed_under_its_writer_leaves_nothing() {
+    const PIECE: usize = 4 << 20;
+    let options = options(REPLICATED);
+    let (writing, freeing) = (open(&options).await, open(&options).await);
+    let id = BlobId(rand::random());
+    let mut writer = writing.blobs().create(id, None).await.unwrap();
+    for _ in 0..7 {
+        writer.write(Bytes::from(vec![1; PIECE])).await.unwrap();
+    }
+    freeing.blobs().delete(id).await.unwrap();
+    for _ in 0..7 {
+        writer.write(Bytes::from(vec![2; PIECE])).await.unwrap();
+    }
+    drop(writer);
+    let left = freeing.blobs().list(None, 10).await.unwrap();
+    assert_eq!(left.iter().map(|blob| blob.id).collect::<Vec<_>>(), [id]);
+    writing.blobs().delete(id).await.unwrap();
+    assert_eq!(freeing.blobs().list(None, 10).await.unwrap(), []);
+    for gateway in [writing, freeing] {
         gateway.close().await.unwrap();
     }
 }

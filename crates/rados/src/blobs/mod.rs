@@ -55,9 +55,10 @@ impl RadosBlobs {
     }
 
     /// How many pieces there may be: all of a finished blob's, and of another one
-    /// those behind which a run of pieces is missing.
+    /// those behind which a run of pieces is missing, or that this process has sent.
     async fn extent(&self, id: BlobId) -> Result<u64, EngineError> {
-        let (mut piece, mut end) = (0, 0);
+        let mut end = self.under_way.given_up(id);
+        let mut piece = end;
         while piece < end + PIECES_AT_ONCE as u64 {
             let mut op = self.data.read_op();
             match piece {
@@ -118,6 +119,7 @@ impl Blobs for RadosBlobs {
         if pieces > 0 {
             self.delete_piece(id, 0).await?;
         }
+        self.under_way.deleted(id);
         Ok(())
     }
 

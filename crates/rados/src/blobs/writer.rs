@@ -22,8 +22,7 @@ pub(super) struct Writer {
     tracker: Arc<Tracker>,
     id: BlobId,
     buffer: Vec<u8>,
-    /// Pieces sent, and bytes in them.
-    pieces: u64,
+    /// Bytes in the pieces that were sent.
     bytes: u64,
     /// Pieces on their way. They go on when the writer is dropped.
     under_way: VecDeque<JoinHandle<Result<(), EngineError>>>,
@@ -42,7 +41,6 @@ impl Writer {
             tracker,
             id,
             buffer: Vec::with_capacity(expected),
-            pieces: 0,
             bytes: 0,
             under_way: VecDeque::new(),
         }
@@ -57,9 +55,8 @@ impl Writer {
         let deleted = |_| EngineError::NotFound(self.id);
         let place = self.tracker.pieces.clone().acquire_owned().await.map_err(deleted)?;
         let permit = self.data.permit(self.buffer.len()).await;
-        let (piece, id) = (self.pieces, self.id);
+        let (piece, id) = (self.tracker.send(), self.id);
         let buffer = std::mem::take(&mut self.buffer);
-        self.pieces += 1;
         self.bytes += buffer.len() as u64;
         let (data, tracker) = (self.data.clone(), self.tracker.clone());
         self.under_way.push_back(tokio::spawn(async move {
@@ -122,7 +119,7 @@ impl BlobWriter for Writer {
                 self.send(None).await?;
             }
         }
-        if self.buffer.len() == PIECE_BYTES && self.pieces > 0 {
+        if self.buffer.len() == PIECE_BYTES && self.tracker.sent() > 0 {
             self.send(None).await?;
         }
         Ok(())
@@ -130,7 +127,7 @@ impl BlobWriter for Writer {
 
     async fn finish(mut self: Box<Self>) -> Result<(), EngineError> {
         let len = self.bytes + self.buffer.len() as u64;
-        let only = self.pieces == 0;
+        let only = self.tracker.sent() == 0;
         if only || !self.buffer.is_empty() {
             self.send(only.then_some(len)).await?;
         }
@@ -138,6 +135,7 @@ impl BlobWriter for Writer {
             self.wait_first().await?;
         }
         if only {
+            self.tracker.finish();
             return Ok(());
         }
         // Every piece is stable: only now may anybody take it for a whole blob.
@@ -145,7 +143,10 @@ impl BlobWriter for Writer {
         op.assert_exists();
         op.set_xattr(FINISHED, &encode_finished(len));
         match self.data.apply(&piece_name(self.id, 0), op).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.tracker.finish();
+                Ok(())
+            }
             Err(Errno::NOENT) => Err(EngineError::NotFound(self.id)),
             Err(errno) => Err(self.data.error("finishing a blob", errno)),
         }
