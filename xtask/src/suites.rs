@@ -69,6 +69,12 @@ const SUITES: &[Suite] = &[
         Runner::PytestOnCeph("sdk/test_cos_python.py", "costrel-data-ec"),
     ),
     suite(
+        "rados-temporary-keys",
+        "temporary keys of one gateway at the other",
+        &[Python, Ceph],
+        Runner::PytestOnCeph("sdk/test_temporary_keys.py", "costrel-data"),
+    ),
+    suite(
         "rados-gateways",
         "several gateways: what one does, the others obey; failures of the cluster",
         &[Python, Ceph],
@@ -140,9 +146,15 @@ const SUITES: &[Suite] = &[
     ),
     suite(
         "cloud-api",
-        "Tencent Cloud API 3.0: tencentcloud-sdk-python, qcloud-python-sts",
+        "Tencent Cloud API 3.0: tencentcloud-sdk-python",
         &[Python],
         Runner::Pytest("sdk/test_cloud_api.py"),
+    ),
+    suite(
+        "temporary-keys",
+        "temporary keys by the vendor's libraries, in both dialects",
+        &[Python],
+        Runner::Pytest("sdk/test_temporary_keys.py"),
     ),
     suite("sign", "costrel sign", &[Python], Runner::Pytest("sdk/test_sign.py")),
     suite("bad-input", "hostile requests", &[Python], Runner::Pytest("sdk/test_bad_input.py")),

@@ -15,6 +15,7 @@
 
 mod cache;
 mod identity;
+mod session;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,9 +34,11 @@ use crate::secret::MasterKey;
 
 pub use cache::KEY_CACHE_MS;
 pub use identity::{AccessKey, Account, AppId, InvalidIdentity, KeyPair, Uin};
+pub use session::{GrantError, Session, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey};
 
 use cache::KeyCache;
 use identity::{KEY_ID_LEN_MAX, random_below};
+use session::SessionCache;
 
 /// What the operator fixed by configuration instead of leaving it to chance.
 #[derive(Clone, Debug, Default)]
@@ -110,9 +113,27 @@ fn seal_context(key_id: &str) -> Vec<u8> {
 pub struct Accounts {
     engine: Arc<dyn Engine>,
     master_key: MasterKey,
+    entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     account: Arc<Account>,
     cache: KeyCache,
+    sessions: SessionCache,
+}
+
+/// Why nobody is found by a key id and a token.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// There is no such key, or it is disabled.
+    #[error("unknown access key")]
+    Unknown,
+    /// The token was not made for this key, was changed on the way, or ended with the
+    /// key that asked for it.
+    #[error("unknown security token")]
+    UnknownToken,
+    #[error("the security token has expired")]
+    ExpiredToken,
+    #[error(transparent)]
+    Store(#[from] Error),
 }
 
 impl Accounts {
@@ -122,12 +143,16 @@ impl Accounts {
     pub async fn open(
         engine: Arc<dyn Engine>,
         master_key: MasterKey,
-        entropy: &dyn Entropy,
+        entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
         fixed: FixedIdentity,
     ) -> Result<(Accounts, Option<FirstStart>), OpenError> {
-        let opening =
-            Opening { engine: &*engine, master_key: &master_key, entropy, clock: &*clock };
+        let opening = Opening {
+            engine: &*engine,
+            master_key: &master_key,
+            entropy: &*entropy,
+            clock: &*clock,
+        };
         let (row, first) = match opening.read_account().await? {
             Some(row) => (row, None),
             None => opening.create(&fixed).await?,
@@ -140,8 +165,16 @@ impl Accounts {
             None => opening.check_root_key(row).await?,
         };
         opening.remove_keys_except(&root_key_id).await?;
-        let cache = KeyCache::default();
-        Ok((Accounts { engine, master_key, clock, account: Arc::new(account), cache }, first))
+        let accounts = Accounts {
+            engine,
+            master_key,
+            entropy,
+            clock,
+            account: Arc::new(account),
+            cache: KeyCache::default(),
+            sessions: SessionCache::default(),
+        };
+        Ok((accounts, first))
     }
 
     /// The account that owns what the root key makes.
@@ -149,7 +182,23 @@ impl Accounts {
         &self.account
     }
 
-    /// The key with this id, or none. A change made through another gateway is
+    /// The key that a request is signed with, by its id and, if it is temporary, by
+    /// the token that came with it.
+    pub async fn find(
+        &self,
+        key_id: &str,
+        token: Option<&str>,
+    ) -> Result<Arc<AccessKey>, KeyError> {
+        match token {
+            Some(token) => self.open_token(key_id, token).await,
+            None => {
+                let key = self.lookup(key_id).await?;
+                key.filter(|key| key.enabled).ok_or(KeyError::Unknown)
+            }
+        }
+    }
+
+    /// The permanent key with this id, or none. A change made through another gateway is
     /// seen within [`KEY_CACHE_MS`].
     pub async fn lookup(&self, key_id: &str) -> Result<Option<Arc<AccessKey>>> {
         let now_ms = self.clock.now_ms();
@@ -172,6 +221,7 @@ impl Accounts {
             secret,
             account: self.account.clone(),
             enabled: !row.disabled,
+            session: None,
         });
         self.cache.put(key.clone(), now_ms);
         Ok(Some(key))

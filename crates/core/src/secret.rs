@@ -3,12 +3,15 @@
 //! A sealed secret is `version (1 byte, 1) | nonce (12 bytes) | ciphertext | tag
 //! (16 bytes)`, AES-256-GCM under the master key. The *context* (what the secret
 //! belongs to) is authenticated with it, so a sealed value moved to another row
-//! does not open. Nonces are random: with 96 bits, 2^32 seals under one master
-//! key still leave a collision less likely than 2^-32.
+//! does not open. Nonces are random: with 96 bits, 2^32 seals under one key still
+//! leave a collision less likely than 2^-32. What clients may have sealed as often
+//! as they like is therefore sealed under keys of its own, derived from the master
+//! key by HKDF-SHA256.
 
 use std::fmt;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Prk, Salt};
 
 use crate::env::Entropy;
 
@@ -44,19 +47,53 @@ impl fmt::Debug for Secret {
 pub struct UnsealError;
 
 /// The key under which an installation's secrets are sealed.
-pub struct MasterKey(LessSafeKey);
+pub struct MasterKey {
+    sealing: SealingKey,
+    deriving: Prk,
+}
+
+/// A key that seals bytes.
+pub struct SealingKey(LessSafeKey);
+
+/// Sets the derivation apart from any other use of the same bytes.
+const DERIVATION: &[u8] = b"costrel derived keys 1";
 
 impl MasterKey {
     pub fn new(bytes: &[u8; MASTER_KEY_LEN]) -> Self {
         let key = UnboundKey::new(&AES_256_GCM, bytes).expect("the length is AES-256's");
-        MasterKey(LessSafeKey::new(key))
+        MasterKey {
+            sealing: SealingKey(LessSafeKey::new(key)),
+            deriving: Salt::new(HKDF_SHA256, DERIVATION).extract(bytes),
+        }
+    }
+
+    /// The key for one purpose and one thing: whoever has it knows nothing of the
+    /// others.
+    pub fn derived(&self, purpose: &[u8], thing: &[u8]) -> SealingKey {
+        // A purpose is no other one's beginning: its length stands in front.
+        let length = [u8::try_from(purpose.len()).expect("purposes are short names")];
+        let info = [&length[..], purpose, thing];
+        let key = self.deriving.expand(&info, &AES_256_GCM).expect("one block is short enough");
+        SealingKey(LessSafeKey::new(UnboundKey::from(key)))
     }
 
     /// Seals `secret` for the place named by `context`.
     pub fn seal(&self, secret: &Secret, context: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
+        self.sealing.seal(secret.expose().as_bytes(), context, entropy)
+    }
+
+    /// Opens what [`MasterKey::seal`] made with the same key and context.
+    pub fn unseal(&self, sealed: &[u8], context: &[u8]) -> Result<Secret, UnsealError> {
+        let text = self.sealing.unseal(sealed, context)?;
+        String::from_utf8(text).map(Secret::new).map_err(|_| UnsealError)
+    }
+}
+
+impl SealingKey {
+    pub fn seal(&self, plain: &[u8], context: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
         let mut nonce = [0; NONCE_LEN];
         entropy.fill(&mut nonce);
-        let mut text = secret.expose().as_bytes().to_vec();
+        let mut text = plain.to_vec();
         let tag = self
             .0
             .seal_in_place_separate_tag(
@@ -73,17 +110,17 @@ impl MasterKey {
         sealed
     }
 
-    /// Opens what [`MasterKey::seal`] made with the same key and context.
-    pub fn unseal(&self, sealed: &[u8], context: &[u8]) -> Result<Secret, UnsealError> {
+    pub fn unseal(&self, sealed: &[u8], context: &[u8]) -> Result<Vec<u8>, UnsealError> {
         let rest = sealed.strip_prefix(&[VERSION]).ok_or(UnsealError)?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>().ok_or(UnsealError)?;
         let mut text = rest.to_vec();
         let opened = self
             .0
             .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(context), &mut text)
-            .map_err(|_| UnsealError)?;
-        let text = std::str::from_utf8(opened).map_err(|_| UnsealError)?;
-        Ok(Secret::new(text))
+            .map_err(|_| UnsealError)?
+            .len();
+        text.truncate(opened);
+        Ok(text)
     }
 }
 
@@ -138,6 +175,18 @@ mod tests {
         let first = key.seal(&secret, b"", &entropy);
         assert_ne!(first, key.seal(&secret, b"", &entropy));
         assert!(!first.windows(5).any(|window| window == b"plain"));
+    }
+
+    #[test]
+    fn derived_keys_open_nothing_of_each_other() {
+        let master = MasterKey::new(&[7; 32]);
+        let sealed = master.derived(b"ab", b"c").seal(b"text", b"here", &entropy());
+        assert_eq!(master.derived(b"ab", b"c").unseal(&sealed, b"here").unwrap(), b"text");
+        for (purpose, thing) in [(&b"a"[..], &b"bc"[..]), (b"abc", b""), (b"ab", b"d")] {
+            assert!(master.derived(purpose, thing).unseal(&sealed, b"here").is_err());
+        }
+        assert!(master.unseal(&sealed, b"here").is_err());
+        assert!(MasterKey::new(&[8; 32]).derived(b"ab", b"c").unseal(&sealed, b"here").is_err());
     }
 
     #[test]

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use costrel_core::account::{
-    AccessKey, Accounts, FirstStart, FixedIdentity, KEY_CACHE_MS, KeyPair, OpenError,
+    AccessKey, Accounts, FirstStart, FixedIdentity, GrantError, KEY_CACHE_MS, KeyError, KeyPair,
+    OpenError, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey,
 };
 use costrel_core::engine::{Commit, Engine, Partition, RowRef, ScanRange, Step, Table, Write};
 use costrel_core::env::{Clock, Entropy};
 use costrel_core::secret::MasterKey;
+use costrel_policy::{Grammar, PolicyFault};
 use costrel_testkit::MemoryEngine;
 
 /// Never repeats, and is not random.
@@ -38,7 +40,7 @@ impl Clock for Hands {
 
 struct Fixture {
     engine: Arc<dyn Engine>,
-    entropy: Counter,
+    entropy: Arc<Counter>,
     clock: Arc<Hands>,
 }
 
@@ -46,7 +48,7 @@ impl Fixture {
     fn new() -> Self {
         Fixture {
             engine: Arc::new(MemoryEngine::new()),
-            entropy: Counter(AtomicU64::new(1)),
+            entropy: Arc::new(Counter(AtomicU64::new(1))),
             clock: Arc::default(),
         }
     }
@@ -58,7 +60,7 @@ impl Fixture {
     ) -> Result<(Accounts, Option<FirstStart>), OpenError> {
         let master_key = MasterKey::new(&[master; 32]);
         let (engine, clock) = (self.engine.clone(), self.clock.clone());
-        Accounts::open(engine, master_key, &self.entropy, clock, fixed).await
+        Accounts::open(engine, master_key, self.entropy.clone(), clock, fixed).await
     }
 
     async fn open(&self, fixed: FixedIdentity) -> (Accounts, Option<FirstStart>) {
@@ -197,4 +199,103 @@ async fn a_damaged_key_row_is_an_error_and_not_an_unknown_key() {
     let garbage = Bytes::from_static(&[0xff; 9]);
     fixture.change(&id, Write::Put(RowRef::only(Table::AccessKey), garbage)).await;
     assert!(accounts.lookup(&id).await.is_err());
+}
+
+const ALL: &str =
+    r#"{"version": "2.0", "statement": [{"effect": "allow", "action": "*", "resource": "*"}]}"#;
+
+/// What the first root key of an installation gets when it asks for a temporary one.
+async fn ask(
+    accounts: &Accounts,
+    name: &str,
+    duration_s: u64,
+    policy: &str,
+) -> Result<TemporaryKey, GrantError> {
+    let root = find(accounts, "AKIDroot").await.unwrap();
+    let policy = (Grammar::Cam, policy.as_bytes());
+    accounts.grant(&root, &SessionRequest { name, duration_s, policy })
+}
+
+async fn opened(accounts: &Accounts, key: &TemporaryKey) -> Result<Arc<AccessKey>, KeyError> {
+    accounts.find(key.pair.id(), Some(key.token.expose())).await
+}
+
+#[tokio::test]
+async fn a_temporary_key_is_good_at_every_gateway_until_its_time() {
+    let fixture = Fixture::new();
+    fixture.clock.0.store(1_500, Ordering::Relaxed);
+    let (one, _) = fixture.open(root_key("AKIDroot", "root-secret")).await;
+    let (other, _) = fixture.open(FixedIdentity::default()).await;
+    let rows = fixture.key_ids().await;
+    let key = ask(&one, "cos-sts-python", 10, ALL).await.unwrap();
+    assert_eq!(fixture.key_ids().await, rows, "nothing is stored");
+    assert_eq!(key.expires_ms, 11_000);
+    assert!(!key.token.expose().contains(key.pair.secret().expose()));
+    for accounts in [&one, &other] {
+        let found = opened(accounts, &key).await.unwrap();
+        assert_eq!((&found.id[..], &found.secret), (key.pair.id(), key.pair.secret()));
+        let session = found.session.as_ref().unwrap();
+        assert_eq!((&session.name[..], session.policies.len()), ("cos-sts-python", 1));
+        assert_eq!((session.issued_ms, session.expires_ms), (1_500, 11_000));
+    }
+    fixture.clock.0.store(10_999, Ordering::Relaxed);
+    opened(&one, &key).await.unwrap();
+    fixture.clock.0.store(11_000, Ordering::Relaxed);
+    for accounts in [&one, &other] {
+        assert!(matches!(opened(accounts, &key).await, Err(KeyError::ExpiredToken)));
+    }
+}
+
+#[tokio::test]
+async fn a_temporary_key_ends_with_the_key_that_asked_for_it() {
+    let fixture = Fixture::new();
+    let (accounts, _) = fixture.open(root_key("AKIDroot", "root-secret")).await;
+    let key = ask(&accounts, "a", 7200, ALL).await.unwrap();
+    opened(&accounts, &key).await.unwrap();
+    let (replaced, _) = fixture.open(root_key("AKIDnext", "next-secret")).await;
+    assert!(matches!(opened(&replaced, &key).await, Err(KeyError::UnknownToken)));
+    fixture.clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
+    assert!(matches!(opened(&accounts, &key).await, Err(KeyError::UnknownToken)));
+}
+
+#[tokio::test]
+async fn what_a_temporary_key_may_not_be() {
+    let fixture = Fixture::new();
+    let (accounts, _) = fixture.open(root_key("AKIDroot", "root-secret")).await;
+    for name in ["", "a b", "a:b", "ä", &"a".repeat(65)] {
+        assert!(matches!(ask(&accounts, name, 1, ALL).await, Err(GrantError::Name)), "{name}");
+    }
+    assert!(matches!(ask(&accounts, "a", 0, ALL).await, Err(GrantError::NoDuration)));
+    ask(&accounts, "a", 7200, ALL).await.unwrap();
+    let long = ask(&accounts, "a", 7201, ALL).await;
+    assert!(matches!(long, Err(GrantError::Duration { max: 7200 })));
+    for policy in ["", "{}", "null", &ALL.replace("allow", "perhaps")] {
+        let refused = ask(&accounts, "a", 1, policy).await;
+        assert!(matches!(refused, Err(GrantError::Policy(_))), "{policy}");
+    }
+    let large = ALL.replace("{\"v", &format!("{{{}\"v", " ".repeat(20 << 10)));
+    let refused = ask(&accounts, "a", 1, &large).await;
+    assert!(matches!(refused, Err(GrantError::Policy(PolicyFault::TooLarge))));
+
+    // What cannot be packed makes too long a token.
+    let resources = |count: usize| {
+        let entropy = Counter(AtomicU64::new(7));
+        let mut bytes = vec![0; count * 24];
+        entropy.fill(&mut bytes);
+        let names: Vec<String> = bytes
+            .chunks(24)
+            .map(|chunk| {
+                format!("\"qcs::cos:*:uid/1250000000:b-1250000000/{}*\"", hex::encode(chunk))
+            })
+            .collect();
+        ALL.replace("\"resource\": \"*\"", &format!("\"resource\": [{}]", names.join(", ")))
+    };
+    let key = ask(&accounts, "a", 1, &resources(80)).await.unwrap();
+    assert!(key.token.expose().len() <= TOKEN_BYTES_MAX);
+    assert!(matches!(ask(&accounts, "a", 1, &resources(160)).await, Err(GrantError::TooLong)));
+
+    let temporary = opened(&accounts, &key).await.unwrap();
+    let policy = (Grammar::Cam, ALL.as_bytes());
+    let again = accounts.grant(&temporary, &SessionRequest { name: "a", duration_s: 1, policy });
+    assert!(matches!(again, Err(GrantError::Temporary)));
 }

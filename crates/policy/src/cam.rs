@@ -19,6 +19,9 @@ pub(crate) const WORDS: Words = Words {
     principal,
     action,
     resource,
+    // What other services there are, their actions do not tell.
+    other_action: |_| false,
+    other_resource,
     operator,
     key: key::of_cam,
     value,
@@ -118,6 +121,13 @@ fn action(name: &str) -> bool {
         }
         None => name == "*",
     }
+}
+
+/// `qcs:<project>:<service>:<region>:<account>:<resource>` of another service.
+fn other_resource(name: &str) -> bool {
+    let parts: Vec<&str> = name.splitn(6, ':').collect();
+    matches!(parts[..], ["qcs", _, service, _, _, rest]
+        if !matches!(service, "" | "cos" | "*") && !rest.is_empty())
 }
 
 /// `qcs:<project>:cos:<region>:<account>:<bucket>/<key>` or `*`.

@@ -17,6 +17,8 @@ pub(crate) const WORDS: Words = Words {
     principal,
     action,
     resource,
+    other_action,
+    other_resource,
     operator,
     key: key::of_iam,
     value,
@@ -115,6 +117,21 @@ fn is_partition(partition: &str) -> bool {
 fn action(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     lower == "*" || lower.strip_prefix("s3:").is_some_and(is_action_name)
+}
+
+/// `sts:GetCallerIdentity`
+fn other_action(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    name.split_once(':').is_some_and(|(service, action)| {
+        !service.is_empty() && service.bytes().all(plain) && is_action_name(action)
+    })
+}
+
+/// `arn:<partition>:<service>:<region>:<account>:<resource>` of another service.
+fn other_resource(name: &str) -> bool {
+    let parts: Vec<&str> = name.splitn(6, ':').collect();
+    matches!(parts[..], ["arn", _, service, _, _, rest]
+        if !matches!(service, "" | "s3" | "*") && !rest.is_empty())
 }
 
 fn is_action_name(name: &str) -> bool {

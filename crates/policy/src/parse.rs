@@ -57,8 +57,13 @@ pub(crate) struct Words {
     pub member: fn(&str) -> Option<&'static str>,
     pub effect: fn(&str) -> Option<bool>,
     pub principal: fn(&Json) -> Result<Vec<Principal>, PolicyFault>,
+    /// Whether it can be an action of this service.
     pub action: fn(&str) -> bool,
     pub resource: fn(&str, Variables) -> Result<Resource, PolicyFault>,
+    /// Whether it can be an action or a resource of another service: policies of
+    /// people and credentials may speak of several.
+    pub other_action: fn(&str) -> bool,
+    pub other_resource: fn(&str) -> bool,
     pub operator: fn(&str) -> Option<Operator>,
     pub key: fn(&str) -> Result<Key, Unnamed>,
     /// What values of a key stand for in conditions.
@@ -152,8 +157,8 @@ fn read(document: &[u8], words: &Words, of_bucket: bool) -> Result<Policy, Polic
             true => principals(&mut members, words, for_all.as_ref(), effect)?,
             false => no_principals(&mut members, words)?,
         };
-        let statement =
-            statement(members, words, variables, (effect, principals), &mut policy.actions)?;
+        let about = (effect, principals, of_bucket);
+        let statement = statement(members, words, variables, about, &mut policy.actions)?;
         policy.statements.push(statement);
     }
     Ok(policy)
@@ -206,13 +211,14 @@ fn statement(
     mut members: Members,
     words: &Words,
     variables: Variables,
-    (allows, principals): (bool, Principals),
+    (allows, principals, of_bucket): (bool, Principals, bool),
     written: &mut Vec<String>,
 ) -> Result<Statement, PolicyFault> {
     let action = members.either("Action", "NotAction")?.ok_or(PolicyFault::Missing("Action"))?;
     let actions = texts(action.0, "Action")?;
     let fold = words.grammar == Grammar::Iam;
-    let read = |name: &String| match (words.action)(name) {
+    let known = |name: &str| (words.action)(name) || (!of_bucket && (words.other_action)(name));
+    let read = |name: &String| match known(name) {
         true => {
             Pattern::parse(plain_action(name), Syntax { wildcards: true, variables: None, fold })
         }
@@ -225,7 +231,10 @@ fn statement(
     let resource = members.either("Resource", "NotResource")?;
     let resource = resource.ok_or(PolicyFault::Missing("Resource"))?;
     let named = texts(resource.0, "Resource")?;
-    let named = named.iter().map(|name| (words.resource)(name, variables));
+    let named = named.iter().map(|name| match (words.other_resource)(name) {
+        true if !of_bucket => Ok(Resource::Elsewhere),
+        _ => (words.resource)(name, variables),
+    });
     let resources = Named { named: named.collect::<Result<_, _>>()?, others: resource.1 };
 
     let conditions = match members.take("Condition") {

@@ -19,6 +19,8 @@ pub struct Target<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Resource {
     All,
+    /// Something of another service.
+    Elsewhere,
     /// IAM: `bucket` or `bucket/key`.
     Arn {
         path: Pattern,
@@ -69,6 +71,7 @@ impl Resource {
     pub(crate) fn matches(&self, target: &Target<'_>, names: &Names, facts: &dyn Facts) -> Truth {
         match self {
             Resource::All => Truth::True,
+            Resource::Elsewhere => Truth::False,
             Resource::Arn { path, .. } => path.matches(&names.path[..names.arn_len], facts),
             Resource::Qcs { region, owner, path, .. } => match owner.matches(target) {
                 true => region.matches(target.region, facts).min(path.matches(&names.path, facts)),
@@ -79,7 +82,7 @@ impl Resource {
 
     pub(crate) fn asks(&self, about: &impl Fn(&Key) -> bool) -> bool {
         match self {
-            Resource::All => false,
+            Resource::All | Resource::Elsewhere => false,
             Resource::Arn { path, .. } => path.asks(about),
             Resource::Qcs { region, path, .. } => region.asks(about) || path.asks(about),
         }
@@ -89,6 +92,7 @@ impl Resource {
     pub(crate) fn may_be_in(&self, target: &Target<'_>) -> bool {
         match self {
             Resource::All => true,
+            Resource::Elsewhere => false,
             Resource::Arn { front, .. } => front.begins(target.bucket),
             Resource::Qcs { region, owner, front, .. } => {
                 owner.matches(target)

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use costrel_core::account::{AccessKey, Account, Accounts};
+use costrel_core::account::{AccessKey, Account, Accounts, KeyError};
 use costrel_signature::{CloudPresented, CloudRequest};
 use costrel_signature::{Form, HeaderSource, RequestView, Secret, Verified, Verifier, parse};
 use costrel_signature::{Presented, PresentedPost, parse_post};
@@ -31,6 +31,10 @@ pub struct Authenticated {
 impl Authenticator {
     pub fn new(accounts: Arc<Accounts>) -> Authenticator {
         Authenticator { accounts, verifier: Verifier::default() }
+    }
+
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// The account of this installation.
@@ -92,13 +96,12 @@ impl Authenticator {
     }
 
     async fn key(&self, id: &str, token: Option<&str>) -> Outcome<Arc<AccessKey>> {
-        let key = self.accounts.lookup(id).await?.filter(|key| key.enabled);
-        let key = key.ok_or_else(|| Failure::UnknownKey(id.to_owned()))?;
-        // Temporary keys are not issued, so no token can be one of ours.
-        match token {
-            Some(_) => Err(Failure::UnknownToken),
-            None => Ok(key),
-        }
+        self.accounts.find(id, token).await.map_err(|error| match error {
+            KeyError::Unknown => Failure::UnknownKey(id.to_owned()),
+            KeyError::UnknownToken => Failure::UnknownToken,
+            KeyError::ExpiredToken => Failure::ExpiredToken,
+            KeyError::Store(error) => error.into(),
+        })
     }
 }
 

@@ -323,7 +323,12 @@ impl Gateway {
                 let key = request.identity.as_ref().ok_or(Failure::Anonymous)?;
                 permission::check_expected_owner(request, key.account.uin.get())?;
                 return match operation {
-                    Operation::ListBuckets => service::list_buckets(self, request).await,
+                    Operation::ListBuckets => {
+                        let region = request.address.region.as_deref();
+                        self.require_of_account(request, operation, "", region)?;
+                        service::list_buckets(self, request).await
+                    }
+                    // Where it is to be, its document says.
                     _ => bucket::create(self, request, &mut body).await,
                 };
             }
@@ -333,7 +338,7 @@ impl Gateway {
         let outcome = self.perform(request, row, operation, &bucket, body).await;
         match outcome {
             // Which keys there are not is for those to know who may list.
-            Err(failure) if failure.is_absence() && !permission::is_owner(request, &bucket) => {
+            Err(failure) if failure.is_absence() && !permission::is_unlimited(request, &bucket) => {
                 let key = request.address.key.as_deref().unwrap_or_default();
                 match self.permits_listing(request, &bucket, key).await? {
                     true => Err(failure),

@@ -178,7 +178,8 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
     let master_key = identity::master_key(config, env, &SystemEntropy)?;
     let clock = Arc::new(SystemClock);
     let (accounts, first) =
-        Accounts::open(engine.clone(), master_key, &SystemEntropy, clock.clone(), fixed).await?;
+        Accounts::open(engine.clone(), master_key, Arc::new(SystemEntropy), clock.clone(), fixed)
+            .await?;
     let mut tiers = Tiers::default();
     for (class, tier) in &config.tiers.0 {
         tiers.set(*class, tier.clone());

@@ -62,7 +62,8 @@ mod tests {
         let id = |n: usize| format!("AKID{n}");
         for n in 0..10 * KEY_CACHE_GENERATION {
             let (secret, account) = (Secret::new("s"), account.clone());
-            cache.put(Arc::new(AccessKey { id: id(n), secret, account, enabled: true }), 1000);
+            let key = AccessKey { id: id(n), secret, account, enabled: true, session: None };
+            cache.put(Arc::new(key), 1000);
         }
         let generations = cache.0.read();
         assert!(generations.young.len() + generations.old.len() <= 2 * KEY_CACHE_GENERATION);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::session::Session;
 use crate::env::Entropy;
 use crate::secret::Secret;
 
@@ -82,13 +83,15 @@ pub struct Account {
 }
 
 /// A key that signs requests of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct AccessKey {
     pub id: String,
     pub secret: Secret,
     pub account: Arc<Account>,
     /// Requests signed with a disabled key are refused.
     pub enabled: bool,
+    /// What a temporary key is limited to; a permanent one has no limits of its own.
+    pub session: Option<Session>,
 }
 
 /// A key id and its secret, checked for shape: the id has 3 to 128 letters,

@@ -32,7 +32,7 @@ async fn installation(world: World) -> World {
     let fixed = FixedIdentity::default();
     let (clock, entropy) = world.outside();
     let master_key = MasterKey::new(&[7; 32]);
-    Accounts::open(world.engine.clone(), master_key, &*entropy, clock, fixed).await.unwrap();
+    Accounts::open(world.engine.clone(), master_key, entropy, clock, fixed).await.unwrap();
     world
 }
 

@@ -74,6 +74,39 @@ impl<'a> Call<'a> {
         })
     }
 
+    /// A text; `None` if it is not given.
+    pub fn text(&self, name: &'static str) -> Result<Option<&str>, CloudFailure> {
+        match &self.parameters {
+            Parameters::Json(object) => match object.get(name) {
+                None | Some(Value::Null) => Ok(None),
+                Some(Value::String(text)) => Ok(Some(text)),
+                Some(_) => Err(CloudFailure::BadType(name)),
+            },
+            Parameters::Pairs(pairs) => {
+                let found = pairs.iter().find(|(known, _)| known == name);
+                Ok(found.map(|(_, value)| value.as_ref()))
+            }
+        }
+    }
+
+    pub fn required(&self, name: &'static str) -> Result<&str, CloudFailure> {
+        self.text(name)?.ok_or(CloudFailure::Missing(name))
+    }
+
+    /// A whole number; `None` if it is not given.
+    pub fn number(&self, name: &'static str) -> Result<Option<i64>, CloudFailure> {
+        match &self.parameters {
+            Parameters::Json(object) => match object.get(name) {
+                None | Some(Value::Null) => Ok(None),
+                Some(value) => value.as_i64().ok_or(CloudFailure::BadType(name)).map(Some),
+            },
+            Parameters::Pairs(_) => {
+                let text = self.text(name)?;
+                text.map(|text| text.parse().map_err(|_| CloudFailure::BadType(name))).transpose()
+            }
+        }
+    }
+
     /// Refuses parameters that an action does not have: they would not be obeyed.
     pub fn refuse_unknown(&self, known: &[&str]) -> Result<(), CloudFailure> {
         let unknown = match &self.parameters {

@@ -1,6 +1,8 @@
 //! Failures of API 3.0 and the codes they have there.
 
+use costrel_core::account::GrantError;
 use costrel_core::{BodyError, Error};
+use costrel_policy::PolicyFault;
 use costrel_signature::CloudSignatureError;
 
 use crate::error::Failure;
@@ -14,6 +16,8 @@ pub(crate) enum CloudFailure {
     UnknownKey,
     #[error("unknown token")]
     UnknownToken,
+    #[error("expired token")]
+    ExpiredToken,
     #[error("there is no service {0}")]
     NoSuchProduct(String),
     #[error("the service has no such version")]
@@ -24,8 +28,12 @@ pub(crate) enum CloudFailure {
     NotImplemented(&'static str),
     #[error("missing {0}")]
     Missing(&'static str),
+    #[error("the type of value of parameter `{0}` is not valid")]
+    BadType(&'static str),
     #[error("unknown parameter {0}")]
     UnknownParameter(String),
+    #[error(transparent)]
+    Grant(GrantError),
     #[error("the parameters cannot be decoded")]
     NotUtf8,
     #[error("{0}")]
@@ -45,9 +53,19 @@ impl From<Failure> for CloudFailure {
         match failure {
             Failure::UnknownKey(_) => CloudFailure::UnknownKey,
             Failure::UnknownToken => CloudFailure::UnknownToken,
+            Failure::ExpiredToken => CloudFailure::ExpiredToken,
             Failure::Core(Error::Body(error)) => CloudFailure::Body(error),
             Failure::Core(error) => CloudFailure::Core(error),
             other => CloudFailure::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<GrantError> for CloudFailure {
+    fn from(error: GrantError) -> CloudFailure {
+        match error {
+            GrantError::Store(error) => CloudFailure::Core(error),
+            error => CloudFailure::Grant(error),
         }
     }
 }
@@ -63,12 +81,26 @@ impl CloudFailure {
                 Signature::Mismatch(_) => "AuthFailure.SignatureFailure",
             },
             CloudFailure::UnknownKey => "AuthFailure.SecretIdNotFound",
-            CloudFailure::UnknownToken => "AuthFailure.TokenFailure",
+            CloudFailure::UnknownToken | CloudFailure::ExpiredToken => "AuthFailure.TokenFailure",
             CloudFailure::NoSuchProduct(_) => "NoSuchProduct",
             CloudFailure::NoSuchVersion => "NoSuchVersion",
             CloudFailure::InvalidAction(_) => "InvalidAction",
             CloudFailure::NotImplemented(_) => "UnsupportedOperation",
             CloudFailure::Missing(_) => "MissingParameter",
+            CloudFailure::BadType(_) => "InvalidParameter",
+            CloudFailure::Grant(error) => match error {
+                GrantError::Temporary => "FailedOperation.TempKeyNotAllowed",
+                GrantError::Name | GrantError::NoDuration => "InvalidParameter.ParamError",
+                GrantError::Duration { .. } => "InvalidParameter.OverTimeError",
+                GrantError::Policy(PolicyFault::TooLarge) | GrantError::TooLong => {
+                    "InvalidParameter.PolicyTooLong"
+                }
+                // The service spells it so.
+                GrantError::Policy(PolicyFault::Resource(_)) => "InvalidParameter.ResouceError",
+                GrantError::Policy(PolicyFault::Unsupported(_)) => "UnsupportedOperation",
+                GrantError::Policy(_) => "InvalidParameter.StrategyFormatError",
+                GrantError::Store(_) => "InternalError",
+            },
             CloudFailure::UnknownParameter(_) => "UnknownParameter",
             CloudFailure::NotUtf8 | CloudFailure::BadRequest(_) | CloudFailure::Body(_) => {
                 "InvalidRequest"
@@ -89,6 +121,7 @@ impl CloudFailure {
             CloudFailure::Signature(Signature::Anonymous) => "The request is not signed.".into(),
             CloudFailure::UnknownKey => "The SecretId is not found.".into(),
             CloudFailure::UnknownToken => "The token is not valid.".into(),
+            CloudFailure::ExpiredToken => "The token has expired.".into(),
             CloudFailure::UnknownParameter(name) => {
                 format!("The parameter `{name}` is not recognized.")
             }

@@ -13,7 +13,7 @@ mod sts;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use costrel_core::account::AccessKey;
+use costrel_core::account::{AccessKey, Accounts};
 use costrel_signature::encode::parse_query;
 use costrel_signature::{CloudPresented, CloudRequest};
 use http::request::Parts;
@@ -58,7 +58,14 @@ impl Action {
     }
 }
 
-type Answer = fn(&AccessKey) -> Result<Map<String, Value>, CloudFailure>;
+type Answer = fn(&Asked<'_>) -> Result<Map<String, Value>, CloudFailure>;
+
+/// What an action is asked for with, and by whom.
+struct Asked<'a> {
+    accounts: &'a Accounts,
+    key: &'a AccessKey,
+    call: &'a Call<'a>,
+}
 
 /// All services of which something is known.
 pub const SERVICES: [&Service; 1] = [&sts::SERVICE];
@@ -184,7 +191,7 @@ async fn answer(
     outcome.operation = action.name;
     let answer = action.answer.ok_or(CloudFailure::NotImplemented(action.name))?;
     call.refuse_unknown(action.parameters)?;
-    answer(&key)
+    answer(&Asked { accounts: authenticator.accounts(), key: &key, call: &call })
 }
 
 /// The service that is meant: what the signature is scoped to, else what the host

@@ -47,9 +47,11 @@ pub enum Failure {
     Query(PercentError),
     #[error("unknown access key")]
     UnknownKey(String),
-    /// A token was sent, but this server has issued none.
+    /// A token that was not made for the key it came with, or ended with its maker.
     #[error("unknown security token")]
     UnknownToken,
+    #[error("the security token has expired")]
+    ExpiredToken,
     /// A presigned URL was given a parameter or header that makes another request
     /// of it.
     #[error("the URL was presigned without {0}")]
@@ -228,6 +230,9 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
                 "The provided token is malformed or otherwise invalid.",
             ),
         },
+        Failure::ExpiredToken => {
+            new(S::BAD_REQUEST, Code::both("ExpiredToken"), "The provided token has expired.")
+        }
         Failure::NotSigned(name) => {
             let message = format!("The URL was presigned without {name}");
             Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message)

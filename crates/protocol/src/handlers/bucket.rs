@@ -9,6 +9,7 @@ use crate::attributes::{refuse_unsupported_but, tag_pairs};
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
+use crate::ops::Operation;
 use crate::reply::{self, Reply, set};
 use crate::request::{Outcome, Request, bad_header};
 use crate::xml::{CREATE_BUCKET_BYTES_MAX, CreateBucket, XmlError, XmlWriter, parse_create_bucket};
@@ -38,6 +39,14 @@ pub async fn create(
     };
     let region = region(request, &asked)?;
     let (owner, initial) = (request.owner_uin(), initial_settings(request)?);
+    let besides = [
+        (!initial.tags.as_slice().is_empty(), Operation::PutBucketTagging),
+        (initial.object_lock, Operation::PutObjectLock),
+    ];
+    let besides = besides.into_iter().filter(|(asked, _)| *asked).map(|(_, operation)| operation);
+    for operation in std::iter::once(Operation::CreateBucket).chain(besides) {
+        gateway.require_of_account(request, operation, name.as_str(), region.as_deref())?;
+    }
     let bucket = gateway.store.create_bucket_with(name, owner, region.as_deref(), initial).await?;
     let mut reply = reply::empty(StatusCode::OK);
     if request.dialect == Dialect::S3 {

@@ -174,7 +174,7 @@ async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> O
     let need = Need::new(Operation::GetObject, Some(&key), named.as_deref());
     gateway.require(request, &bucket, need).await?;
     let key = ObjectKey::new(&key)?;
-    if !permission::is_owner(request, &bucket) || bucket.settings().access.is_some() {
+    if !permission::is_unlimited(request, &bucket) {
         may_take_all(gateway, request, row, &bucket, (&key, version, named.as_deref())).await?;
     }
     let conditions = request.copy_source_conditions();

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use costrel_core::bucket::Bucket;
+use costrel_core::account::Session;
 use costrel_core::tags::Tags;
 use costrel_policy::{Fact, Facts, Grant, Key, Value};
 use costrel_signature::Form;
@@ -13,10 +13,17 @@ use crate::attributes;
 use crate::ops::Operation;
 use crate::request::Request;
 
+/// Where it is to be done: in a bucket, or in an account that is to have one.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub region: &'a str,
+    pub owner_uin: u64,
+}
+
 /// A request with what it is judged for.
 pub(super) struct RequestFacts<'a> {
     pub request: &'a Request<'a>,
-    pub bucket: &'a Bucket,
+    pub place: Place<'a>,
     pub need: Need<'a>,
     pub existing_tags: Option<Tags>,
     pub now_ms: u64,
@@ -106,6 +113,7 @@ fn tag(tags: &Tags, name: &str) -> Fact<'static> {
 impl Facts for RequestFacts<'_> {
     fn fact(&self, key: &Key) -> Fact<'_> {
         let account = self.request.identity.as_ref().map(|key| &key.account);
+        let session = super::session(self.request);
         let uin = |uin: u64| format!("{uin:012}");
         match key {
             // The connection's own: headers say what their sender likes.
@@ -116,21 +124,39 @@ impl Facts for RequestFacts<'_> {
             Key::UserAgent => Fact::optional(self.request.header(&header::USER_AGENT)),
             Key::Referer => Fact::optional(self.request.header(&header::REFERER)),
 
-            Key::UserId | Key::PrincipalAccount => match account {
+            Key::UserId => match (account, session) {
+                (Some(account), Some(session)) => {
+                    Fact::text(format!("{}:{}", account.uin, session.name))
+                }
+                (Some(account), None) => Fact::text(account.uin.to_string()),
+                (None, _) => Fact::text("anonymous"),
+            },
+            Key::PrincipalAccount => match account {
                 Some(account) => Fact::text(account.uin.to_string()),
                 None => Fact::text("anonymous"),
             },
             // A root has no name.
             Key::UserName => Fact::Absent,
-            Key::PrincipalType => {
-                Fact::text(if account.is_some() { "Account" } else { "Anonymous" })
-            }
-            Key::PrincipalArn => match account {
-                Some(account) => Fact::text(format!("arn:aws:iam::{}:root", account.uin)),
-                None => Fact::Absent,
+            Key::PrincipalType => match (account, session) {
+                (Some(_), Some(_)) => Fact::text("FederatedUser"),
+                (Some(_), None) => Fact::text("Account"),
+                (None, _) => Fact::text("Anonymous"),
+            },
+            Key::PrincipalArn => match (account, session) {
+                (Some(account), Some(Session { name, .. })) => {
+                    Fact::text(format!("arn:aws:sts::{}:federated-user/{name}", account.uin))
+                }
+                (Some(account), None) => Fact::text(format!("arn:aws:iam::{}:root", account.uin)),
+                (None, _) => Fact::Absent,
             },
             Key::PrincipalIsService | Key::ViaService => Fact::One(Value::Bool(false)),
-            Key::MfaPresent | Key::MfaAge | Key::TokenIssueTime => Fact::Absent,
+            // Temporary keys may say of a second factor that it was shown; here none is.
+            Key::MfaPresent if session.is_some() => Fact::One(Value::Bool(false)),
+            Key::MfaPresent | Key::MfaAge => Fact::Absent,
+            Key::TokenIssueTime => match session {
+                Some(session) => Fact::One(Value::Time(session.issued_ms as i64)),
+                None => Fact::Absent,
+            },
             Key::SourceArn | Key::SourceAccount => Fact::Absent,
             Key::Uin => account.map_or(Fact::Absent, |account| Fact::text(account.uin.to_string())),
             Key::OwnerUin => {
@@ -139,8 +165,8 @@ impl Facts for RequestFacts<'_> {
             Key::AppId => {
                 account.map_or(Fact::Absent, |account| Fact::text(account.appid.to_string()))
             }
-            Key::RequestedRegion => Fact::text(self.bucket.region.as_str()),
-            Key::ResourceAccount => Fact::text(uin(self.bucket.owner_uin)),
+            Key::RequestedRegion => Fact::text(self.place.region),
+            Key::ResourceAccount => Fact::text(uin(self.place.owner_uin)),
 
             Key::AuthType => match self.request.form {
                 _ if self.need.fields.is_some() && account.is_some() => Fact::text("POST"),

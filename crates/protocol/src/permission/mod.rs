@@ -7,10 +7,12 @@ mod facts;
 use std::sync::Arc;
 
 use costrel_core::Error;
+use costrel_core::account::Session;
 use costrel_core::bucket::Bucket;
 use costrel_core::names::ObjectKey;
 use costrel_core::object::{GetRequest, Selection};
 use costrel_core::precondition::ReadConditions;
+use costrel_core::record::AccessRef;
 use costrel_core::tags::Tags;
 use costrel_core::version::VersionRef;
 use costrel_policy::{Action, Attempt, Caller, Decision, Grants, Key, Policy, Target, Who, decide};
@@ -21,7 +23,7 @@ use crate::gateway::Gateway;
 use crate::ops::{self, OpRow, Operation, RouteError};
 use crate::request::{Outcome, Request};
 
-use facts::RequestFacts;
+use facts::{Place, RequestFacts};
 
 /// Something that must be allowed, of a bucket or an object in it.
 #[derive(Clone, Copy)]
@@ -77,7 +79,7 @@ impl Gateway {
             return Err(refusal(request));
         };
         let owner = is_owner(request, &bucket);
-        if owner && bucket.settings().access.is_none() {
+        if is_unlimited(request, &bucket) {
             return Ok(bucket);
         }
         match operation {
@@ -125,9 +127,7 @@ impl Gateway {
         bucket: &Bucket,
         need: Need<'_>,
     ) -> Outcome<()> {
-        if !need.operation.creates()
-            || (is_owner(request, bucket) && bucket.settings().access.is_none())
-        {
+        if !need.operation.creates() || is_unlimited(request, bucket) {
             return Ok(());
         }
         let names = request.dialect.headers();
@@ -197,21 +197,26 @@ impl Gateway {
     ) -> Outcome<bool> {
         let owner = is_owner(request, bucket);
         let settings = bucket.settings();
-        let Some(access) = &settings.access else { return Ok(owner) };
+        let access = match &settings.access {
+            Some(access) => access,
+            None if session(request).is_none() => return Ok(owner),
+            None => &AccessRef::default(),
+        };
         let on_policy = need.operation.on_policy();
         // A policy that cannot be read can still be replaced.
         let policies: Arc<[Arc<Policy>]> = match owner && on_policy {
             true => Arc::new([]),
             false => self.store.policies(bucket).await?,
         };
+        let caller = caller(request);
         let asks = |policy: &Arc<Policy>| policy.asks(|key| matches!(key, Key::ExistingTag(_)));
-        let existing_tags = match policies.iter().any(asks) {
+        let existing_tags = match policies.iter().chain(&caller.session).any(asks) {
             true => self.existing_tags(bucket, need).await?,
             false => None,
         };
-        let caller = caller(request);
+        let place = Place { region: &bucket.region, owner_uin: bucket.owner_uin };
         let facts =
-            RequestFacts { request, bucket, need, existing_tags, now_ms: self.store.now_ms() };
+            RequestFacts { request, place, need, existing_tags, now_ms: self.store.now_ms() };
         let attempt = Attempt {
             caller: &caller,
             action: need.action,
@@ -222,6 +227,40 @@ impl Gateway {
         let restrict_public =
             access.block.as_ref().is_some_and(|block| block.restrict_public_buckets);
         Ok(decide(&attempt, Grants { policies: &policies, restrict_public }) == Decision::Allowed)
+    }
+
+    /// What is done in an account and to none of its buckets yet: listing them, and
+    /// making one of this name in this region. Only those of the account itself may,
+    /// as far as their credentials go.
+    pub(crate) fn require_of_account(
+        &self,
+        request: &Request<'_>,
+        operation: Operation,
+        bucket: &str,
+        region: Option<&str>,
+    ) -> Outcome<()> {
+        let key = request.identity.as_ref().ok_or(Failure::Anonymous)?;
+        let region = region.unwrap_or(self.store.region());
+        let need = Need::new(operation, None, None);
+        let place = Place { region, owner_uin: key.account.uin.get() };
+        let now_ms = self.store.now_ms();
+        let attempt = Attempt {
+            caller: &caller(request),
+            action: need.action,
+            target: Target {
+                bucket,
+                region,
+                owner_uin: place.owner_uin,
+                owner_appid: key.account.appid.get(),
+                key: None,
+            },
+            on_policy: false,
+            facts: &RequestFacts { request, place, need, existing_tags: None, now_ms },
+        };
+        match decide(&attempt, Grants::default()) {
+            Decision::Allowed => Ok(()),
+            Decision::Denied => Err(refusal(request)),
+        }
     }
 
     pub(crate) fn target<'a>(&self, bucket: &'a Bucket, key: Option<&'a str>) -> Target<'a> {
@@ -279,9 +318,22 @@ pub(crate) fn caller(request: &Request<'_>) -> Caller {
         Some(key) => Who::Root(key.account.uin.get()),
         None => Who::Anonymous,
     };
-    Caller { who, session: Vec::new() }
+    let session = session(request).map(|session| session.policies.clone());
+    Caller { who, session: session.unwrap_or_default() }
 }
 
+/// What the caller's key is limited to, if it is temporary.
+fn session<'a>(request: &'a Request<'_>) -> Option<&'a Session> {
+    request.identity.as_ref()?.session.as_ref()
+}
+
+/// Whether nothing but its object locks can keep the caller from anything in a
+/// bucket: he has its owner's own key, and there is no policy.
+pub(crate) fn is_unlimited(request: &Request<'_>, bucket: &Bucket) -> bool {
+    is_owner(request, bucket) && session(request).is_none() && bucket.settings().access.is_none()
+}
+
+/// Whether the caller acts in the name of a bucket's owner, perhaps with limits.
 pub(crate) fn is_owner(request: &Request<'_>, bucket: &Bucket) -> bool {
     request.identity.as_ref().is_some_and(|key| key.account.uin.get() == bucket.owner_uin)
 }

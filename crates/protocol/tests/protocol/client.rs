@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use costrel_core::account::TemporaryKey;
 use costrel_protocol::dialect::Dialect;
 use costrel_signature::Payload;
 use costrel_signature::sign::{self, Identity, Outgoing, SignedHeaders};
@@ -66,6 +67,7 @@ pub struct Call {
     /// Added to the world's time when signing, in seconds.
     pub clock_offset: i64,
     pub key: Option<(String, String)>,
+    pub token: Option<String>,
 }
 
 fn call(dialect: Dialect, method: &'static str, path: &str) -> Call {
@@ -82,6 +84,7 @@ fn call(dialect: Dialect, method: &'static str, path: &str) -> Call {
         },
         clock_offset: 0,
         key: None,
+        token: None,
     }
 }
 
@@ -146,6 +149,13 @@ impl Call {
         self
     }
 
+    /// Signs with a temporary key.
+    pub fn temporary(self, key: &TemporaryKey) -> Call {
+        let mut call = self.key(key.pair.id(), key.pair.secret().expose());
+        call.token = Some(key.token.expose().to_owned());
+        call
+    }
+
     pub async fn send(&self, world: &World) -> Answer {
         exchange(world, &self.bytes(world), self.method == "HEAD").await
     }
@@ -187,7 +197,13 @@ impl Call {
             query: &query,
             headers: &headers,
         };
-        let other = self.key.as_ref().map(|(id, secret)| Identity::new(id, secret));
+        let other = self.key.as_ref().map(|(id, secret)| {
+            let identity = Identity::new(id, secret);
+            match &self.token {
+                Some(token) => identity.with_token(token),
+                None => identity,
+            }
+        });
         let identity = other.as_ref().unwrap_or(&world.identity);
         let now = world.now() + self.clock_offset;
         let window = (now - 60, now + 600);

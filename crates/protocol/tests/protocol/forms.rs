@@ -1,12 +1,17 @@
 //! Form uploads, with every condition of a policy kept and broken in turn.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use costrel_core::account::TemporaryKey;
+use costrel_policy::Grammar;
 use costrel_protocol::dialect::Dialect;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use ring::hmac;
 
 use crate::client::{Answer, endpoint, exchange, get, raw_head};
+use crate::policies::iam;
 use crate::world::{BUCKET, KEY_ID, REGION, SECRET, World};
 
 const BOUNDARY: &str = "----boundary7MA4YWxk";
@@ -24,6 +29,7 @@ struct Form {
     conditions: Vec<String>,
     expiration: String,
     file: Vec<u8>,
+    id: String,
     secret: String,
     /// After the signature was made.
     added: Vec<(String, String)>,
@@ -47,6 +53,7 @@ impl Form {
             ],
             expiration: LATER.into(),
             file: b"hello".to_vec(),
+            id: KEY_ID.into(),
             secret: SECRET.into(),
             added: Vec::new(),
             omitted: Vec::new(),
@@ -97,14 +104,14 @@ impl Form {
         match self.dialect {
             Dialect::Cos => {
                 conditions.push(r#"{"q-sign-algorithm": "sha1"}"#.into());
-                conditions.push(format!(r#"{{"q-ak": "{KEY_ID}"}}"#));
+                conditions.push(format!(r#"{{"q-ak": "{}"}}"#, self.id));
                 conditions.push(format!(r#"{{"q-sign-time": "{key_time}"}}"#));
                 with("q-sign-algorithm", "sha1".into());
-                with("q-ak", KEY_ID.into());
+                with("q-ak", self.id.clone());
                 with("q-key-time", key_time.clone());
             }
             Dialect::S3 => {
-                let credential = format!("{KEY_ID}/{scope}");
+                let credential = format!("{}/{scope}", self.id);
                 let own = [
                     ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
                     ("x-amz-credential", &credential),
@@ -191,6 +198,42 @@ async fn a_form_makes_an_object() {
         assert_eq!(read.header("Content-Type"), Some("image/png"));
         let meta = format!("{}a", dialect.headers().meta_prefix);
         assert_eq!(read.header(&meta), Some("value"));
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_a_temporary_key_goes_as_far_as_its_policy_and_its_time() {
+    for dialect in Dialect::ALL {
+        let world = World::with_bucket().await;
+        let policy = |prefix: &str| {
+            iam(&format!(
+                r#"{{"Effect": "Allow", "Action": "s3:PutObject",
+                    "Resource": "arn:aws:s3:::{BUCKET}/{prefix}*"}}"#
+            ))
+        };
+        let key = world.temporary(Grammar::Iam, &policy("photos/")).await;
+        let other = world.temporary(Grammar::Iam, &policy("other/")).await;
+        let name = dialect.headers().security_token.as_str().to_owned();
+        let form = |key: &TemporaryKey| {
+            let token = key.token.expose();
+            Form {
+                id: key.pair.id().into(),
+                secret: key.pair.secret().expose().into(),
+                expiration: "2027-01-01T00:00:00Z".into(),
+                ..Form::new(dialect)
+            }
+            .field(&name, token)
+            .condition(&format!(r#"{{"{name}": "{token}"}}"#))
+        };
+        let answer = form(&key).send(&world).await;
+        assert_eq!(answer.status, 204, "{}", answer.dump());
+        form(&other).send(&world).await.refused(403, "AccessDenied");
+        form(&key).omit(&name).send(&world).await.refused(403, "InvalidAccessKeyId");
+        let borrowed = Form { id: other.pair.id().into(), ..form(&key) };
+        let code = if dialect == Dialect::Cos { "InvalidAccessKeyId" } else { "InvalidToken" };
+        assert_eq!(borrowed.send(&world).await.code(), code);
+        world.pass(Duration::from_secs(1800));
+        form(&key).send(&world).await.refused(400, "ExpiredToken");
     }
 }
 

@@ -18,6 +18,7 @@ mod objects;
 mod policies;
 mod refusals;
 mod routing;
+mod sessions;
 mod signatures;
 mod tags;
 mod versions;

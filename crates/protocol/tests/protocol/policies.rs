@@ -7,11 +7,11 @@ use crate::client::{Answer, Call, Signing, delete, endpoint, get, head, post, pu
 use crate::routing::request_of;
 use crate::world::{APPID, BUCKET, UIN, World};
 
-fn iam(statements: &str) -> String {
+pub fn iam(statements: &str) -> String {
     format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#)
 }
 
-fn cam(statements: &str) -> String {
+pub fn cam(statements: &str) -> String {
     format!(r#"{{"version": "2.0", "statement": [{statements}]}}"#)
 }
 
@@ -42,12 +42,12 @@ fn put_policy(dialect: Dialect, policy: &str) -> Call {
     put(dialect, &format!("/{BUCKET}")).query("policy", "").body(policy)
 }
 
-async fn set(world: &World, dialect: Dialect, policy: &str) {
+pub async fn set(world: &World, dialect: Dialect, policy: &str) {
     let answer = put_policy(dialect, policy).send(world).await;
     assert_eq!(answer.status, 204, "{policy}: {}", answer.dump());
 }
 
-async fn with_objects() -> World {
+pub async fn with_objects() -> World {
     let world = World::with_bucket().await;
     for key in ["key", "source"] {
         put(Dialect::S3, &format!("/{BUCKET}/{key}")).body("kept").send(&world).await.ok();
@@ -56,16 +56,18 @@ async fn with_objects() -> World {
 }
 
 /// Whether a request was turned away for want of a permission.
-fn is_denied(row: &OpRow, answer: &Answer) -> bool {
+pub fn is_denied(row: &OpRow, answer: &Answer) -> bool {
     answer.status == 403 && (row.verb == Verb::Head || answer.code() == "AccessDenied")
 }
 
 /// A request of a row that its handler gets to judge.
-fn judged(dialect: Dialect, row: &OpRow) -> Call {
+pub fn judged(dialect: Dialect, row: &OpRow) -> Call {
     let body = match row.operation {
         Some(Operation::PutObjectTagging) => {
             "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
         }
+        // Where the bucket is to be is part of what is judged.
+        Some(Operation::CreateBucket) => "",
         _ => "new",
     };
     request_of(dialect, row).body(body)

@@ -95,17 +95,6 @@ async fn strangers_cannot_tell_what_exists() {
     }
 }
 
-/// A token is of no use here, and its presence must not be overlooked.
-#[tokio::test]
-async fn tokens_are_refused() {
-    let world = World::with_bucket().await;
-    let path = format!("/{BUCKET}");
-    let cos = put(Dialect::Cos, &path).method("GET").header("x-cos-security-token", "t");
-    cos.send(&world).await.refused(403, "InvalidAccessKeyId");
-    let s3 = put(Dialect::S3, &path).method("GET").header("x-amz-security-token", "t");
-    s3.send(&world).await.refused(400, "InvalidToken");
-}
-
 #[tokio::test]
 async fn an_owner_that_is_expected_must_be_the_owner() {
     let world = World::with_bucket().await;

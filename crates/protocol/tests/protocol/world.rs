@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use costrel_core::account::{Accounts, FixedIdentity, KeyPair};
+use costrel_core::account::{Accounts, FixedIdentity, KeyPair, SessionRequest, TemporaryKey};
 use costrel_core::collector::Collector;
 use costrel_core::engine::{Engine, Partition, ScanRange, Step, Table};
 use costrel_core::env::{Clock, Entropy};
 use costrel_core::secret::MasterKey;
 use costrel_core::{Store, StoreOptions};
+use costrel_policy::Grammar;
 use costrel_protocol::address::Domains;
 use costrel_protocol::dialect::Dialect;
 use costrel_protocol::{
@@ -67,6 +68,7 @@ impl Records {
 pub struct World {
     pub gateway: Arc<Gateway>,
     pub engine: Arc<dyn Engine>,
+    pub accounts: Arc<Accounts>,
     pub identity: Identity,
     pub records: Arc<Records>,
     clock: Arc<TestClock>,
@@ -107,7 +109,9 @@ impl World {
         };
         let master = MasterKey::new(&[7; 32]);
         let (accounts, _) =
-            Accounts::open(engine.clone(), master, &Random, clock.clone(), fixed).await.unwrap();
+            Accounts::open(engine.clone(), master, Arc::new(Random), clock.clone(), fixed)
+                .await
+                .unwrap();
         let options = StoreOptions { region: REGION.into(), ..StoreOptions::default() };
         let (store, collector) =
             Store::new(engine.clone(), clock.clone(), Arc::new(Random), options);
@@ -117,9 +121,11 @@ impl World {
             default_dialect: Dialect::S3,
             body_limits,
         };
+        let accounts = Arc::new(accounts);
         let world = World {
-            gateway: Gateway::new(store, Arc::new(accounts), options, records.clone()),
+            gateway: Gateway::new(store, accounts.clone(), options, records.clone()),
             engine,
+            accounts,
             identity: Identity::new(KEY_ID, SECRET),
             records,
             clock,
@@ -130,6 +136,14 @@ impl World {
     pub async fn make_bucket(&self, name: &str) {
         let call = crate::client::put(Dialect::S3, &format!("/{name}"));
         assert_eq!(call.send(self).await.status, 200, "{name}");
+    }
+
+    /// A temporary key of the root's, good for half an hour.
+    pub async fn temporary(&self, grammar: Grammar, policy: &str) -> TemporaryKey {
+        let root = self.accounts.find(KEY_ID, None).await.unwrap();
+        let policy = (grammar, policy.as_bytes());
+        let request = SessionRequest { name: "somebody", duration_s: 1800, policy };
+        self.accounts.grant(&root, &request).unwrap()
     }
 
     /// Unix seconds.
