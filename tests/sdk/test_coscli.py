@@ -100,3 +100,13 @@ def test_uploads(server, coscli, bucket):
     assert "open/1" in coscli("lsparts", f"cos://{bucket}").stdout
     coscli("abort", f"cos://{bucket}/open/1")
     assert "open/1" not in coscli("lsparts", f"cos://{bucket}").stdout
+
+
+def test_symlinks(server, coscli, bucket):
+    # The one of a key that has to be encoded is what the link says.
+    key = "dir/a b+c.txt"
+    assert server.cos("PUT", bucket, key, body=b"data").status == 200
+    coscli("symlink", "--method", "create", f"cos://{bucket}/{key}", "--link", "link")
+    assert server.cos("GET", bucket, "link").body == b"data"
+    shown = coscli("symlink", "--method", "get", f"cos://{bucket}/", "--link", "link")
+    assert "Link-object: dir/a%20b%2Bc.txt" in shown.stdout + shown.stderr

@@ -630,7 +630,7 @@ impl Collector {
                         let body = RowRef { table: Table::Body, suffix: suffix.clone() };
                         writes.push(Write::Delete(body));
                     }
-                    Some(Content::Parts(_)) | None => {}
+                    Some(Content::Parts(_) | Content::Link(_)) | None => {}
                 }
             }
             writes.push(Write::Delete(RowRef { table: Table::Part, suffix }));

@@ -4,6 +4,7 @@
 
 use crate::checksum::Algorithm;
 use crate::engine::EngineError;
+use crate::names::ObjectKey;
 use crate::version::VersionRef;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -134,6 +135,15 @@ pub enum Error {
     NoObjectLock,
     #[error("object lock needs versioning")]
     LockNeedsVersions,
+
+    // Symlinks
+    #[error("the object is no symlink")]
+    NotALink,
+    #[error("the symlink leads to a symlink")]
+    LinkToLink,
+    /// Nobody has said that the reader may see what is there.
+    #[error("the symlink leads to {target:?}")]
+    LinkLeadsTo { target: ObjectKey },
 
     // Copy
     /// The version to copy is a delete marker.

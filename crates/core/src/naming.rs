@@ -140,7 +140,7 @@ impl NamingRecord {
                 let BlobAddress { id, place, .. } = BlobAddress::decode(address)?;
                 Some(Named { id: Bytes::copy_from_slice(&id.0), place: Place::Blob(place) })
             }
-            Some(Content::Parts(_)) | None => None,
+            Some(Content::Parts(_) | Content::Link(_)) | None => None,
         })
     }
 

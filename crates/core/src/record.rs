@@ -120,6 +120,9 @@ pub enum Content {
     Blob(Bytes),
     #[prost(message, tag = "12")]
     Parts(Parts),
+    /// A symlink: the key of the object that it leads to. Never of a part.
+    #[prost(string, tag = "24")]
+    Link(String),
 }
 
 /// The current object of a key.
@@ -146,7 +149,7 @@ pub struct ObjectRecord {
     pub metadata: Option<Metadata>,
     #[prost(message, repeated, tag = "9")]
     pub checksums: Vec<StoredChecksum>,
-    #[prost(oneof = "Content", tags = "10, 11, 12")]
+    #[prost(oneof = "Content", tags = "10, 11, 12, 24")]
     pub content: Option<Content>,
     #[prost(bool, tag = "13")]
     pub appendable: bool,
@@ -269,7 +272,7 @@ pub struct PartRecord {
     pub crc64: u64,
     #[prost(message, repeated, tag = "9")]
     pub checksums: Vec<StoredChecksum>,
-    /// Never [`Content::Parts`].
+    /// Never [`Content::Parts`] or [`Content::Link`].
     #[prost(oneof = "Content", tags = "10, 11, 12")]
     pub content: Option<Content>,
 }

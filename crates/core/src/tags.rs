@@ -20,7 +20,7 @@ impl Tags {
     }
 
     /// Tags that were checked before they were stored.
-    pub(crate) fn from_stored(tags: Vec<Pair>) -> Tags {
+    pub fn from_stored(tags: Vec<Pair>) -> Tags {
         Tags(tags)
     }
 

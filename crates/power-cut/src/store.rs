@@ -13,7 +13,7 @@ use costrel_core::env::{Clock, Entropy};
 use costrel_core::list::ListObjects;
 use costrel_core::names::{BucketName, ObjectKey, UploadId};
 use costrel_core::object::{
-    AppendRequest, Attributes, DeleteRequest, GetRequest, PutRequest, Selection,
+    AppendRequest, Attributes, DeleteRequest, GetRequest, Links, PutRequest, Selection,
 };
 use costrel_core::precondition::{ReadConditions, WriteConditions};
 use costrel_core::upload::{
@@ -118,8 +118,13 @@ impl Requests<'_> {
     pub async fn get(&self, at: &str) -> Result<Option<Bytes>> {
         let failed = |e| format!("getting {at}: {e}");
         let conditions = ReadConditions::default();
-        let request =
-            GetRequest { key: key(at), version: None, selection: Selection::Whole, conditions };
+        let request = GetRequest {
+            key: key(at),
+            version: None,
+            selection: Selection::Whole,
+            conditions,
+            links: Links::Anywhere,
+        };
         let (_, _, mut reader) = match self.store.get_object(self.bucket, &request).await {
             Ok(opened) => opened,
             Err(Error::NoSuchKey) => return Ok(None),

@@ -8,7 +8,7 @@ use costrel_core::Error;
 use costrel_core::checksum::{Algorithm, Checksum, ChecksumType};
 use costrel_core::lock::{Retention, RetentionMode, VersionLock};
 use costrel_core::object::{Attributes, ObjectInfo};
-use costrel_core::record::{Metadata, Pair};
+use costrel_core::record::{Content, Metadata, Pair};
 use costrel_core::tags::Tags;
 use costrel_core::tier::StorageClass;
 use costrel_core::version::VersionRef;
@@ -41,6 +41,13 @@ pub fn shown_class(class: &str) -> &str {
 /// the prefix. Other operations would not obey them.
 pub const OF_NEW_OBJECTS: &[&str] =
     &["tagging", "object-lock-mode", "object-lock-retain-until-date", "object-lock-legal-hold"];
+pub const OF_SYMLINKS: &[&str] = &[
+    "tagging",
+    "object-lock-mode",
+    "object-lock-retain-until-date",
+    "object-lock-legal-hold",
+    "symlink-target",
+];
 pub const OF_COPIES: &[&str] = &[
     "tagging",
     "tagging-directive",
@@ -314,6 +321,11 @@ pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo) {
         set(reply, dialect.headers().storage_class.clone(), &record.storage_class);
     }
     if dialect == Dialect::Cos {
+        if let Some(Content::Link(_)) = record.content {
+            // No body comes with it that a checksum could be compared with.
+            set(reply, dialect::cos::OBJECT_TYPE, "symlink");
+            return;
+        }
         set_number(reply, dialect::cos::HASH_CRC64ECMA, record.crc64);
         let kind = if record.appendable { "appendable" } else { "normal" };
         set(reply, dialect::cos::OBJECT_TYPE, kind);

@@ -210,6 +210,8 @@ pub mod cos {
     /// In answers to an append: the hexadecimal MD5 of the appended bytes,
     /// which is what the Go SDK compares it with.
     pub const CONTENT_SHA1: HeaderName = HeaderName::from_static("x-cos-content-sha1");
+    /// Key of the object that a symlink leads to, URL-encoded.
+    pub const SYMLINK_TARGET: HeaderName = HeaderName::from_static("x-cos-symlink-target");
     pub const STORAGE_TIER: HeaderName = HeaderName::from_static("x-cos-storage-tier");
     pub const TRAFFIC_LIMIT: HeaderName = HeaderName::from_static("x-cos-traffic-limit");
 }

@@ -359,7 +359,8 @@ impl Gateway {
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
         use handlers::{
-            bucket, copy, delete, lifecycle, list, lock, multipart, object, policy, tags, versions,
+            bucket, copy, delete, lifecycle, list, lock, multipart, object, policy, symlink, tags,
+            versions,
         };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket => {
@@ -387,6 +388,8 @@ impl Gateway {
                 tags::set_of_object(self, request, target, &mut body).await
             }
             Operation::DeleteObjectTagging => tags::delete_of_object(self, request, target).await,
+            Operation::GetSymlink => symlink::get(self, request, target).await,
+            Operation::PutSymlink => symlink::put(self, request, target).await,
             Operation::GetBucketTagging => tags::of_bucket(request, target),
             Operation::PutBucketTagging => {
                 tags::set_of_bucket(self, request, target, &mut body).await

@@ -16,7 +16,7 @@ use costrel_core::engine::{
 };
 use costrel_core::env::{Clock, Entropy};
 use costrel_core::names::{BucketName, ObjectKey};
-use costrel_core::object::{Attributes, GetRequest, PutOutcome, PutRequest, Selection};
+use costrel_core::object::{Attributes, GetRequest, Links, PutOutcome, PutRequest, Selection};
 use costrel_core::precondition::ReadConditions;
 use costrel_core::version::{VersionRef, Versioning};
 use costrel_core::{Result, Store, StoreOptions};
@@ -161,7 +161,8 @@ async fn put(store: &Arc<Store>, bucket: &Bucket, body: &'static str) -> Result<
 
 async fn get(store: &Arc<Store>, bucket: &Bucket, version: Option<VersionRef>) -> Result<Bytes> {
     let (selection, conditions) = (Selection::Whole, ReadConditions::default());
-    let request = GetRequest { key: key(), version, selection, conditions };
+    let links = Links::Anywhere;
+    let request = GetRequest { key: key(), version, selection, conditions, links };
     let (_, _, mut reader) = store.get_object(bucket, &request).await?;
     let mut body = Vec::new();
     while let Some(piece) = reader.next_piece().await? {

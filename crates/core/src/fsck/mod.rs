@@ -21,6 +21,7 @@ use crate::engine::{
 };
 use crate::error::{Error, Result};
 use crate::ingest::inline_bytes;
+use crate::names::ObjectKey;
 use crate::object::checked;
 use crate::record::{
     BucketRecord, Content, GarbageRecord, LayoutRecord, ObjectRecord, PartRecord, PendingRecord,
@@ -395,6 +396,10 @@ impl Check<'_> {
                 self.claim(id)?;
                 let reader = open_blob(self.engine, id).await?;
                 digester = read_blob(reader, digester).await?;
+            }
+            Some(Content::Link(target)) => {
+                ObjectKey::from_stored(target.as_bytes())?;
+                digester.update(target.as_bytes());
             }
             Some(Content::Parts(_)) => {
                 return Err(Error::Damaged("parts within a part".into()));

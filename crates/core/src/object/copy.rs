@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use super::put::{full_checksums, kept_checksums};
 use super::{
-    Attributes, GetRequest, ObjectInfo, ObjectReader, PutOutcome, Replaced, Replacement, Selection,
+    Attributes, GetRequest, Links, ObjectInfo, ObjectReader, PutOutcome, Replaced, Replacement,
+    Selection,
 };
 use crate::bucket::Bucket;
 use crate::checksum::{Algorithm, Expected};
@@ -16,7 +17,7 @@ use crate::lock::VersionLock;
 use crate::names::ObjectKey;
 use crate::precondition::{ReadConditions, WriteConditions};
 use crate::range::ByteRange;
-use crate::record::{Metadata, ObjectRecord};
+use crate::record::{Content, Metadata, ObjectRecord};
 use crate::store::Store;
 use crate::tags::Tags;
 use crate::version::VersionRef;
@@ -29,6 +30,7 @@ pub struct CopySource {
     pub version: Option<VersionRef>,
     pub range: Option<ByteRange>,
     pub conditions: ReadConditions,
+    pub links: Links,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ impl Store {
             version: source.version,
             selection: source.range.map_or(Selection::Whole, Selection::Range),
             conditions: ReadConditions::default(),
+            links: source.links.clone(),
         };
         let found = self.get_object(&source.bucket, &request).await;
         let (info, range, reader) = found.map_err(|error| match error {
@@ -150,7 +153,7 @@ impl Store {
         let (key, conditions) = (&request.key, &request.conditions);
         let source_version = info.version;
         if over_itself {
-            let over = &info.record.write_id;
+            let over = &info.own_record().write_id;
             let put = self.put_over(bucket, key, record, conditions, ingested, over).await?;
             return Ok(put.map(|outcome| PutOutcome { source_version, ..outcome }));
         }
@@ -191,7 +194,8 @@ impl Store {
         }
     }
 
-    /// `None` when the bucket keeps versions by now, or the bytes have to move.
+    /// `None` when the bucket keeps versions by now, the bytes have to move, or the
+    /// object is a symlink: a copy is one of what it leads to.
     async fn change_in_place(
         self: &Arc<Self>,
         bucket: &Bucket,
@@ -205,7 +209,9 @@ impl Store {
             let current = self.current_object(bucket, &request.key).await?;
             let old = current.record.as_ref().ok_or(Error::NoSuchKey)?;
             let (tiers, class) = (&self.options.tiers, request.storage_class.as_deref());
-            if tiers.of(&old.storage_class) != tiers.of(class.unwrap_or_default()) {
+            if tiers.of(&old.storage_class) != tiers.of(class.unwrap_or_default())
+                || matches!(old.content, Some(Content::Link(_)))
+            {
                 return Ok(None);
             }
             let etag = old.etag_text();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::history::version_row;
-use super::{ObjectInfo, ObjectReader};
+use super::symlink::target_of;
+use super::{Link, ObjectInfo, ObjectReader};
 use crate::bucket::Bucket;
 use crate::engine::{RowRef, Table};
 use crate::error::{Error, Result};
@@ -33,11 +34,34 @@ pub struct GetRequest {
     pub version: Option<VersionRef>,
     pub selection: Selection,
     pub conditions: ReadConditions,
+    pub links: Links,
+}
+
+/// Where a symlink may lead a reader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// Wherever it does: for who may read all of the bucket.
+    #[default]
+    Anywhere,
+    /// Nowhere yet: [`Error::LinkLeadsTo`] says where it would, for the caller to
+    /// judge.
+    Nowhere,
+    Only(ObjectKey),
+}
+
+impl Links {
+    pub(super) fn may_lead_to(&self, target: &ObjectKey) -> bool {
+        match self {
+            Links::Anywhere => true,
+            Links::Nowhere => false,
+            Links::Only(key) => key == target,
+        }
+    }
 }
 
 /// How often a reader looks again when the object was replaced between its row
 /// and its bytes. Each round means that another write was acknowledged.
-const ROUNDS_MAX: usize = 100;
+pub(super) const ROUNDS_MAX: usize = 100;
 
 /// Tells bytes that are gone for good from bytes that a write has replaced.
 ///
@@ -63,6 +87,15 @@ impl Rounds {
             _ => Err(Error::Damaged(format!("bytes of {key:?} in {} are missing", bucket.name))),
         }
     }
+}
+
+/// What lies at a key.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
+pub(crate) enum Found {
+    /// The reader is there if the body was asked for.
+    Object(ObjectInfo, Range<u64>, Option<ObjectReader>),
+    /// A symlink, whatever the request's selection and conditions.
+    Link(Box<Link>),
 }
 
 /// Where a record was found.
@@ -144,17 +177,8 @@ impl Store {
         bucket: &Bucket,
         request: &GetRequest,
     ) -> Result<(ObjectInfo, Range<u64>)> {
-        let mut rounds = Rounds::default();
-        for _ in 0..ROUNDS_MAX {
-            let (record, _) = self.find(bucket, &request.key, request.version, false).await?;
-            let info = judged(bucket, record, &request.conditions)?;
-            let selected = self.select(bucket, &request.key, &info.record, request.selection);
-            match selected.await? {
-                Some(range) => return Ok((info, range)),
-                None => rounds.missed(bucket, &request.key, &info.record)?,
-            }
-        }
-        Err(Error::StorageUnavailable)
+        let (info, range, _) = self.read_through(bucket, request, false).await?;
+        Ok((info, range))
     }
 
     /// Opens an object for reading.
@@ -163,17 +187,35 @@ impl Store {
         bucket: &Bucket,
         request: &GetRequest,
     ) -> Result<(ObjectInfo, Range<u64>, ObjectReader)> {
+        let (info, range, reader) = self.read_through(bucket, request, true).await?;
+        let reader = reader.ok_or_else(|| Error::Internal("no body was opened".into()))?;
+        Ok((info, range, reader))
+    }
+
+    /// Reads what lies at a key, and follows no link.
+    pub(crate) async fn read_itself(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        request: &GetRequest,
+        with_body: bool,
+    ) -> Result<Found> {
         let mut rounds = Rounds::default();
         for _ in 0..ROUNDS_MAX {
             let key = &request.key;
-            let (record, mut place) = self.find(bucket, key, request.version, true).await?;
+            let (record, mut place) = self.find(bucket, key, request.version, with_body).await?;
+            if let Some(target) = target_of(&record)? {
+                return Ok(Found::Link(Box::new(Link { target, record })));
+            }
             let info = judged(bucket, record, &request.conditions)?;
             if let Some(range) = self.select(bucket, key, &info.record, request.selection).await? {
+                if !with_body {
+                    return Ok(Found::Object(info, range, None));
+                }
                 let body = self.body_of(bucket, key, &info.record, &mut place).await?;
                 let opened =
                     self.open_object(bucket, key, place.row, &info.record, body, range.clone());
                 if let Some(reader) = opened.await? {
-                    return Ok((info, range, reader));
+                    return Ok(Found::Object(info, range, Some(reader)));
                 }
             }
             rounds.missed(bucket, key, &info.record)?;

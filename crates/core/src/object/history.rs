@@ -558,6 +558,7 @@ impl Store {
             (Content::Blob(blob), _) => garbage.blobs.push(blob.clone()),
             (Content::Parts(old), Some(Content::Parts(new))) if old.set == new.set => return Ok(()),
             (Content::Parts(parts), _) => garbage.part_set = parts.set.clone(),
+            (Content::Link(_), _) => return Ok(()),
         }
         let (write, suffix) = self.garbage_row(&garbage);
         change.writes.push(write);

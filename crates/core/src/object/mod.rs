@@ -8,6 +8,7 @@ mod history;
 mod locking;
 mod put;
 mod read;
+mod symlink;
 mod tagging;
 
 use bytes::Bytes;
@@ -15,12 +16,14 @@ use bytes::Bytes;
 pub use append::{AppendOutcome, AppendRequest};
 pub use copy::{CopyRequest, CopySource};
 pub use delete::{DeleteOutcome, DeleteRequest};
-pub use get::{GetRequest, Selection};
+pub(crate) use get::Found;
+pub use get::{GetRequest, Links, Selection};
 pub(crate) use history::{Change, CurrentObject, History, Replaced, StoredVersion, version_row};
 pub(crate) use put::full_checksums;
 pub use put::{PutOutcome, PutRequest};
 pub use read::ObjectReader;
 pub(crate) use read::{checked, runs};
+pub use symlink::{Link, SymlinkRequest};
 
 use crate::bucket::Bucket;
 use crate::checksum::Checksum;
@@ -43,6 +46,8 @@ pub struct ObjectInfo {
     pub etag: String,
     /// The version's name, in a bucket that keeps versions.
     pub version: Option<VersionRef>,
+    /// The symlink through which it was found.
+    pub link: Option<Box<Link>>,
 }
 
 impl ObjectInfo {
@@ -51,7 +56,7 @@ impl ObjectInfo {
             true => Some(VersionRef::of(&record.version, record.null_version)?),
             false => None,
         };
-        Ok(ObjectInfo { etag: record.etag_text(), version, record })
+        Ok(ObjectInfo { etag: record.etag_text(), version, record, link: None })
     }
 
     pub fn checksums(&self) -> impl Iterator<Item = Checksum> + '_ {

@@ -204,7 +204,9 @@ impl Store {
                 });
                 Ok(Some(ObjectReader { source, remaining }))
             }
-            None => Err(Error::Damaged("an object of some size has no content".into())),
+            Some(Content::Link(_)) | None => {
+                Err(Error::Damaged("an object of some size has no content".into()))
+            }
         }
     }
 
@@ -228,7 +230,7 @@ impl Store {
                 let reader = open_blob(&*self.engine, id).await?;
                 Source::Blob { reader, offset: skip }
             }
-            Some(Content::Parts(_)) | None => {
+            Some(Content::Parts(_) | Content::Link(_)) | None => {
                 return Err(Error::Damaged("a part of some size has no content".into()));
             }
         };

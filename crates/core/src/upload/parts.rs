@@ -316,6 +316,7 @@ impl Store {
         let Some(Content::Parts(parts)) = &info.record.content else {
             return Ok((Vec::new(), false));
         };
+        let key = info.key_of_bytes(key);
         let set = parts.set.as_ref().try_into().map(UploadId);
         let set = set.map_err(|_| Error::Damaged("a set of parts has a wrong name".into()))?;
         let layout = self.layout(bucket.partition(), &key.group(), parts).await?;
@@ -354,6 +355,7 @@ impl Store {
         let Some(Content::Parts(parts)) = &info.record.content else {
             return Ok(Vec::new());
         };
+        let key = info.key_of_bytes(key);
         let layout = self.layout(bucket.partition(), &key.group(), parts).await?;
         let mut before = count.saturating_sub(1);
         for run in layout.unwrap_or_default() {

@@ -19,8 +19,8 @@ use costrel_core::env::{Clock, Entropy};
 use costrel_core::fsck;
 use costrel_core::names::{BucketName, ObjectKey, UploadId};
 use costrel_core::object::{
-    AppendOutcome, AppendRequest, Attributes, DeleteOutcome, DeleteRequest, GetRequest, ObjectInfo,
-    PutOutcome, PutRequest, Selection,
+    AppendOutcome, AppendRequest, Attributes, DeleteOutcome, DeleteRequest, GetRequest, Links,
+    ObjectInfo, PutOutcome, PutRequest, Selection,
 };
 use costrel_core::precondition::{ReadConditions, WriteConditions};
 use costrel_core::tier::{Codec, StorageClass, Tier};
@@ -325,6 +325,7 @@ pub fn get_request(at: &str) -> GetRequest {
         version: None,
         selection: Selection::Whole,
         conditions: ReadConditions::default(),
+        links: Links::Anywhere,
     }
 }
 

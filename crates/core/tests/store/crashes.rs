@@ -209,6 +209,7 @@ fn copy_request(bucket: &Arc<Bucket>, from: &str, to: &str, class: Option<&str>)
             version: None,
             range: None,
             conditions: Default::default(),
+            links: Default::default(),
         },
         key: key(to),
         metadata: Some(Metadata::default()),

@@ -204,6 +204,7 @@ async fn copies() {
                     version: None,
                     range: None,
                     conditions: Default::default(),
+                    links: Default::default(),
                 },
                 key: key(at),
                 metadata: Some(Metadata::default()),

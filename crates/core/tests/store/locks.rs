@@ -161,6 +161,7 @@ async fn locks_come_with_what_is_made(world: &World) {
         version: None,
         range: None,
         conditions: Default::default(),
+        links: Default::default(),
     };
     let copy = CopyRequest {
         source,
@@ -212,6 +213,7 @@ async fn without_versions_nothing_locked_is_replaced(world: &World) {
             version: None,
             range: None,
             conditions: Default::default(),
+            links: Default::default(),
         };
         let copy = CopyRequest {
             source,

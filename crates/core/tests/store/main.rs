@@ -21,6 +21,7 @@ mod races;
 mod readers;
 mod records;
 mod scrubbing;
+mod symlinks;
 mod tiers;
 mod transfer;
 mod uploads;

@@ -376,6 +376,7 @@ async fn copies(world: &World) {
         version: None,
         range: None,
         conditions: Default::default(),
+        links: Default::default(),
     };
     let missing = world.store.copy_object(&to, copy(&source, "c")).await;
     assert!(matches!(missing, Err(Error::NoSuchKey)));
@@ -425,6 +426,7 @@ async fn copies_in_place(world: &World) {
             version: None,
             range: None,
             conditions: Default::default(),
+            links: Default::default(),
         };
         let idle = world.store.copy_object(&bucket, copy(&source, "k")).await;
         assert!(matches!(idle, Err(Error::CopyOntoItself)));
@@ -460,6 +462,7 @@ async fn conditional_copies(world: &World) {
                 version: None,
                 range: None,
                 conditions,
+                links: Default::default(),
             };
             let mut request = copy(&source, at);
             request.metadata = Some(Metadata::default());

@@ -100,6 +100,8 @@ fn objects() {
     let parts = Parts { set: id(5), count: 9, runs: runs() };
     check("object-parts", &object(Content::Parts(parts)));
 
+    check("object-link", &object(Content::Link("dir/target".into())));
+
     let listed: ListedRecord = decode(&fixture("object-blob"), "fixture").unwrap();
     let want = object(Content::Blob(id(4)));
     assert_eq!((listed.size, listed.modified_ms), (want.size, want.modified_ms));

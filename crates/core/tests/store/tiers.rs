@@ -40,6 +40,7 @@ async fn copy(
             version: None,
             range: None,
             conditions: Default::default(),
+            links: Default::default(),
         },
         key: key(to),
         metadata: None,

@@ -11,7 +11,7 @@ use costrel_core::bucket::{Bucket, InitialSettings, ListBuckets};
 use costrel_core::engine::{BlobId, Engine, Partition, ScanRange, Step, Table};
 use costrel_core::lifecycle::{Expiration, Lifecycle, Rule};
 use costrel_core::names::BucketName;
-use costrel_core::object::{Attributes, PutRequest};
+use costrel_core::object::{Attributes, PutRequest, SymlinkRequest};
 use costrel_core::record::{Content, Pair};
 use costrel_core::secret::MasterKey;
 use costrel_core::tags::Tags;
@@ -54,6 +54,8 @@ async fn fill(world: &World) {
     for at in ["p1", "p2", "p3"] {
         world.put(&plain, at, body(7, LARGE)).await.unwrap();
     }
+    link(world, &plain, "link", "large").await;
+    link(world, &plain, "other-link", "small").await;
     // Compressed, elsewhere, and both.
     for class in ["STANDARD_IA", "GLACIER_IR", "ONEZONE_IA"] {
         for len in [SMALL, LARGE] {
@@ -117,6 +119,16 @@ async fn fill(world: &World) {
     world.bucket("empty").await;
 }
 
+async fn link(world: &World, bucket: &Bucket, at: &str, target: &str) {
+    let request = SymlinkRequest {
+        key: key(at),
+        target: key(target),
+        attributes: Attributes::default(),
+        conditions: Default::default(),
+    };
+    world.store.put_symlink(bucket, request).await.unwrap();
+}
+
 fn pair() -> Pair {
     Pair { name: "team".into(), value: "storage".into() }
 }
@@ -127,6 +139,8 @@ async fn change(world: &World) {
     world.put(&plain, "small", body(40, LARGE)).await.unwrap();
     world.put(&plain, "large", body(41, SMALL)).await.unwrap();
     world.put(&plain, "replaced", body(42, SMALL)).await.unwrap();
+    world.put(&plain, "link", body(43, LARGE)).await.unwrap();
+    link(world, &plain, "p3", "large").await;
     world.delete(&plain, "gone").await.unwrap();
     world.delete(&plain, "multi").await.unwrap();
     let uploads = world.store.list_uploads(&plain, &listing_uploads()).await.unwrap();

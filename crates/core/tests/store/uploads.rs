@@ -292,6 +292,7 @@ async fn parts_copied_from_objects(world: &World) {
                 version: None,
                 range: range.map(|(first, last)| ByteRange::FromTo(first, last)),
                 conditions: Default::default(),
+                links: Default::default(),
             },
             key: key("k"),
             upload,
@@ -310,6 +311,7 @@ async fn parts_copied_from_objects(world: &World) {
         version: None,
         range: None,
         conditions: Default::default(),
+        links: Default::default(),
     };
     let request = costrel_core::object::CopyRequest {
         source,

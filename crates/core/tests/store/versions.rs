@@ -235,6 +235,7 @@ async fn copies_are_versions(world: &World) {
                 version,
                 range: None,
                 conditions: Default::default(),
+                links: Default::default(),
             },
             key: key(&at),
             metadata,

@@ -277,6 +277,15 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             "The object has been appended to too many times.",
         )
         .with("MaxAppends", max),
+        Error::NotALink => {
+            new(S::BAD_REQUEST, Code::both("NotSymlink"), "The object is not a symlink.")
+        }
+        Error::LinkToLink => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRequest"),
+            "The target of the symlink is a symlink.",
+        ),
+        Error::LinkLeadsTo { .. } => super::access_denied(dialect),
         Error::CopyOntoItself => new(
             S::BAD_REQUEST,
             Code::both("InvalidRequest"),

@@ -340,7 +340,7 @@ fn malformed_xml() -> Described {
     )
 }
 
-fn access_denied(dialect: Dialect) -> Described {
+pub(super) fn access_denied(dialect: Dialect) -> Described {
     let message = match dialect {
         Dialect::Cos => "Access Denied.",
         Dialect::S3 => "Access Denied",

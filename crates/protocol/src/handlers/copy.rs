@@ -5,7 +5,7 @@ use std::sync::Arc;
 use costrel_core::Error;
 use costrel_core::bucket::Bucket;
 use costrel_core::names::{ObjectKey, UploadId};
-use costrel_core::object::{CopyRequest, CopySource, GetRequest, PutOutcome, Selection};
+use costrel_core::object::{CopyRequest, CopySource, GetRequest, Links, PutOutcome, Selection};
 use costrel_core::precondition::ReadConditions;
 use costrel_core::range::ByteRange;
 use costrel_core::upload::PartCopyRequest;
@@ -174,41 +174,54 @@ async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> O
     let need = Need::new(Operation::GetObject, Some(&key), named.as_deref());
     gateway.require(request, &bucket, need).await?;
     let key = ObjectKey::new(&key)?;
-    if !permission::is_unlimited(request, &bucket) {
-        may_take_all(gateway, request, row, &bucket, (&key, version, named.as_deref())).await?;
-    }
+    let links = match permission::links_of(request, &bucket) {
+        Links::Anywhere => Links::Anywhere,
+        _ => {
+            may_take_all(gateway, request, row, &bucket, (&key, version, named.as_deref())).await?
+        }
+    };
     let conditions = request.copy_source_conditions();
-    Ok(CopySource { bucket, key, version, range: None, conditions })
+    Ok(CopySource { bucket, key, version, range: None, conditions, links })
 }
 
 /// Whether the caller may learn that the source is not there, if so, and read the
-/// tags that a copy takes along, if it has any.
+/// tags that a copy takes along, if it has any; and where a link may lead the copy.
 async fn may_take_all(
     gateway: &Arc<Gateway>,
     request: &Request<'_>,
     row: &OpRow,
     bucket: &Bucket,
     (key, version, named): (&ObjectKey, Option<VersionRef>, Option<&str>),
-) -> Outcome<()> {
-    let conditions = ReadConditions::default();
-    let head = GetRequest { key: key.clone(), version, selection: Selection::Whole, conditions };
-    let tags = match gateway.store.head_object(bucket, &head).await {
-        Ok((info, _)) => info.tags(),
-        Err(error) if permission::is_absence(&error) => {
+) -> Outcome<Links> {
+    let head = GetRequest {
+        key: key.clone(),
+        version,
+        selection: Selection::Whole,
+        conditions: ReadConditions::default(),
+        links: Links::Nowhere,
+    };
+    let operation = Operation::GetObject;
+    let info = match gateway.look_at_object(request, bucket, operation, &head).await {
+        Ok((info, _)) => info,
+        Err(failure) if failure.is_absence() => {
             return match gateway.permits_listing(request, bucket, key.as_str()).await? {
-                true => Err(error.into()),
+                true => Err(failure),
                 false => Err(permission::refusal(request)),
             };
         }
-        Err(error) => return Err(error.into()),
+        Err(failure) => return Err(failure),
     };
     let copies = row.operation == Some(Operation::CopyObject)
         && !replaces(request, &request.dialect.headers().tagging_directive)?;
-    if copies && !tags.as_slice().is_empty() {
-        let need = Need::new(Operation::GetObjectTagging, Some(key.as_str()), named);
+    let (tagged, version) = match &info.link {
+        Some(link) => (&link.target, None),
+        None => (key, named),
+    };
+    if copies && !info.tags().as_slice().is_empty() {
+        let need = Need::new(Operation::GetObjectTagging, Some(tagged.as_str()), version);
         gateway.require(request, bucket, need).await?;
     }
-    Ok(())
+    Ok(info.link.map_or(Links::Nowhere, |link| Links::Only(link.target)))
 }
 
 /// Reads `<bucket host>/<key>` (COS) or `[/]<bucket>/<key>` (S3), the key

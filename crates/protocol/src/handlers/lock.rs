@@ -4,11 +4,9 @@ use costrel_core::Error;
 use costrel_core::bucket::Bucket;
 use costrel_core::lock::VersionLock;
 use costrel_core::lock::{BucketLock, DefaultRetention, Period, Retention, RetentionMode};
-use costrel_core::object::{GetRequest, Selection};
-use costrel_core::precondition::ReadConditions;
 use http::StatusCode;
 
-use super::upload;
+use super::{object_itself, upload};
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
@@ -104,14 +102,7 @@ async fn lock_of(
     if bucket.settings().lock.is_none() {
         return Err(Error::NoObjectLock.into());
     }
-    let get = GetRequest {
-        key: request.key()?,
-        version: request.version()?,
-        selection: Selection::Whole,
-        conditions: ReadConditions::default(),
-    };
-    let (info, _) = gateway.store.head_object(bucket, &get).await?;
-    Ok(info.lock())
+    Ok(object_itself(gateway, request, bucket).await?.lock())
 }
 
 pub async fn retention(

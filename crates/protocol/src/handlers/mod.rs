@@ -11,6 +11,23 @@ pub mod object;
 pub mod policy;
 pub mod post;
 pub mod service;
+pub mod symlink;
 pub mod tags;
 mod upload;
 pub mod versions;
+
+use costrel_core::bucket::Bucket;
+use costrel_core::object::ObjectInfo;
+
+use crate::gateway::Gateway;
+use crate::request::{Outcome, Request};
+
+/// The object or version that a request is about, though it were a symlink: what is
+/// said about an object besides its bytes is said about the link.
+async fn object_itself(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+) -> Outcome<ObjectInfo> {
+    Ok(gateway.store.stat_object(bucket, &request.key()?, request.version()?).await?)
+}

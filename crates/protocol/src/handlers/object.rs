@@ -8,6 +8,7 @@ use costrel_core::checksum::Algorithm;
 use costrel_core::object::{AppendRequest, GetRequest, ObjectInfo, PutRequest, Selection};
 use costrel_core::precondition::EtagCondition;
 use costrel_core::range::ByteRange;
+use costrel_core::tags::Tags;
 use costrel_core::{Error, limits};
 use http::{HeaderName, StatusCode, header};
 
@@ -21,6 +22,8 @@ use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
+use crate::ops::Operation;
+use crate::permission::links_of;
 use crate::reply::{self, Reply, set, set_etag, set_number};
 use crate::request::{Outcome, Request, seconds};
 use crate::xml::XmlWriter;
@@ -101,15 +104,17 @@ pub async fn append(
 }
 
 pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    let mut get = read_request(request)?;
-    let found = gateway.store.get_object(bucket, &if_range(request, &get)).await;
-    let (info, range, reader) = match found {
-        Err(Error::PreconditionFailed { .. }) if is_ranged(request, &get) => {
-            get.selection = Selection::Whole;
-            gateway.store.get_object(bucket, &get).await?
-        }
-        found => found?,
-    };
+    let mut get = read_request(request, bucket)?;
+    let operation = Operation::GetObject;
+    let guarded = if_range(request, &get);
+    let (info, range, reader) =
+        match gateway.open_object(request, bucket, operation, &guarded).await {
+            Err(Failure::Core(Error::PreconditionFailed { .. })) if is_ranged(request, &get) => {
+                get.selection = Selection::Whole;
+                gateway.open_object(request, bucket, operation, &get).await?
+            }
+            found => found?,
+        };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::object(reader));
     describe(&mut reply, request, &get, &info, &range)?;
     expiration(gateway, &mut reply, request, bucket, &get, &info).await;
@@ -127,18 +132,21 @@ async fn expiration(
     info: &ObjectInfo,
 ) {
     if get.version.is_none() {
-        let tags = info.tags();
-        let facts = (info.record.size, info.record.modified_ms, &tags);
+        let record = info.own_record();
+        let tags = Tags::from_stored(record.tags.clone());
+        let facts = (record.size, record.modified_ms, &tags);
         lifecycle::set_expiration(gateway, reply, request, bucket, &get.key, facts).await;
     }
 }
 
 pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    let mut get = read_request(request)?;
-    let (info, range) = match gateway.store.head_object(bucket, &if_range(request, &get)).await {
-        Err(Error::PreconditionFailed { .. }) if is_ranged(request, &get) => {
+    let mut get = read_request(request, bucket)?;
+    let operation = Operation::HeadObject;
+    let guarded = if_range(request, &get);
+    let (info, range) = match gateway.look_at_object(request, bucket, operation, &guarded).await {
+        Err(Failure::Core(Error::PreconditionFailed { .. })) if is_ranged(request, &get) => {
             get.selection = Selection::Whole;
-            gateway.store.head_object(bucket, &get).await?
+            gateway.look_at_object(request, bucket, operation, &get).await?
         }
         found => found?,
     };
@@ -149,13 +157,14 @@ pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
     Ok(reply)
 }
 
-fn read_request(request: &Request<'_>) -> Outcome<GetRequest> {
+fn read_request(request: &Request<'_>, bucket: &Bucket) -> Outcome<GetRequest> {
     refuse_unsupported(request.dialect, request.headers)?;
     Ok(GetRequest {
         key: request.key()?,
         version: request.version()?,
         selection: selection(request)?,
         conditions: request.read_conditions(),
+        links: links_of(request, bucket),
     })
 }
 
@@ -306,8 +315,10 @@ pub async fn attributes(
         version: request.version()?,
         selection: Selection::Whole,
         conditions: request.read_conditions(),
+        links: links_of(request, bucket),
     };
-    let (info, _) = gateway.store.head_object(bucket, &get).await?;
+    let operation = Operation::GetObjectAttributes;
+    let (info, _) = gateway.look_at_object(request, bucket, operation, &get).await?;
     let parts = match wants("ObjectParts") && info.parts_count().is_some() {
         true => {
             let after = header_number(request, &dialect::s3::PART_NUMBER_MARKER)?.unwrap_or(0);

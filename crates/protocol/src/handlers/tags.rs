@@ -1,12 +1,10 @@
 //! Tags of objects and of buckets.
 
 use costrel_core::bucket::Bucket;
-use costrel_core::object::{GetRequest, Selection};
-use costrel_core::precondition::ReadConditions;
 use costrel_core::tags::Tags;
 use http::StatusCode;
 
-use super::upload;
+use super::{object_itself, upload};
 use crate::attributes::set_version;
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
@@ -36,13 +34,7 @@ pub async fn of_object(
     request: &Request<'_>,
     bucket: &Bucket,
 ) -> Outcome<Reply> {
-    let get = GetRequest {
-        key: request.key()?,
-        version: request.version()?,
-        selection: Selection::Whole,
-        conditions: ReadConditions::default(),
-    };
-    let (info, _) = gateway.store.head_object(bucket, &get).await?;
+    let info = object_itself(gateway, request, bucket).await?;
     let mut reply = document(request, &info.tags());
     set_version(&mut reply, request.dialect, info.version);
     Ok(reply)

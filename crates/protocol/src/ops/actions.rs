@@ -98,6 +98,10 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::DeleteObjectTagging => {
             ("name/cos:DeleteObjectTagging", "s3:DeleteObjectTagging")
         }
+        // IAM has none; a link is an object of its key.
+        Operation::GetSymlink if versioned => ("name/cos:GetSymlink", "s3:GetObjectVersion"),
+        Operation::GetSymlink => ("name/cos:GetSymlink", "s3:GetObject"),
+        Operation::PutSymlink => ("name/cos:PutSymlink", "s3:PutObject"),
         Operation::GetBucketTagging => ("name/cos:GetBucketTagging", "s3:GetBucketTagging"),
         Operation::PutBucketTagging => ("name/cos:PutBucketTagging", "s3:PutBucketTagging"),
         Operation::DeleteBucketTagging => ("name/cos:DeleteBucketTagging", "s3:PutBucketTagging"),

@@ -119,8 +119,8 @@ pub(super) const ROWS: &[OpRow] = &[
     op("DeleteObjectTagging", "name/cos:DeleteObjectTagging", Delete, Object, &[Sub("tagging")]).does(Operation::DeleteObjectTagging),
     op("GetObjectRetention", "name/cos:GetObjectRetention", Get, Object, &[Sub("retention")]).does(Operation::GetObjectRetention),
     op("PutObjectRetention", "name/cos:PutObjectRetention", Put, Object, &[Sub("retention")]).does(Operation::PutObjectRetention),
-    op("GetSymlink", "name/cos:GetSymlink", Get, Object, &[Sub("symlink")]),
-    op("PutSymlink", "name/cos:PutSymlink", Put, Object, &[Sub("symlink")]),
+    op("GetSymlink", "name/cos:GetSymlink", Get, Object, &[Sub("symlink")]).does(Operation::GetSymlink),
+    op("PutSymlink", "name/cos:PutSymlink", Put, Object, &[Sub("symlink")]).does(Operation::PutSymlink),
 
     // Multipart uploads
     op("InitiateMultipartUpload", "name/cos:InitiateMultipartUpload", Post, Object, &[Sub("uploads")]).does(Operation::CreateMultipartUpload),

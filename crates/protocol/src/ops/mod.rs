@@ -68,6 +68,8 @@ pub enum Operation {
     GetObjectTagging,
     PutObjectTagging,
     DeleteObjectTagging,
+    GetSymlink,
+    PutSymlink,
     GetBucketTagging,
     PutBucketTagging,
     DeleteBucketTagging,
@@ -89,6 +91,7 @@ impl Operation {
             Operation::PutObject
                 | Operation::CopyObject
                 | Operation::AppendObject
+                | Operation::PutSymlink
                 | Operation::PostObject
                 | Operation::CreateMultipartUpload
         )
@@ -120,6 +123,7 @@ impl Operation {
                 | Operation::GetObjectTagging
                 | Operation::PutObjectTagging
                 | Operation::DeleteObjectTagging
+                | Operation::GetSymlink
         )
     }
 }

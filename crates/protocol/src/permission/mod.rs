@@ -3,6 +3,7 @@
 //! list of keys, a form) is judged object by object, by the handlers that read it.
 
 mod facts;
+mod links;
 
 use std::sync::Arc;
 
@@ -10,8 +11,6 @@ use costrel_core::Error;
 use costrel_core::account::Session;
 use costrel_core::bucket::Bucket;
 use costrel_core::names::ObjectKey;
-use costrel_core::object::{GetRequest, Selection};
-use costrel_core::precondition::ReadConditions;
 use costrel_core::record::AccessRef;
 use costrel_core::tags::Tags;
 use costrel_core::version::VersionRef;
@@ -24,6 +23,7 @@ use crate::ops::{self, OpRow, Operation, RouteError};
 use crate::request::{Outcome, Request};
 
 use facts::{Place, RequestFacts};
+pub(crate) use links::links_of;
 
 /// Something that must be allowed, of a bucket or an object in it.
 #[derive(Clone, Copy)]
@@ -291,10 +291,8 @@ impl Gateway {
             Some(None) => return Ok(None),
             version => version.flatten(),
         };
-        let conditions = ReadConditions::default();
-        let get = GetRequest { key, version, selection: Selection::Whole, conditions };
-        match self.store.head_object(bucket, &get).await {
-            Ok((info, _)) => Ok(Some(info.tags().clone())),
+        match self.store.stat_object(bucket, &key, version).await {
+            Ok(info) => Ok(Some(info.tags().clone())),
             Err(error) if is_absence(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }

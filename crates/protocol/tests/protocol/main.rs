@@ -20,6 +20,7 @@ mod refusals;
 mod routing;
 mod sessions;
 mod signatures;
+mod symlinks;
 mod tags;
 mod versions;
 mod wire;

@@ -1,5 +1,6 @@
 //! Policies of buckets, in both dialects and for both.
 
+use costrel_policy::Grammar;
 use costrel_protocol::dialect::Dialect;
 use costrel_protocol::ops::{self, OpRow, Operation, Verb};
 
@@ -367,6 +368,109 @@ async fn copies_need_their_source() {
     .await;
     copy(&source).send(&world).await.ok();
     tagging.send(&world).await.ok();
+}
+
+/// Who may read a link may not read what it leads to for that.
+#[tokio::test]
+async fn links_open_nothing() {
+    let world = with_objects().await;
+    let secret = format!("/{BUCKET}/secret/tagged");
+    put(Dialect::S3, &secret).header("x-amz-tagging", "a=b").body("x").send(&world).await.ok();
+    let link = |key: &str, target: &str| {
+        let call = put(Dialect::Cos, &format!("/{BUCKET}/{key}"));
+        call.query("symlink", "").header("x-cos-symlink-target", target)
+    };
+    for (key, target) in [
+        ("open/closed", "secret/tagged"),
+        ("open/gone", "secret/none"),
+        ("open/open", "open/target"),
+        ("open/missing", "open/none"),
+    ] {
+        link(key, target).send(&world).await.ok();
+    }
+    let target = format!("/{BUCKET}/open/target");
+    put(Dialect::S3, &target).body("seen").send(&world).await.ok();
+    let open = |actions: &str, resource: &str| {
+        format!(
+            r#"{{"Effect": "Allow", "Principal": "*", "Action": {actions},
+                "Resource": "arn:aws:s3:::{BUCKET}{resource}"}}"#
+        )
+    };
+    let read = open(r#"["s3:GetObject", "s3:GetObjectAttributes", "s3:PutObject"]"#, "/open/*");
+    let list = open(r#""s3:ListBucket""#, "");
+    let anonymous = |call: Call| call.signing(Signing::Nothing);
+    let copy = |from: &str| {
+        let call = put(Dialect::S3, &format!("/{BUCKET}/open/copy"));
+        anonymous(call.header("x-amz-copy-source", &format!("/{BUCKET}/{from}")))
+    };
+    let attributes = |key: &str| {
+        let call = get(Dialect::S3, &format!("/{BUCKET}/{key}")).query("attributes", "");
+        anonymous(call.header("x-amz-object-attributes", "ETag,ObjectSize"))
+    };
+    set(&world, Dialect::S3, &iam(&read)).await;
+    for dialect in Dialect::ALL {
+        let ask = |key: &str| anonymous(get(dialect, &format!("/{BUCKET}/{key}")));
+        assert_eq!(ask("open/open").send(&world).await.ok().text(), "seen");
+        for key in ["open/closed", "open/gone", "open/missing"] {
+            ask(key).send(&world).await.refused(403, "AccessDenied");
+            let told = anonymous(head(dialect, &format!("/{BUCKET}/{key}"))).send(&world).await;
+            assert_eq!(told.status, 403);
+        }
+        // Conditions and ranges tell nothing either.
+        let ranged = ask("open/closed").header("Range", "bytes=90-99");
+        ranged.send(&world).await.refused(403, "AccessDenied");
+        let changed = ask("open/closed").header("If-None-Match", "*");
+        changed.send(&world).await.refused(403, "AccessDenied");
+    }
+    assert_eq!(attributes("open/open").send(&world).await.element("ObjectSize").unwrap(), "4");
+    attributes("open/closed").send(&world).await.refused(403, "AccessDenied");
+    copy("open/open").send(&world).await.ok();
+    for key in ["open/closed", "open/gone", "open/missing"] {
+        copy(key).send(&world).await.refused(403, "AccessDenied");
+    }
+    // Making one is writing its key, and reading where it leads is reading it.
+    anonymous(link("open/own", "secret/tagged")).send(&world).await.ok();
+    anonymous(link("secret/own", "open/target")).send(&world).await.refused(403, "AccessDenied");
+    let tagged = anonymous(link("open/own", "open/target").header("x-cos-tagging", "a=b"));
+    tagged.send(&world).await.refused(403, "AccessDenied");
+    let own = anonymous(get(Dialect::Cos, &format!("/{BUCKET}/open/own"))).query("symlink", "");
+    let own = own.send(&world).await;
+    assert_eq!(own.ok().header("x-cos-symlink-target"), Some("secret/tagged"));
+
+    // Who may list learns what is not there, and only of what he may read.
+    set(&world, Dialect::S3, &iam(&format!("{read}, {list}"))).await;
+    let ask = |key: &str| anonymous(get(Dialect::S3, &format!("/{BUCKET}/{key}")));
+    ask("open/missing").send(&world).await.refused(404, "NoSuchKey");
+    ask("open/gone").send(&world).await.refused(403, "AccessDenied");
+    copy("open/missing").send(&world).await.refused(404, "NoSuchKey");
+
+    // A copy takes the tags of the target, which have to be permitted there.
+    let secret = open(r#"["s3:GetObject"]"#, "/secret/*");
+    let tags = |resource: &str| open(r#"["s3:GetObjectTagging"]"#, resource);
+    set(&world, Dialect::S3, &iam(&format!("{read}, {secret}, {}", tags("/open/*")))).await;
+    assert_eq!(ask("open/closed").send(&world).await.ok().text(), "x");
+    copy("open/closed").send(&world).await.refused(403, "AccessDenied");
+    set(&world, Dialect::S3, &iam(&format!("{read}, {secret}, {}", tags("/secret/*")))).await;
+    copy("open/closed").send(&world).await.ok();
+
+    // The owner's root, too, is denied what a policy denies.
+    let deny = open(r#""s3:GetObject""#, "/secret/*").replace("Allow", "Deny");
+    set(&world, Dialect::S3, &iam(&deny)).await;
+    for dialect in Dialect::ALL {
+        let closed = get(dialect, &format!("/{BUCKET}/open/closed")).send(&world).await;
+        closed.refused(403, "AccessDenied");
+    }
+
+    // And a temporary key what its own policy does not allow.
+    delete(Dialect::S3, &format!("/{BUCKET}")).query("policy", "").send(&world).await;
+    let own = iam(&read.replace(r#""Principal": "*","#, ""));
+    let limited = world.temporary(Grammar::Iam, &own).await;
+    for dialect in Dialect::ALL {
+        let ask = |key: &str| get(dialect, &format!("/{BUCKET}/{key}")).temporary(&limited);
+        assert_eq!(ask("open/open").send(&world).await.ok().text(), "seen");
+        ask("open/closed").send(&world).await.refused(403, "AccessDenied");
+        ask("open/gone").send(&world).await.refused(403, "AccessDenied");
+    }
 }
 
 /// One condition after the other, each met and not met.
