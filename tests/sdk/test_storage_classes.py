@@ -2,12 +2,17 @@
 
 import os
 import random
+import time
 
 import pytest
+from botocore.exceptions import ClientError
 
 import harness
+from conftest import bucket_name
 from s3client import s3
+from test_boto3 import refused as aws_refused
 from test_cos_python import make_client
+from test_cos_python import refused as cos_refused
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +96,89 @@ def test_uploads_in_parts(server, aws, bucket):
     assert aws.get_object(Bucket=bucket, Key="m", PartNumber=2)["Body"].read() == bodies[1]
 
 
+def test_archived_objects_are_restored(server, aws, cos, bucket):
+    data = text(300_000)
+    for number, storage_class in enumerate(["ARCHIVE", "DEEP_ARCHIVE", "GLACIER"]):
+        # Each is put by one SDK and restored by the other.
+        (cos if number % 2 else aws).put_object(Bucket=bucket, Key="k", Body=data, StorageClass=storage_class)
+        assert aws_refused(lambda: aws.get_object(Bucket=bucket, Key="k")) == (403, "InvalidObjectState")
+        error = cos_refused(cos.get_object, Bucket=bucket, Key="k")
+        assert (error.get_status_code(), error.get_error_code()) == (403, "InvalidObjectState")
+        copy = dict(Bucket=bucket, Key="copied", CopySource={"Bucket": bucket, "Key": "k"})
+        assert aws_refused(lambda: aws.copy_object(**copy)) == (403, "InvalidObjectState")
+        if number % 2:
+            order = {"Days": 1, "GlacierJobParameters": {"Tier": "Bulk"}}
+            assert aws.restore_object(Bucket=bucket, Key="k", RestoreRequest=order)["ResponseMetadata"]["HTTPStatusCode"] == 202
+        else:
+            order = {"Days": 1, "CASJobParameters": {"Tier": "Standard"}}
+            cos.restore_object(Bucket=bucket, Key="k", RestoreRequest=order)
+        assert 'ongoing-request="false", expiry-date="' in aws.head_object(Bucket=bucket, Key="k")["Restore"]
+        assert 'ongoing-request="false", expiry-date="' in cos.head_object(Bucket=bucket, Key="k")["x-cos-restore"]
+        assert aws.get_object(Bucket=bucket, Key="k")["Body"].read() == data
+        assert cos.get_object(Bucket=bucket, Key="k")["Body"].get_raw_stream().read() == data
+        aws.copy_object(**copy)
+        assert aws.get_object(Bucket=bucket, Key="copied")["Body"].read() == data
+        listed = aws.list_objects_v2(Bucket=bucket, Prefix="k", OptionalObjectAttributes=["RestoreStatus"])["Contents"][0]
+        assert listed["RestoreStatus"]["IsRestoreInProgress"] is False
+        assert cos.list_objects(Bucket=bucket, Prefix="k")["Contents"][0]["RestoreStatus"] == "DONE"
+        again = {"Days": 2, "GlacierJobParameters": {"Tier": "Bulk"}}
+        assert aws.restore_object(Bucket=bucket, Key="k", RestoreRequest=again)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    aws.put_object(Bucket=bucket, Key="plain", Body=b"x")
+    order = {"Days": 1}
+    restore = lambda: aws.restore_object(Bucket=bucket, Key="plain", RestoreRequest=order)
+    assert aws_refused(restore) == (403, "InvalidObjectState")
+
+
+def test_versions_are_restored_each_for_itself(aws, bucket):
+    aws.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    first, second = [
+        aws.put_object(Bucket=bucket, Key="k", Body=body, StorageClass="GLACIER")["VersionId"]
+        for body in (b"first", b"second")
+    ]
+    aws.restore_object(Bucket=bucket, Key="k", VersionId=first, RestoreRequest={"Days": 1})
+    assert aws.get_object(Bucket=bucket, Key="k", VersionId=first)["Body"].read() == b"first"
+    assert aws_refused(lambda: aws.get_object(Bucket=bucket, Key="k")) == (403, "InvalidObjectState")
+    listed = aws.list_object_versions(Bucket=bucket, OptionalObjectAttributes=["RestoreStatus"])["Versions"]
+    assert [("RestoreStatus" in each) for each in listed] == [False, True]
+
+
+def test_a_restore_takes_its_time_and_expires():
+    with_delays = ["--restore-standard", "1s", "--restore-bulk", "1h"]
+    server = harness.Server(args=with_delays, env={"COSTREL_DAY_SECONDS": "3"}).start()
+    aws, bucket = s3(server), bucket_name()
+    aws.create_bucket(Bucket=bucket)
+    aws.put_object(Bucket=bucket, Key="k", Body=b"x", StorageClass="GLACIER")
+    restore = lambda tier: aws.restore_object(
+        Bucket=bucket, Key="k", RestoreRequest={"Days": 1, "GlacierJobParameters": {"Tier": tier}}
+    )
+    restore("Bulk")
+    assert aws.head_object(Bucket=bucket, Key="k")["Restore"] == 'ongoing-request="true"'
+    assert aws_refused(lambda: restore("Bulk")) == (409, "RestoreAlreadyInProgress")
+    restore("Standard")
+
+    def readable():
+        try:
+            return aws.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "InvalidObjectState"
+            return False
+
+    for wanted in (True, False):
+        deadline = time.monotonic() + 15
+        while readable() != wanted:
+            assert time.monotonic() < deadline, f"it is never {wanted}"
+            time.sleep(0.05)
+    assert "Restore" not in aws.head_object(Bucket=bucket, Key="k")
+    server.finish()
+
+
 def test_a_place_is_remembered(server, aws, bucket):
     aws.put_object(Bucket=bucket, Key="k", Body=b"x", StorageClass="STANDARD_IA")
     server.stop()
     server.start()
     assert aws.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
     server.stop()
+    server.announce("place 'cold'")
     args, server.args = server.args, []
     assert server.spawn().process.wait(30) != 0
     assert "place 'cold'" in open(server.log_path).read()

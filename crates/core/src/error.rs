@@ -152,6 +152,17 @@ pub enum Error {
     #[error("copy onto itself changes nothing")]
     CopyOntoItself,
 
+    // Archive
+    /// Archived, and not restored at the moment.
+    #[error("the object is archived")]
+    Archived { class: String },
+    #[error("the object's class needs no restore")]
+    NotArchived,
+    #[error("the object is being restored")]
+    RestoreUnderWay,
+    #[error("the object's class cannot be restored so fast")]
+    RestoreSpeed,
+
     // Storage
     #[error("storage is full")]
     StorageFull,

@@ -26,6 +26,7 @@ mod pace;
 pub mod precondition;
 pub mod range;
 pub mod record;
+pub mod restore;
 mod scan;
 pub mod scrub;
 pub mod secret;

@@ -13,7 +13,7 @@ use crate::bucket::Bucket;
 use crate::checksum::Checksum;
 use crate::engine::{Partition, ScanRange, Step, Table};
 use crate::error::Result;
-use crate::record::{ListedRecord, StoredChecksum, decode_listed};
+use crate::record::{ListedRecord, RestoreRecord, StoredChecksum, decode_listed};
 use crate::store::Store;
 
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,7 @@ pub struct ObjectEntry {
     pub etag: String,
     pub storage_class: String,
     pub checksums: Vec<Checksum>,
+    pub restore: Option<RestoreRecord>,
 }
 
 impl ObjectEntry {
@@ -45,6 +46,7 @@ impl ObjectEntry {
             etag: record.etag_text(),
             checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
             storage_class: record.storage_class,
+            restore: record.restore,
         }
     }
 }

@@ -167,6 +167,25 @@ pub struct ObjectRecord {
     pub tags: Vec<Pair>,
     #[prost(message, optional, tag = "18")]
     pub lock: Option<LockRecord>,
+    /// Of an archived object that was ever to be restored.
+    #[prost(message, optional, tag = "19")]
+    pub restore: Option<RestoreRecord>,
+}
+
+/// A restore, begun, done or expired by now.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RestoreRecord {
+    #[prost(uint64, tag = "1")]
+    pub asked_ms: u64,
+    /// From then on the object can be read.
+    #[prost(uint64, tag = "2")]
+    pub ready_ms: u64,
+    /// And not from then on.
+    #[prost(uint64, tag = "3")]
+    pub until_ms: u64,
+    /// [`crate::restore::Speed`].
+    #[prost(uint32, tag = "4")]
+    pub speed: u32,
 }
 
 /// What keeps a version from being removed.
@@ -229,6 +248,8 @@ pub struct ListedRecord {
     pub null_version: bool,
     #[prost(bool, tag = "16")]
     pub delete_marker: bool,
+    #[prost(message, optional, tag = "19")]
+    pub restore: Option<RestoreRecord>,
 }
 
 /// An open multipart upload.

@@ -16,6 +16,7 @@ use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
 use crate::lifecycle::RuleCache;
 use crate::lock::LockClock;
+use crate::restore::RestoreDelays;
 use crate::scrub::ScrubProgress;
 use crate::tier::Tiers;
 
@@ -30,6 +31,7 @@ pub struct StoreOptions {
     pub day_ms: u64,
     /// Where the bodies of each storage class are kept, and how.
     pub tiers: Tiers,
+    pub restore_delays: RestoreDelays,
 }
 
 impl Default for StoreOptions {
@@ -39,6 +41,7 @@ impl Default for StoreOptions {
             ingest_bytes_max: 96 << 20,
             day_ms: crate::lifecycle::DAY_MS,
             tiers: Tiers::default(),
+            restore_delays: RestoreDelays::default(),
         }
     }
 }

@@ -4,7 +4,8 @@ use costrel_protocol::dialect::Dialect;
 use costrel_protocol::xml::{
     CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_complete_upload,
     parse_create_bucket, parse_delete_objects, parse_legal_hold, parse_lifecycle,
-    parse_lock_configuration, parse_retention, parse_tagging, parse_versioning, write_lifecycle,
+    parse_lock_configuration, parse_restore, parse_retention, parse_tagging, parse_versioning,
+    write_lifecycle,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -49,6 +50,7 @@ pub fn xml(data: &[u8]) {
         }
     }
     let _ = parse_lock_configuration(data);
+    let _ = parse_restore(data);
     if let Ok((mode, _)) = parse_retention(data) {
         let again = written("Retention", |xml| {
             if let Some(mode) = mode {

@@ -210,6 +210,8 @@ pub mod cos {
     /// In answers to an append: the hexadecimal MD5 of the appended bytes,
     /// which is what the Go SDK compares it with.
     pub const CONTENT_SHA1: HeaderName = HeaderName::from_static("x-cos-content-sha1");
+    /// Of an object that is being restored.
+    pub const RESTORE_STATUS: HeaderName = HeaderName::from_static("x-cos-restore-status");
     /// Key of the object that a symlink leads to, URL-encoded.
     pub const SYMLINK_TARGET: HeaderName = HeaderName::from_static("x-cos-symlink-target");
     pub const STORAGE_TIER: HeaderName = HeaderName::from_static("x-cos-storage-tier");
@@ -225,6 +227,8 @@ pub mod s3 {
         HeaderName::from_static("x-amz-decoded-content-length");
     pub const TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
     pub const OBJECT_ATTRIBUTES: HeaderName = HeaderName::from_static("x-amz-object-attributes");
+    pub const OPTIONAL_OBJECT_ATTRIBUTES: HeaderName =
+        HeaderName::from_static("x-amz-optional-object-attributes");
     pub const MAX_PARTS: HeaderName = HeaderName::from_static("x-amz-max-parts");
     pub const PART_NUMBER_MARKER: HeaderName = HeaderName::from_static("x-amz-part-number-marker");
     pub const EXPECTED_BUCKET_OWNER: HeaderName =

@@ -359,8 +359,8 @@ impl Gateway {
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
         use handlers::{
-            bucket, copy, delete, lifecycle, list, lock, multipart, object, policy, symlink, tags,
-            versions,
+            bucket, copy, delete, lifecycle, list, lock, multipart, object, policy, restore,
+            symlink, tags, versions,
         };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket => {
@@ -413,6 +413,7 @@ impl Gateway {
             Operation::PutObject => object::put(self, request, target, &mut body).await,
             Operation::CopyObject => copy::copy_object(self, request, row, target).await,
             Operation::AppendObject => object::append(self, request, target, &mut body).await,
+            Operation::RestoreObject => restore::restore(self, request, target, &mut body).await,
             Operation::PostObject => {
                 Err(Failure::InvalidRequest("A POST form carries its signature in its fields."))
             }
@@ -464,6 +465,9 @@ impl Gateway {
         }
         if let Failure::Core(error) = failure {
             describe_marker(&mut reply, dialect, error);
+            if let costrel_core::Error::Archived { class } = error {
+                reply::set(&mut reply, dialect.headers().storage_class.clone(), class);
+            }
         }
         if described.status == StatusCode::SERVICE_UNAVAILABLE {
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

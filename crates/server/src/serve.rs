@@ -10,6 +10,7 @@ use costrel_core::collector::Collector;
 use costrel_core::engine::EngineError;
 use costrel_core::lifecycle::{LifecycleJob, LifecycleOptions};
 use costrel_core::lock;
+use costrel_core::restore::RestoreDelays;
 use costrel_core::scrub::{self, ScrubOptions};
 use costrel_core::tier::Tiers;
 use costrel_core::transfer::{self, Unfinished};
@@ -186,6 +187,11 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
     }
     let options = StoreOptions {
         tiers,
+        restore_delays: RestoreDelays {
+            expedited_ms: config.restore_expedited.0.as_millis() as u64,
+            standard_ms: config.restore_standard.0.as_millis() as u64,
+            bulk_ms: config.restore_bulk.0.as_millis() as u64,
+        },
         region: config.region.0.clone(),
         ingest_bytes_max: usize::try_from(ingest).unwrap_or(usize::MAX),
         day_ms: u64::from(config.day_seconds.0) * 1000,

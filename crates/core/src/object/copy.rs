@@ -217,6 +217,7 @@ impl Store {
             let etag = old.etag_text();
             request.source.conditions.judge_copy_source(&etag, old.modified_ms)?;
             current.judge(&request.conditions)?;
+            self.check_readable(old)?;
             let attributes = Attributes {
                 metadata: request.metadata.clone().or(old.metadata.clone()).unwrap_or_default(),
                 storage_class: request.storage_class.clone().unwrap_or_default(),
@@ -232,6 +233,8 @@ impl Store {
             record.modified_ms = self.now_ms();
             record.metadata = Some(attributes.metadata);
             record.storage_class = attributes.storage_class;
+            // It is a copy like any other, and copies are not restored.
+            record.restore = None;
             record.lock = attributes.lock.to_record();
             let outcome = PutOutcome::of(&record);
             let replacement = Replacement {

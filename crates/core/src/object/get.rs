@@ -181,13 +181,14 @@ impl Store {
         Ok((info, range))
     }
 
-    /// Opens an object for reading.
+    /// Opens an object for reading, unless it is archived.
     pub async fn get_object(
         self: &Arc<Self>,
         bucket: &Bucket,
         request: &GetRequest,
     ) -> Result<(ObjectInfo, Range<u64>, ObjectReader)> {
         let (info, range, reader) = self.read_through(bucket, request, true).await?;
+        self.check_readable(&info.record)?;
         let reader = reader.ok_or_else(|| Error::Internal("no body was opened".into()))?;
         Ok((info, range, reader))
     }

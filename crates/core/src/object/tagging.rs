@@ -35,7 +35,7 @@ impl Store {
     }
 
     /// Changes what is said about a version, in all the rows that say it.
-    pub(super) async fn change_version(
+    pub(crate) async fn change_version(
         &self,
         bucket: &Bucket,
         key: &ObjectKey,

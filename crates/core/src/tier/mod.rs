@@ -52,12 +52,15 @@ const NAMES: [(&str, StorageClass); 17] = [
     ("REDUCED_REDUNDANCY", ReducedRedundancy),
     ("ONEZONE_IA", OnezoneIa),
     ("GLACIER", Archive),
-    ("GLACIER_IR", Archive),
+    (READ_AT_ONCE, Archive),
     ("OUTPOSTS", Outposts),
     ("SNOW", Snow),
     ("EXPRESS_ONEZONE", ExpressOnezone),
     ("FSX_OPENZFS", FsxOpenzfs),
 ];
+
+/// Kept as ARCHIVE is, but whoever asks S3 for it counts on reading it at once.
+const READ_AT_ONCE: &str = "GLACIER_IR";
 
 impl StorageClass {
     /// By the name that a client gives; the empty one is STANDARD's.
@@ -78,6 +81,13 @@ impl StorageClass {
             _ => Some(Standard),
         }
     }
+}
+
+/// Whether an object of the class of this name has to be restored before it is read.
+pub fn needs_restore(name: &str) -> bool {
+    let archived =
+        || matches!(StorageClass::from_name(name), Some(Archive | DeepArchive | MazArchive));
+    !name.is_empty() && name != READ_AT_ONCE && archived()
 }
 
 /// How bytes are written.
@@ -138,6 +148,12 @@ mod tests {
         assert_eq!(StorageClass::from_name("GLACIER"), Some(Archive));
         assert_eq!(StorageClass::from_name("GLACIER_IR"), Some(Archive));
         assert_eq!(StorageClass::from_name("glacier"), None);
+        for name in ["ARCHIVE", "GLACIER", "DEEP_ARCHIVE", "MAZ_ARCHIVE"] {
+            assert!(needs_restore(name), "{name}");
+        }
+        for name in ["", "STANDARD", "STANDARD_IA", "GLACIER_IR", "INTELLIGENT_TIERING"] {
+            assert!(!needs_restore(name), "{name}");
+        }
     }
 
     #[test]

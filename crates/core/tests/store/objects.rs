@@ -2,6 +2,7 @@
 //! ranges, checksums, metadata and copies.
 
 use bytes::Bytes;
+use costrel_core::bucket::Bucket;
 use costrel_core::checksum::{Algorithm, Digester, Expected};
 use costrel_core::error::Declared;
 use costrel_core::names::ObjectKey;
@@ -11,6 +12,7 @@ use costrel_core::object::{
 use costrel_core::precondition::{EtagCondition, ReadConditions, WriteConditions};
 use costrel_core::range::ByteRange;
 use costrel_core::record::{Metadata, Pair};
+use costrel_core::restore::{RestoreRequest, Restored, Speed};
 use costrel_core::{BodyError, Error};
 
 use crate::common::{
@@ -411,8 +413,23 @@ async fn copies(world: &World) {
 
         world.delete(&from, "k").await.unwrap();
         world.settle().await;
+        assert!(matches!(world.get(&to, "c").await, Err(Error::Archived { .. })));
+        restore(world, &to, "c").await;
         assert_eq!(world.get(&to, "c").await.unwrap(), data);
     }
+}
+
+/// Makes an archived object readable.
+async fn restore(world: &World, bucket: &Bucket, at: &str) {
+    let request = RestoreRequest {
+        key: key(at),
+        version: None,
+        days: 1,
+        speed: Speed::Standard,
+        utc_offset_s: 0,
+    };
+    let restored = world.store.restore_object(bucket, &request).await.unwrap();
+    assert_eq!(restored, (Restored::Begun, None));
 }
 
 async fn copies_in_place(world: &World) {

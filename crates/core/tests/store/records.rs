@@ -8,8 +8,8 @@ use costrel_core::lifecycle::{Expiration, FilterForm, Lifecycle, NoncurrentExpir
 use costrel_core::record::{
     AccessRef, BlockRecord, BucketLockRecord, BucketRecord, ClockRecord, Content, GarbageRecord,
     HistoryRecord, LayoutRecord, LifecycleRef, ListedRecord, LockRecord, Metadata, ObjectRecord,
-    Pair, PartRecord, Parts, PendingRecord, PolicyRecord, Run, StoredChecksum, UploadRecord,
-    decode, encode,
+    Pair, PartRecord, Parts, PendingRecord, PolicyRecord, RestoreRecord, Run, StoredChecksum,
+    UploadRecord, decode, encode,
 };
 use prost::Message;
 
@@ -121,6 +121,13 @@ fn versions() {
     check("version", &in_version);
     check("version-tags", &ObjectRecord { tags: tags(), ..in_version.clone() });
     check("version-lock", &ObjectRecord { lock: Some(lock()), ..in_version.clone() });
+    let restore = RestoreRecord {
+        asked_ms: 1_795_000_000_123,
+        ready_ms: 1_795_000_001_123,
+        until_ms: 1_795_086_400_000,
+        speed: 3,
+    };
+    check("version-restore", &ObjectRecord { restore: Some(restore), ..in_version.clone() });
     check(
         "delete-marker",
         &ObjectRecord {

@@ -293,6 +293,37 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
              changing the object's metadata, storage class, website redirect location or \
              encryption attributes.",
         ),
+        Error::Archived { class } => new(
+            S::FORBIDDEN,
+            Code::both("InvalidObjectState"),
+            match dialect {
+                Dialect::Cos => "The operation is not valid for the object storage class.",
+                Dialect::S3 => "The operation is not valid for the object's storage class",
+            },
+        )
+        .with("StorageClass", class),
+        Error::NotArchived => match dialect {
+            Dialect::Cos => new(
+                S::METHOD_NOT_ALLOWED,
+                Code::both("RestoreNonArchiveObject"),
+                "Restore is not allowed, as the object's storage class is not archived.",
+            ),
+            Dialect::S3 => new(
+                S::FORBIDDEN,
+                Code::both("InvalidObjectState"),
+                "Restore is not allowed for the object's current storage class",
+            ),
+        },
+        Error::RestoreUnderWay => new(
+            S::CONFLICT,
+            Code::both("RestoreAlreadyInProgress"),
+            "Object restore is already in progress",
+        ),
+        Error::RestoreSpeed => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidArgument"),
+            "Retrieval option is not supported by this storage class",
+        ),
         Error::StorageFull => new(
             S::INSUFFICIENT_STORAGE,
             Code::both("InsufficientStorage"),

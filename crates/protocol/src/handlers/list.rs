@@ -3,6 +3,7 @@
 use costrel_core::bucket::Bucket;
 use costrel_core::list::{ListObjects, ObjectEntry, ObjectPage};
 
+use super::restore;
 use super::service::{decode_token, encode_token};
 use crate::attributes::{checksum_type_text, shown_class};
 use crate::dialect::Dialect;
@@ -13,6 +14,7 @@ use crate::xml::XmlWriter;
 
 /// What both versions show of a page.
 struct Shown<'a> {
+    gateway: &'a Gateway,
     request: &'a Request<'a>,
     page: &'a ObjectPage,
     encoded: bool,
@@ -36,8 +38,8 @@ pub async fn version_1(
         max,
     };
     let page = gateway.store.list_objects(bucket, &query).await?;
-    let shown =
-        Shown { request, page: &page, encoded, owner: Some(owner(gateway, request, bucket)) };
+    let owner = Some(owner(gateway, request, bucket));
+    let shown = Shown { gateway, request, page: &page, encoded, owner };
     let mut xml = XmlWriter::new(512 + page.entries.len() * 384);
     xml.root("ListBucketResult", request.dialect.xml_namespace(), |xml| {
         xml.text("Name", bucket.name.as_str());
@@ -85,7 +87,7 @@ pub async fn version_2(
     let page = gateway.store.list_objects(bucket, &query).await?;
     let wants_owner = request.query.get("fetch-owner").is_some_and(|v| v == "true");
     let owner = wants_owner.then(|| owner(gateway, request, bucket));
-    let shown = Shown { request, page: &page, encoded, owner };
+    let shown = Shown { gateway, request, page: &page, encoded, owner };
     let mut xml = XmlWriter::new(512 + page.entries.len() * 320);
     xml.root("ListBucketResult", request.dialect.xml_namespace(), |xml| {
         xml.text("Name", bucket.name.as_str());
@@ -152,6 +154,10 @@ impl Shown<'_> {
                 });
             }
             xml.text("StorageClass", shown_class(&entry.storage_class));
+            if restore::is_listed(self.request) {
+                let record = entry.restore.as_ref();
+                restore::write_status(self.gateway, xml, self.request.dialect, record);
+            }
         });
     }
 }

@@ -10,6 +10,7 @@ pub mod multipart;
 pub mod object;
 pub mod policy;
 pub mod post;
+pub mod restore;
 pub mod service;
 pub mod symlink;
 pub mod tags;

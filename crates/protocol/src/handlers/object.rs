@@ -12,7 +12,7 @@ use costrel_core::tags::Tags;
 use costrel_core::{Error, limits};
 use http::{HeaderName, StatusCode, header};
 
-use super::{lifecycle, upload};
+use super::{lifecycle, restore, upload};
 use crate::attributes::{
     self, OF_NEW_OBJECTS, checksum_element, checksum_text, checksum_type_text, refuse_unsupported,
     refuse_unsupported_but, set_checksums, set_version, shown_class,
@@ -117,6 +117,7 @@ pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> O
         };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::object(reader));
     describe(&mut reply, request, &get, &info, &range)?;
+    restore::describe(gateway, &mut reply, request.dialect, &info);
     expiration(gateway, &mut reply, request, bucket, &get, &info).await;
     checksums(gateway, &mut reply, request, bucket, &get, &info, &range).await?;
     Ok(reply)
@@ -152,6 +153,7 @@ pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
     };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::headers_only());
     describe(&mut reply, request, &get, &info, &range)?;
+    restore::describe(gateway, &mut reply, request.dialect, &info);
     expiration(gateway, &mut reply, request, bucket, &get, &info).await;
     checksums(gateway, &mut reply, request, bucket, &get, &info, &range).await?;
     Ok(reply)

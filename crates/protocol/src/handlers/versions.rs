@@ -5,7 +5,7 @@ use costrel_core::version::{ListVersions, VersionEntry, VersionRef, Versioning};
 use http::StatusCode;
 
 use super::list::owner;
-use super::upload;
+use super::{restore, upload};
 use crate::attributes::{checksum_type_text, shown_class};
 use crate::dialect::Dialect;
 use crate::error::Failure;
@@ -92,7 +92,7 @@ pub async fn list(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
             xml.text("NextVersionIdMarker", &version.unwrap_or_default());
         }
         for (key, entry) in &page.entries {
-            write_entry(xml, request, &owner, (key, entry), encoded);
+            write_entry(xml, gateway, request, &owner, (key, entry), encoded);
         }
         for prefix in &page.common_prefixes {
             xml.element("CommonPrefixes", |xml| xml.key("Prefix", prefix, encoded));
@@ -105,6 +105,7 @@ pub async fn list(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
 
 fn write_entry(
     xml: &mut XmlWriter,
+    gateway: &Gateway,
     request: &Request<'_>,
     owner: &str,
     (key, entry): (&str, &VersionEntry),
@@ -133,6 +134,9 @@ fn write_entry(
             }
             xml.number("Size", object.size);
             xml.text("StorageClass", shown_class(&object.storage_class));
+            if restore::is_listed(request) {
+                restore::write_status(gateway, xml, request.dialect, object.restore.as_ref());
+            }
         }
         xml.element("Owner", |xml| {
             xml.text("ID", owner);

@@ -49,6 +49,7 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         }
         Operation::PutObject | Operation::CopyObject => ("name/cos:PutObject", "s3:PutObject"),
         Operation::AppendObject => ("name/cos:AppendObject", "s3:PutObject"),
+        Operation::RestoreObject => ("name/cos:PostObjectRestore", "s3:RestoreObject"),
         Operation::PostObject => ("name/cos:PostObject", "s3:PutObject"),
         Operation::GetObject if versioned => ("name/cos:GetObject", "s3:GetObjectVersion"),
         Operation::GetObject => ("name/cos:GetObject", "s3:GetObject"),

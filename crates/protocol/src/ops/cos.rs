@@ -107,7 +107,7 @@ pub(super) const ROWS: &[OpRow] = &[
     op("DeleteMultipleObjects", "name/cos:DeleteObject", Post, Bucket, &[Sub("delete")]).does(Operation::DeleteObjects),
     op("OptionsObject", "name/cos:OptionsObject", Options, Object, &[]),
     op("OptionsBucket", "name/cos:OptionsObject", Options, Bucket, &[]),
-    op("PostObjectRestore", "name/cos:PostObjectRestore", Post, Object, &[Sub("restore")]),
+    op("PostObjectRestore", "name/cos:PostObjectRestore", Post, Object, &[Sub("restore")]).does(Operation::RestoreObject),
     op("SelectObjectContent", "name/cos:GetObject", Post, Object, &[Sub("select"), Is("select-type", "2")]),
     op("RenameObject", "name/cos:RenameObject", Put, Object, &[Sub("rename")]),
 

@@ -46,6 +46,7 @@ pub enum Operation {
     PutObject,
     CopyObject,
     AppendObject,
+    RestoreObject,
     PostObject,
     GetObject,
     HeadObject,
@@ -116,6 +117,7 @@ impl Operation {
                 | Operation::HeadObject
                 | Operation::GetObjectAttributes
                 | Operation::DeleteObject
+                | Operation::RestoreObject
                 | Operation::GetObjectRetention
                 | Operation::PutObjectRetention
                 | Operation::GetObjectLegalHold

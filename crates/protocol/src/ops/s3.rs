@@ -115,7 +115,7 @@ pub(super) const ROWS: &[OpRow] = &[
     op("DeleteObject", "s3:DeleteObject", Delete, Object, &[]).does(Operation::DeleteObject),
     op("DeleteObjects", "s3:DeleteObject", Post, Bucket, &[Sub("delete")]).does(Operation::DeleteObjects),
     op("RenameObject", "s3express:CreateSession", Put, Object, &[Sub("renameObject")]),
-    op("RestoreObject", "s3:RestoreObject", Post, Object, &[Sub("restore")]),
+    op("RestoreObject", "s3:RestoreObject", Post, Object, &[Sub("restore")]).does(Operation::RestoreObject),
     op("SelectObjectContent", "s3:GetObject", Post, Object, &[Sub("select"), Is("select-type", "2")]),
     op("UpdateObjectEncryption", "s3:UpdateObjectEncryption", Put, Object, &[Sub("encryption")]),
     op("GetObjectTorrent", "s3:GetObjectTorrent", Get, Object, &[Sub("torrent")]),

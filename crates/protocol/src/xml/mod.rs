@@ -5,6 +5,7 @@ mod lifecycle;
 mod lock;
 mod reader;
 mod requests;
+mod restore;
 mod settings;
 mod writer;
 
@@ -16,6 +17,7 @@ pub use requests::{
     CreateBucket, DELETE_OBJECTS_BYTES_MAX, DeleteEntry, DeleteObjects, parse_complete_upload,
     parse_create_bucket, parse_delete_objects,
 };
+pub use restore::parse_restore;
 pub use settings::{
     CONFIGURATION_BYTES_MAX, VersioningStatus, parse_public_access_block, parse_tagging,
     parse_versioning,

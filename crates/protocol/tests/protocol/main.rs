@@ -17,6 +17,7 @@ mod multipart;
 mod objects;
 mod policies;
 mod refusals;
+mod restores;
 mod routing;
 mod sessions;
 mod signatures;

@@ -8,6 +8,7 @@ use costrel_core::account::{Accounts, FixedIdentity, KeyPair, SessionRequest, Te
 use costrel_core::collector::Collector;
 use costrel_core::engine::{Engine, Partition, ScanRange, Step, Table};
 use costrel_core::env::{Clock, Entropy};
+use costrel_core::restore::RestoreDelays;
 use costrel_core::secret::MasterKey;
 use costrel_core::{Store, StoreOptions};
 use costrel_policy::Grammar;
@@ -92,6 +93,17 @@ impl World {
         world
     }
 
+    /// A world with one empty bucket whose restores take a second, a minute or an hour.
+    pub async fn with_restore_delays() -> World {
+        let restore_delays =
+            RestoreDelays { expedited_ms: 1000, standard_ms: 60_000, bulk_ms: 3_600_000 };
+        let options = StoreOptions { restore_delays, ..StoreOptions::default() };
+        let (world, collector) = World::build_with(BodyLimits::default(), options).await;
+        tokio::spawn(collector.run());
+        world.make_bucket(BUCKET).await;
+        world
+    }
+
     /// A world with one empty bucket in which nothing is ever collected.
     pub async fn uncollected() -> World {
         let (world, _) = World::build(BodyLimits::default()).await;
@@ -100,6 +112,10 @@ impl World {
     }
 
     async fn build(body_limits: BodyLimits) -> (World, Collector) {
+        World::build_with(body_limits, StoreOptions::default()).await
+    }
+
+    async fn build_with(body_limits: BodyLimits, options: StoreOptions) -> (World, Collector) {
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::with_inline_max(4096));
         let clock = Arc::new(TestClock(AtomicU64::new(START_MS)));
         let fixed = FixedIdentity {
@@ -112,7 +128,7 @@ impl World {
             Accounts::open(engine.clone(), master, Arc::new(Random), clock.clone(), fixed)
                 .await
                 .unwrap();
-        let options = StoreOptions { region: REGION.into(), ..StoreOptions::default() };
+        let options = StoreOptions { region: REGION.into(), ..options };
         let (store, collector) =
             Store::new(engine.clone(), clock.clone(), Arc::new(Random), options);
         let records = Arc::new(Records::default());

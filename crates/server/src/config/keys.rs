@@ -116,6 +116,14 @@ settings! {
         /// `zstd-9` if not given, all in `main`; `docs/operate/storage-classes.md` says
         /// which class stands in for which.
         tiers: ClassTiers = "";
+        /// Time that restoring an archived object takes when the client asks for
+        /// `Expedited`. Nothing has to thaw, so this is only for those who want to see
+        /// what their programs do meanwhile.
+        restore_expedited: Span = "0s";
+        /// The same for `Standard`.
+        restore_standard: Span = "0s";
+        /// The same for `Bulk`.
+        restore_bulk: Span = "0s";
     }
     "Lifecycle" {
         /// Rows (objects, versions, markers, uploads) that lifecycle rules are
