@@ -117,6 +117,7 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_policies.py"),
     ),
+    suite("cors", "CORS in both dialects", &[Python], Runner::Pytest("sdk/test_cors.py")),
     suite("symlinks", "symlinks of COS", &[Python], Runner::Pytest("sdk/test_symlinks.py")),
     suite("tags", "tags in both dialects", &[Python], Runner::Pytest("sdk/test_tags.py")),
     suite(

@@ -13,10 +13,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use crate::access::policy_rows;
+use crate::cors::cors_row;
 use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
 use crate::lifecycle::lifecycle_row;
@@ -62,6 +64,8 @@ pub struct BucketSettings {
     pub lifecycle: Option<LifecycleRef>,
     /// Who may use it besides its owner, if anything has been said about that.
     pub access: Option<AccessRef>,
+    /// Names its CORS rules; empty if it has none.
+    pub cors: Bytes,
 }
 
 impl BucketSettings {
@@ -73,6 +77,7 @@ impl BucketSettings {
             epoch: record.epoch,
             lifecycle: record.lifecycle.clone(),
             access: record.access.clone(),
+            cors: record.cors.clone(),
         })
     }
 }
@@ -545,7 +550,7 @@ impl Store {
         let row = RowRef::only(Table::Bucket);
         let expects = vec![Expect::Equals(row.clone(), record)];
         let [cam, iam] = policy_rows();
-        let rows = [row, lifecycle_row(), cam, iam];
+        let rows = [row, lifecycle_row(), cam, iam, cors_row()];
         let writes = rows.into_iter().map(Write::Delete).collect();
         Ok(self.try_commit(Partition::System, group, expects, writes).await?.is_ok())
     }

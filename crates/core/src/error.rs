@@ -56,6 +56,10 @@ pub enum Error {
     InvalidLifecycle(#[from] crate::lifecycle::LifecycleFault),
     #[error("the bucket has no lifecycle")]
     NoLifecycle,
+    #[error("the CORS rules are refused: {0}")]
+    InvalidCors(#[from] crate::cors::CorsFault),
+    #[error("the bucket has no CORS rules")]
+    NoCors,
     #[error("the policy is refused: {0}")]
     InvalidPolicy(#[from] costrel_policy::PolicyFault),
     #[error("the bucket has no policy")]

@@ -37,6 +37,10 @@ pub const LIFECYCLE_RULES_MAX: usize = 1000;
 pub const LIFECYCLE_ID_CHARS_MAX: usize = 255;
 /// Most noncurrent versions that a lifecycle rule keeps; AWS S3.
 pub const LIFECYCLE_NEWER_MAX: u32 = 100;
+/// Most CORS rules of a bucket; both services.
+pub const CORS_RULES_MAX: usize = 100;
+/// Longest id of a CORS rule in characters; AWS S3.
+pub const CORS_ID_CHARS_MAX: usize = 255;
 /// Longest default retention of object lock; both services know the days, S3 the
 /// years.
 pub const RETENTION_DAYS_MAX: u64 = 36_500;

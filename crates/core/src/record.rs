@@ -350,6 +350,9 @@ pub struct BucketRecord {
     pub lifecycle: Option<LifecycleRef>,
     #[prost(message, optional, tag = "12")]
     pub access: Option<AccessRef>,
+    /// The write id of its CORS rules, which have a row of their own; empty without.
+    #[prost(bytes = "bytes", tag = "13")]
+    pub cors: Bytes,
     /// How often the settings have been changed.
     #[prost(uint64, tag = "15")]
     pub epoch: u64,

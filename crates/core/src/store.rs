@@ -11,13 +11,15 @@ use crate::access::PolicyCache;
 use crate::bucket::{BucketDirectory, Settled};
 use crate::checksum::Hasher;
 use crate::collector::{Collectable, Collector, Pins};
+use crate::cors::Cors;
 use crate::engine::{BlobId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
 use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
-use crate::lifecycle::RuleCache;
+use crate::lifecycle::Lifecycle;
 use crate::lock::LockClock;
 use crate::restore::RestoreDelays;
 use crate::scrub::ScrubProgress;
+use crate::setting_cache::SettingCache;
 use crate::tier::Tiers;
 
 /// What the store is told from outside.
@@ -66,7 +68,8 @@ pub struct Store {
     pub(crate) large_bodies: Arc<Semaphore>,
     pub(crate) hasher: Arc<Hasher>,
     pub(crate) scrub: ScrubProgress,
-    pub(crate) lifecycles: RuleCache,
+    pub(crate) lifecycles: SettingCache<Lifecycle>,
+    pub(crate) cors_rules: SettingCache<Cors>,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -98,7 +101,8 @@ impl Store {
             large_bodies: Arc::new(Semaphore::new(pool_kib)),
             hasher: Hasher::new(),
             scrub: ScrubProgress::default(),
-            lifecycles: RuleCache::default(),
+            lifecycles: SettingCache::default(),
+            cors_rules: SettingCache::default(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });

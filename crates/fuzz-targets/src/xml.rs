@@ -2,10 +2,10 @@
 
 use costrel_protocol::dialect::Dialect;
 use costrel_protocol::xml::{
-    CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_complete_upload,
+    CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_complete_upload, parse_cors,
     parse_create_bucket, parse_delete_objects, parse_legal_hold, parse_lifecycle,
     parse_lock_configuration, parse_restore, parse_retention, parse_tagging, parse_versioning,
-    write_lifecycle,
+    write_cors, write_lifecycle,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -43,6 +43,11 @@ pub fn xml(data: &[u8]) {
         assert_eq!(parse_tagging(&again), Ok(read));
     }
     for dialect in Dialect::ALL {
+        if let Ok(read) = parse_cors(data, dialect) {
+            let origins = read.rules.iter().flat_map(|rule| &rule.origins);
+            bounded(data, origins.map(String::as_str));
+            assert_eq!(parse_cors(&write_cors(&read, dialect), dialect), Ok(read));
+        }
         if let Ok(read) = parse_lifecycle(data, dialect) {
             bounded(data, read.rules.iter().flat_map(|rule| [rule.id.as_str(), rule.prefix()]));
             let again = parse_lifecycle(&write_lifecycle(&read, dialect), dialect);

@@ -149,6 +149,10 @@ impl Gateway {
                 close_unless(usable, reply)
             }
         };
+        let is_preflight = parts.method == Method::OPTIONS;
+        if let Some(bucket) = progress.record.bucket.as_deref().filter(|_| !is_preflight) {
+            handlers::cors::share(self, &parts, dialect, bucket, &mut reply).await;
+        }
         reply = close_unless(!expects_in_vain(&parts), reply);
         if parts.method == Method::HEAD {
             reply = headers_only(reply);
@@ -242,6 +246,10 @@ impl Gateway {
         );
         if let Ok(row) = &routed {
             progress.record.operation = row.name;
+            // Nobody signs one.
+            if row.operation == Some(Operation::Preflight) {
+                return handlers::cors::preflight(self, &request).await;
+            }
             // A form carries its signature among its fields.
             if row.operation == Some(Operation::PostObject) && !is_signed(form) {
                 return handlers::post::post_object(
@@ -359,11 +367,11 @@ impl Gateway {
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
         use handlers::{
-            bucket, copy, delete, lifecycle, list, lock, multipart, object, policy, restore,
+            bucket, copy, cors, delete, lifecycle, list, lock, multipart, object, policy, restore,
             symlink, tags, versions,
         };
         match operation {
-            Operation::ListBuckets | Operation::CreateBucket => {
+            Operation::ListBuckets | Operation::CreateBucket | Operation::Preflight => {
                 Err(Failure::Internal("answered above"))
             }
             Operation::HeadBucket => Ok(bucket::head(request, target)),
@@ -390,6 +398,9 @@ impl Gateway {
             Operation::DeleteObjectTagging => tags::delete_of_object(self, request, target).await,
             Operation::GetSymlink => symlink::get(self, request, target).await,
             Operation::PutSymlink => symlink::put(self, request, target).await,
+            Operation::GetBucketCors => cors::get(self, request, target).await,
+            Operation::PutBucketCors => cors::put(self, request, target, &mut body).await,
+            Operation::DeleteBucketCors => cors::delete(self, target).await,
             Operation::GetBucketTagging => tags::of_bucket(request, target),
             Operation::PutBucketTagging => {
                 tags::set_of_bucket(self, request, target, &mut body).await

@@ -6,6 +6,7 @@
 //! name) is counted, not found fault with.
 
 mod access;
+mod cors;
 mod lifecycle;
 mod versions;
 
@@ -73,6 +74,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
                 Ok(record) if named.insert(BucketId(record.id)) => {
                     check.lifecycle(&row.group, &record).await?;
                     check.access(&row.group, &record).await?;
+                    check.cors(&row.group, &record).await?;
                 }
                 Ok(_) => check.found(format!("bucket {}: shares its rows", show(&row.group))),
                 Err(error) => check.found(format!("bucket {}: {error}", show(&row.group))),

@@ -22,4 +22,4 @@ pub use job::{LifecycleJob, LifecycleOptions, LifecycleStats};
 pub use preview::{Ending, Example, Foretold, Preview};
 pub use rules::{Expiration, FilterForm, Lifecycle, LifecycleFault, NoncurrentExpiration, Rule};
 pub use settings::Foreseen;
-pub(crate) use settings::{RuleCache, lifecycle_row};
+pub(crate) use settings::lifecycle_row;

@@ -5,20 +5,18 @@
 //! settings, as every write does, knows by that id whether the rules that it
 //! remembers are still the ones in force.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
-use prost::Message;
 
 use super::fate::{Facts, Fate};
 use super::rules::Lifecycle;
 use crate::bucket::{Bucket, BucketSettings};
-use crate::engine::{BucketId, Partition, RowRef, Table, Write};
+use crate::engine::{Partition, RowRef, Table, Write};
 use crate::error::{Error, Result};
 use crate::names::ObjectKey;
 use crate::record::{LifecycleRef, decode, encode};
+use crate::setting_cache::Setting;
 use crate::store::Store;
 use crate::tags::Tags;
 
@@ -27,34 +25,9 @@ pub(crate) fn lifecycle_row() -> RowRef {
     RowRef { table: Table::Installation, suffix: Bytes::from_static(b"lifecycle") }
 }
 
-/// Rules that were read, of as many buckets as fit.
-#[derive(Default)]
-pub(crate) struct RuleCache(Mutex<Cached>);
-
-#[derive(Default)]
-struct Cached {
-    rules: HashMap<BucketId, Arc<Lifecycle>>,
-    bytes: usize,
-}
-
-/// Stored bytes of rules that are remembered.
-const CACHE_BYTES: usize = 4 << 20;
-
-impl RuleCache {
-    fn get(&self, bucket: BucketId, id: &Bytes) -> Option<Arc<Lifecycle>> {
-        self.0.lock().rules.get(&bucket).filter(|rules| rules.write_id == id).cloned()
-    }
-
-    fn put(&self, bucket: BucketId, rules: &Arc<Lifecycle>) {
-        let mut cached = self.0.lock();
-        let bytes = rules.encoded_len();
-        if cached.bytes + bytes > CACHE_BYTES {
-            *cached = Cached::default();
-        }
-        cached.bytes += bytes;
-        if let Some(old) = cached.rules.insert(bucket, rules.clone()) {
-            cached.bytes -= old.encoded_len();
-        }
+impl Setting for Lifecycle {
+    fn write_id(&self) -> &Bytes {
+        &self.write_id
     }
 }
 

@@ -4,6 +4,7 @@
 //! set. Later releases add fields and never change these files.
 
 use bytes::Bytes;
+use costrel_core::cors::{Cors, CorsRule};
 use costrel_core::lifecycle::{Expiration, FilterForm, Lifecycle, NoncurrentExpiration, Rule};
 use costrel_core::record::{
     AccessRef, BlockRecord, BucketLockRecord, BucketRecord, ClockRecord, Content, GarbageRecord,
@@ -227,6 +228,16 @@ fn system_rows() {
     };
     let access = AccessRef { cam_policy: id(8), iam_policy: id(9), block: Some(block) };
     check("bucket-access", &BucketRecord { access: Some(access), ..versioned.clone() });
+    check("bucket-cors", &BucketRecord { cors: id(10), ..versioned.clone() });
+    let rule = CorsRule {
+        id: "pages".into(),
+        origins: vec!["https://*.example".into(), "*".into()],
+        methods: vec!["GET".into(), "PUT".into()],
+        headers: vec!["x-*".into()],
+        exposed: vec!["ETag".into()],
+        max_age_s: Some(0),
+    };
+    check("cors", &Cors { write_id: id(10), rules: vec![rule], vary: true });
     check("policy", &PolicyRecord { write_id: id(8), document: "{}".into() });
     check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });
     check("lock-clock", &ClockRecord { ms: 1_795_000_000_123 });

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use costrel_core::account::{Accounts, FixedIdentity};
 use costrel_core::body::BytesSource;
 use costrel_core::bucket::{Bucket, InitialSettings, ListBuckets};
+use costrel_core::cors::{Cors, CorsRule};
 use costrel_core::engine::{BlobId, Engine, Partition, ScanRange, Step, Table};
 use costrel_core::lifecycle::{Expiration, Lifecycle, Rule};
 use costrel_core::names::BucketName;
@@ -54,6 +55,7 @@ async fn fill(world: &World) {
     for at in ["p1", "p2", "p3"] {
         world.put(&plain, at, body(7, LARGE)).await.unwrap();
     }
+    world.store.set_cors(&plain, cors("GET")).await.unwrap();
     link(world, &plain, "link", "large").await;
     link(world, &plain, "other-link", "small").await;
     // Compressed, elsewhere, and both.
@@ -119,6 +121,12 @@ async fn fill(world: &World) {
     world.bucket("empty").await;
 }
 
+fn cors(method: &str) -> Cors {
+    let (origins, methods) = (vec!["*".into()], vec![method.into()]);
+    let rule = CorsRule { origins, methods, ..Default::default() };
+    Cors { rules: vec![rule], ..Default::default() }
+}
+
 async fn link(world: &World, bucket: &Bucket, at: &str, target: &str) {
     let request = SymlinkRequest {
         key: key(at),
@@ -148,6 +156,7 @@ async fn change(world: &World) {
         world.abort(&plain, &at, upload.id).await.unwrap();
     }
     world.store.delete_lifecycle(&plain).await.unwrap();
+    world.store.set_cors(&plain, cors("PUT")).await.unwrap();
     // Its bytes stay where they are.
     let tags = Tags::of_object(vec![pair()]).unwrap();
     world.store.set_object_tags(&plain, &key("p1"), None, &tags).await.unwrap();

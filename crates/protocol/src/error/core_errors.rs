@@ -117,6 +117,12 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             Code::both("NoSuchLifecycleConfiguration"),
             "The lifecycle configuration does not exist.",
         ),
+        Error::InvalidCors(fault) => super::cors::describe_fault(fault),
+        Error::NoCors => new(
+            S::NOT_FOUND,
+            Code::both("NoSuchCORSConfiguration"),
+            "The CORS configuration does not exist",
+        ),
         Error::InvalidPolicy(fault) => super::policy::describe(fault),
         Error::NoPolicy => new(
             S::NOT_FOUND,

@@ -6,6 +6,7 @@
 //! texts about damage go to the log.
 
 mod core_errors;
+mod cors;
 mod lifecycle;
 mod policy;
 mod signing;
@@ -17,6 +18,8 @@ use costrel_core::Error;
 use costrel_signature::policy::PolicyError;
 use costrel_signature::{ParseError, VerifyError};
 use http::StatusCode;
+
+pub use cors::PreflightFault;
 
 use crate::address::AddressError;
 use crate::dialect::Dialect;
@@ -56,6 +59,8 @@ pub enum Failure {
     /// of it.
     #[error("the URL was presigned without {0}")]
     NotSigned(&'static str),
+    #[error(transparent)]
+    Preflight(#[from] PreflightFault),
     #[error("anonymous access is not allowed")]
     Anonymous,
     #[error("access denied")]
@@ -237,6 +242,7 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
             let message = format!("The URL was presigned without {name}");
             Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message)
         }
+        Failure::Preflight(fault) => cors::describe_preflight(fault),
         Failure::Anonymous | Failure::AccessDenied => access_denied(dialect),
         Failure::Head(status @ S::REQUEST_HEADER_FIELDS_TOO_LARGE) => new(
             *status,

@@ -2,6 +2,7 @@
 
 pub mod bucket;
 pub mod copy;
+pub mod cors;
 pub mod delete;
 pub mod lifecycle;
 pub mod list;

@@ -71,6 +71,11 @@ pub enum Operation {
     DeleteObjectTagging,
     GetSymlink,
     PutSymlink,
+    GetBucketCors,
+    PutBucketCors,
+    DeleteBucketCors,
+    /// Asked by browsers before what a page wants to send, of buckets and objects.
+    Preflight,
     GetBucketTagging,
     PutBucketTagging,
     DeleteBucketTagging,

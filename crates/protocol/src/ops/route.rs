@@ -103,6 +103,11 @@ pub fn route(
         Dialect::Cos => &*COS,
         Dialect::S3 => &*S3,
     };
+    // A preflight has the query of the request that it asks for.
+    if verb == Verb::Options {
+        let row = router.group(verb, shape).first();
+        return row.copied().ok_or(RouteError::MethodNotAllowed);
+    }
     let row = router.group(verb, shape).iter().copied().find(|row| matches(row, query, headers));
     match (unclaimed(row, query), row) {
         (None, Some(row)) => Ok(row),

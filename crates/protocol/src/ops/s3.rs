@@ -45,9 +45,9 @@ pub(super) const ROWS: &[OpRow] = &[
     op("PutBucketAnalyticsConfiguration", "s3:PutAnalyticsConfiguration", Put, Bucket, &[Sub("analytics"), Key("id")]),
     op("DeleteBucketAnalyticsConfiguration", "s3:PutAnalyticsConfiguration", Delete, Bucket, &[Sub("analytics"), Key("id")]),
     op("ListBucketAnalyticsConfigurations", "s3:GetAnalyticsConfiguration", Get, Bucket, &[Sub("analytics")]),
-    op("GetBucketCors", "s3:GetBucketCORS", Get, Bucket, &[Sub("cors")]),
-    op("PutBucketCors", "s3:PutBucketCORS", Put, Bucket, &[Sub("cors")]),
-    op("DeleteBucketCors", "s3:PutBucketCORS", Delete, Bucket, &[Sub("cors")]),
+    op("GetBucketCors", "s3:GetBucketCORS", Get, Bucket, &[Sub("cors")]).does(Operation::GetBucketCors),
+    op("PutBucketCors", "s3:PutBucketCORS", Put, Bucket, &[Sub("cors")]).does(Operation::PutBucketCors),
+    op("DeleteBucketCors", "s3:PutBucketCORS", Delete, Bucket, &[Sub("cors")]).does(Operation::DeleteBucketCors),
     op("GetBucketEncryption", "s3:GetEncryptionConfiguration", Get, Bucket, &[Sub("encryption")]),
     op("PutBucketEncryption", "s3:PutEncryptionConfiguration", Put, Bucket, &[Sub("encryption")]),
     op("DeleteBucketEncryption", "s3:PutEncryptionConfiguration", Delete, Bucket, &[Sub("encryption")]),
@@ -120,8 +120,8 @@ pub(super) const ROWS: &[OpRow] = &[
     op("UpdateObjectEncryption", "s3:UpdateObjectEncryption", Put, Object, &[Sub("encryption")]),
     op("GetObjectTorrent", "s3:GetObjectTorrent", Get, Object, &[Sub("torrent")]),
     op("WriteGetObjectResponse", "s3-object-lambda:WriteGetObjectResponse", Post, Bucket, &[]).with(&["x-amz-request-route"]),
-    op("PreflightObject", "", Options, Object, &[]).public(),
-    op("PreflightBucket", "", Options, Bucket, &[]).public(),
+    op("PreflightObject", "", Options, Object, &[]).public().does(Operation::Preflight),
+    op("PreflightBucket", "", Options, Bucket, &[]).public().does(Operation::Preflight),
 
     // Object sub-resources
     op("GetObjectAcl", "s3:GetObjectAcl", Get, Object, &[Sub("acl")]),

@@ -1,6 +1,7 @@
 //! XML bodies: answers are appended to one buffer, requests are read by a
 //! bounded pull parser that knows no DTD.
 
+mod cors;
 mod lifecycle;
 mod lock;
 mod reader;
@@ -9,6 +10,7 @@ mod restore;
 mod settings;
 mod writer;
 
+pub use cors::{parse_cors, write_cors};
 pub use lifecycle::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
 pub use lock::{LockRule, parse_legal_hold, parse_lock_configuration, parse_retention};
 pub use reader::XmlError;

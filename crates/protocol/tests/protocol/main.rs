@@ -7,6 +7,7 @@ mod chunked;
 mod client;
 mod conditions;
 mod copies;
+mod cors;
 mod dialects;
 mod differences;
 mod forms;

@@ -83,8 +83,10 @@ async fn every_operation_is_what_a_policy_says_it_is() {
             let of_no_bucket =
                 matches!(operation, Operation::ListBuckets | Operation::CreateBucket);
             // Judged by their bodies, below.
+            // Nobody signs one.
+            let is_open = operation == Operation::Preflight;
             let by_body = matches!(operation, Operation::DeleteObjects | Operation::PostObject);
-            if of_no_bucket || by_body {
+            if of_no_bucket || by_body || is_open {
                 continue;
             }
             for grammar in Dialect::ALL {

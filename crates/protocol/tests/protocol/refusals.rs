@@ -35,6 +35,10 @@ async fn every_operation_by_everybody_who_may_not() {
     let stored = world.stored().await;
     for dialect in Dialect::ALL {
         for row in ops::rows(dialect) {
+            // Nobody signs one; what it tells, `cors::preflights` says.
+            if row.operation == Some(Operation::Preflight) {
+                continue;
+            }
             let plain = request_of(dialect, row).body("new");
             let send = |call: Call| {
                 let world = &world;

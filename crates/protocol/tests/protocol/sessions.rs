@@ -37,8 +37,10 @@ async fn every_operation_is_what_a_session_policy_says_it_is() {
     for dialect in Dialect::ALL {
         for row in ops::rows(dialect) {
             let Some(operation) = row.operation else { continue };
+            // Nobody signs one.
+            let is_open = operation == Operation::Preflight;
             // Judged by their bodies, below.
-            if matches!(operation, Operation::DeleteObjects | Operation::PostObject) {
+            if is_open || matches!(operation, Operation::DeleteObjects | Operation::PostObject) {
                 continue;
             }
             for grammar in [Grammar::Cam, Grammar::Iam] {

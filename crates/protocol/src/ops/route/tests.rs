@@ -60,12 +60,13 @@ fn names_are_unique_and_operations_are_all_named() {
 }
 
 /// The promise at the top of the tables, tried with every reserved key, method
-/// and shape: a request that carries one reaches only rows that ask for it.
+/// and shape: a request that carries one reaches only rows that ask for it. Preflights
+/// do nothing, and have the query of whatever they ask for.
 #[test]
 fn a_reserved_key_never_falls_through_to_the_plain_operation() {
     for dialect in Dialect::ALL {
         for key in RESERVED.iter().chain(&PROCESSING) {
-            for verb in Verb::ALL {
+            for verb in Verb::ALL.into_iter().filter(|verb| *verb != Verb::Options) {
                 for shape in [Shape::Service, Shape::Bucket, Shape::Object] {
                     for query in [(*key).to_owned(), format!("{key}=&id=1"), format!("x&{key}=y")] {
                         let Ok(row) = go(dialect, verb.as_str(), shape, &query, &[]) else {
