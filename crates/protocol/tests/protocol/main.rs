@@ -6,6 +6,7 @@ mod bad_input;
 mod chunked;
 mod client;
 mod conditions;
+mod configurations;
 mod copies;
 mod cors;
 mod dialects;
