@@ -69,10 +69,10 @@ const SUITES: &[Suite] = &[
         Runner::PytestOnCeph("sdk/test_cos_python.py", "costrel-data-ec"),
     ),
     suite(
-        "rados-temporary-keys",
-        "temporary keys of one gateway at the other",
+        "rados-identities",
+        "users and temporary keys of one gateway at the other",
         &[Python, Ceph],
-        Runner::PytestOnCeph("sdk/test_temporary_keys.py", "costrel-data"),
+        Runner::PytestOnCeph("sdk/test_users.py sdk/test_temporary_keys.py", "costrel-data"),
     ),
     suite(
         "rados-gateways",
@@ -151,6 +151,12 @@ const SUITES: &[Suite] = &[
         "Tencent Cloud API 3.0: tencentcloud-sdk-python",
         &[Python],
         Runner::Pytest("sdk/test_cloud_api.py"),
+    ),
+    suite(
+        "users",
+        "sub-users, keys and policies by the vendor's SDK, in both dialects",
+        &[Python],
+        Runner::Pytest("sdk/test_users.py"),
     ),
     suite(
         "temporary-keys",

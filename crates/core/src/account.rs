@@ -11,16 +11,21 @@
 //! first and the account's row, under [`Expect::Absent`], is the commit point:
 //! of several gateways starting at once one wins, and the others (like a start
 //! after a crash between the two commits) remove the keys nobody was told of.
-//! Replacing the root key follows the same order.
+//! Replacing the root key follows the same order. Sub-users and what belongs to them
+//! have rows of their own (`rows.rs`).
 
 mod cache;
 mod identity;
+mod managed;
+mod rows;
 mod session;
+mod users;
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use costrel_policy::PolicyFault;
 use parking_lot::Mutex;
 use prost::Message;
 
@@ -34,7 +39,9 @@ use crate::secret::MasterKey;
 
 pub use cache::KEY_CACHE_MS;
 pub use identity::{AccessKey, Account, AppId, InvalidIdentity, KeyPair, Uin};
+pub use managed::ManagedPolicy;
 pub use session::{GrantError, Session, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey};
+pub use users::{KeyInfo, User, UserDetails};
 
 use cache::KeyCache;
 use identity::{KEY_ID_LEN_MAX, random_below};
@@ -118,6 +125,39 @@ pub struct Accounts {
     account: Arc<Account>,
     cache: KeyCache,
     sessions: SessionCache,
+}
+
+/// Why users, keys and policies are not changed or shown.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("a user's name has 1 to {len_max} letters, digits and +=,.@_-")]
+    UserName { len_max: usize },
+    #[error("a policy's name has 1 to {len_max} letters, digits and +=,.@_-")]
+    PolicyName { len_max: usize },
+    #[error("remarks and descriptions have {max} bytes at most")]
+    TextTooLong { max: usize },
+    #[error("there is a user of this name")]
+    UserExists,
+    #[error("there is no such user")]
+    NoSuchUser,
+    #[error("the user has keys or policies")]
+    UserInUse,
+    #[error("a user has {max} keys at most")]
+    TooManyKeys { max: usize },
+    #[error("the user has no such key")]
+    NoSuchKey,
+    #[error("there is a policy of this name")]
+    PolicyExists,
+    #[error("there is no such policy")]
+    NoSuchPolicy,
+    #[error("a user has {max} policies at most")]
+    TooManyPolicies { max: usize },
+    #[error("the user does not have this policy")]
+    NotAttached,
+    #[error(transparent)]
+    Policy(#[from] PolicyFault),
+    #[error(transparent)]
+    Store(#[from] Error),
 }
 
 /// Why nobody is found by a key id and a token.
@@ -208,7 +248,16 @@ impl Accounts {
         if key_id.is_empty() || key_id.len() > KEY_ID_LEN_MAX {
             return Ok(None);
         }
-        let Some(row) = read_key(&*self.engine, key_id).await? else { return Ok(None) };
+        let key = match read_key(&*self.engine, key_id).await? {
+            Some(row) => self.root_key(key_id, row)?,
+            None => self.user_key(key_id).await?,
+        };
+        let Some(key) = key.map(Arc::new) else { return Ok(None) };
+        self.cache.put(key.clone(), now_ms);
+        Ok(Some(key))
+    }
+
+    fn root_key(&self, key_id: &str, row: AccessKeyRow) -> Result<Option<AccessKey>> {
         if row.account_uin != self.account.uin.0 {
             return Ok(None);
         }
@@ -216,15 +265,14 @@ impl Accounts {
             .master_key
             .unseal(&row.sealed_secret, &seal_context(key_id))
             .map_err(|error| Error::Damaged(format!("access key {key_id}: {error}")))?;
-        let key = Arc::new(AccessKey {
+        Ok(Some(AccessKey {
             id: key_id.to_owned(),
             secret,
             account: self.account.clone(),
             enabled: !row.disabled,
+            user: None,
             session: None,
-        });
-        self.cache.put(key.clone(), now_ms);
-        Ok(Some(key))
+        }))
     }
 }
 

@@ -46,8 +46,10 @@ fn policy(grammar: Grammar, data: &[u8]) {
             key,
         };
         policies[0].is_about(&target);
-        for who in [Who::Anonymous, Who::Root(OWNER), Who::Root(OWNER + 1)] {
-            let caller = Caller { who, session: Vec::new() };
+        let user = |account| Who::User { account, uin: OWNER + 2 };
+        let roots = [Who::Anonymous, Who::Root(OWNER), Who::Root(OWNER + 1)];
+        for who in roots.into_iter().chain([user(OWNER), user(OWNER + 1)]) {
+            let caller = Caller::new(who);
             let ask = |facts: Blank, restrict_public: bool, on_policy: bool| {
                 let attempt = Attempt { caller: &caller, action, target, on_policy, facts: &facts };
                 decide(&attempt, Grants { policies: &policies, restrict_public })

@@ -58,7 +58,7 @@ fn main() {
 }
 
 fn measure(name: &str, policies: &[Arc<Policy>], folder: Option<usize>) {
-    let caller = Caller { who: Who::Anonymous, session: Vec::new() };
+    let caller = Caller::new(Who::Anonymous);
     let key = format!("folder-{}/object", folder.unwrap_or(1000));
     let attempt = Attempt {
         caller: &caller,

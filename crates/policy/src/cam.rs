@@ -96,10 +96,11 @@ fn qcs(name: &str) -> Option<Principal> {
     }
     let root = number(front.strip_prefix("uin/")?)?;
     match who.split_once('/')? {
-        // A whole account is its root for now, who has no sub-users.
         ("uin", "*") => Some(Principal::Account(root)),
-        ("uin", user) if number(user)? == root => Some(Principal::Account(root)),
-        ("uin", _) => Some(Principal::Other),
+        ("uin", user) => Some(match number(user)? {
+            uin if uin == root => Principal::Root(root),
+            uin => Principal::User { account: root, uin },
+        }),
         ("roleName" | "role", role) if !role.is_empty() => Some(Principal::Other),
         _ => None,
     }

@@ -20,6 +20,10 @@ pub struct Action {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub who: Who,
+    /// A user's name.
+    pub name: Option<Arc<str>>,
+    /// A user's own policies, each of which counts.
+    pub policies: Vec<Arc<Policy>>,
     /// What the credentials are limited to, if they are: all of it must allow what
     /// is asked for. Permanent keys have no such limits.
     pub session: Vec<Arc<Policy>>,
@@ -31,6 +35,23 @@ pub enum Who {
     Anonymous,
     /// The root of the account with this number.
     Root(u64),
+    /// A user of an account, by their numbers.
+    User { account: u64, uin: u64 },
+}
+
+impl Caller {
+    /// A caller without policies or limits of his own.
+    pub fn new(who: Who) -> Caller {
+        Caller { who, name: None, policies: Vec::new(), session: Vec::new() }
+    }
+
+    /// The account that he belongs to.
+    fn account(&self) -> Option<u64> {
+        match self.who {
+            Who::Anonymous => None,
+            Who::Root(account) | Who::User { account, .. } => Some(account),
+        }
+    }
 }
 
 /// What is asked for, by whom.
@@ -63,20 +84,24 @@ pub enum Decision {
 /// 1. A session policy that denies, or one that does not allow: denied.
 /// 2. The owner's root on the bucket's policy itself: allowed, so that nobody can
 ///    lock himself out. (AWS.)
-/// 3. A policy of the bucket that denies: denied. A policy of IAM denies to the
-///    owner's root too; one of CAM does not, since in COS the root may always do
-///    everything.
+/// 3. A policy of the bucket or of the user that denies: denied. A bucket's policy of
+///    IAM denies to the owner's root too; one of CAM does not, since in COS the root
+///    may always do everything.
 /// 4. The owner's root: allowed.
-/// 5. A policy of the bucket that allows: allowed, unless the policy lets anybody
-///    in and the bucket restricts such policies.
-/// 6. Otherwise: denied.
+/// 5. A user of another account whose own policies do not allow: denied.
+/// 6. A policy of a user of the owner's that allows: allowed.
+/// 7. A policy of the bucket that allows: allowed, unless the policy lets anybody
+///    in, the bucket restricts such policies, and the caller is not of the owner's
+///    account.
+/// 8. Otherwise: denied.
 ///
 /// A Deny applies unless it is certain that it does not, an Allow only if it is
 /// certain that it does: conditions on what cannot be known never let anybody in.
 pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
-    let owner_root = attempt.caller.who == Who::Root(attempt.target.owner_uin);
+    let caller = attempt.caller;
+    let owner_root = caller.who == Who::Root(attempt.target.owner_uin);
     let judge = Judge::new(attempt);
-    for policy in &attempt.caller.session {
+    for policy in &caller.session {
         if judge.denied_by(policy) || !judge.allowed_by(policy) {
             return Decision::Denied;
         }
@@ -88,10 +113,23 @@ pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
     if grants.policies.iter().filter(counts).any(|policy| judge.denied_by(policy)) {
         return Decision::Denied;
     }
+    if caller.policies.iter().any(|policy| judge.denied_by(policy)) {
+        return Decision::Denied;
+    }
     if owner_root {
         return Decision::Allowed;
     }
-    let counts = |policy: &&Arc<Policy>| !(grants.restrict_public && policy.is_public());
+    let of_owner = caller.account() == Some(attempt.target.owner_uin);
+    if matches!(caller.who, Who::User { .. }) {
+        let allowed = caller.policies.iter().any(|policy| judge.allowed_by(policy));
+        match (allowed, of_owner) {
+            (true, true) => return Decision::Allowed,
+            (false, false) => return Decision::Denied,
+            (true, false) | (false, true) => {}
+        }
+    }
+    let restricts = grants.restrict_public && !of_owner;
+    let counts = |policy: &&Arc<Policy>| !(restricts && policy.is_public());
     match grants.policies.iter().filter(counts).any(|policy| judge.allowed_by(policy)) {
         true => Decision::Allowed,
         false => Decision::Denied,
@@ -104,6 +142,8 @@ struct Judge<'a> {
     names: Names,
     cam: &'a str,
     iam: String,
+    /// The action is of another service, whose resources are not known here.
+    elsewhere: bool,
 }
 
 impl<'a> Judge<'a> {
@@ -112,6 +152,7 @@ impl<'a> Judge<'a> {
             names: Names::of(&attempt.target),
             cam: plain_action(attempt.action.cam),
             iam: folded(attempt.action.iam, true).into_owned(),
+            elsewhere: !plain_action(attempt.action.cam).starts_with("cos:"),
             attempt,
         }
     }
@@ -139,13 +180,16 @@ impl<'a> Judge<'a> {
         if by_action == Truth::False {
             return Truth::False;
         }
-        let about = |one: &Principal| one.matches(caller, statement.allows).into();
+        let about = |one: &Principal| {
+            one.matches(caller, statement.allows, statement.principals.others).into()
+        };
         if statement.principals.holds(about) == Truth::False {
             return Truth::False;
         }
-        let mut truth = statement
-            .resources
-            .holds(|resource| resource.matches(&self.attempt.target, &self.names, facts));
+        let mut truth = statement.resources.holds(|resource| match self.elsewhere {
+            true => resource.matches_elsewhere(),
+            false => resource.matches(&self.attempt.target, &self.names, facts),
+        });
         for condition in &statement.conditions {
             if truth == Truth::False {
                 break;

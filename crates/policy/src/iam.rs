@@ -72,7 +72,7 @@ fn principal(json: &Json) -> Result<Vec<Principal>, PolicyFault> {
             let read = match kind.as_str() {
                 "AWS" => aws(&name),
                 "CanonicalUser" => (!name.is_empty() && !name.contains('*'))
-                    .then(|| account(&name).map_or(Principal::Other, Principal::Account)),
+                    .then(|| account(&name).map_or(Principal::Other, Principal::Delegate)),
                 "Service" | "Federated" => (!name.is_empty()).then_some(Principal::Other),
                 _ => None,
             };
@@ -88,7 +88,7 @@ fn aws(name: &str) -> Option<Principal> {
         return Some(Principal::Anyone);
     }
     if let Some(number) = account(name) {
-        return Some(Principal::Account(number));
+        return Some(Principal::Delegate(number));
     }
     let mut parts = name.splitn(6, ':');
     let (arn, partition) = (parts.next()?, parts.next()?);
@@ -99,8 +99,13 @@ fn aws(name: &str) -> Option<Principal> {
     }
     let kind = who.split_once('/').filter(|(_, name)| !name.is_empty()).map(|(kind, _)| kind);
     match (service, who, kind) {
-        ("iam", "root", _) => Some(Principal::Account(number)),
-        ("iam", _, Some("user" | "role")) => Some(Principal::Other),
+        ("iam", "root", _) => Some(Principal::Delegate(number)),
+        // What stands between is a path, which is no part of the name.
+        ("iam", _, Some("user")) => {
+            let name = who.rsplit('/').next().filter(|name| !name.is_empty())?;
+            Some(Principal::Named { account: number, name: name.into() })
+        }
+        ("iam", _, Some("role")) => Some(Principal::Other),
         ("sts", _, Some("assumed-role" | "federated-user")) => Some(Principal::Other),
         _ => None,
     }

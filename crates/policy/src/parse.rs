@@ -78,8 +78,8 @@ impl Policy {
     /// Reads the policy of a bucket.
     pub fn of_bucket(grammar: Grammar, document: &[u8]) -> Result<Policy, PolicyFault> {
         match grammar {
-            Grammar::Cam => read(document, &cam::WORDS, true),
-            Grammar::Iam => read(document, &iam::WORDS, true),
+            Grammar::Cam => read(document, &cam::WORDS, Holder::Bucket),
+            Grammar::Iam => read(document, &iam::WORDS, Holder::Bucket),
         }
     }
 
@@ -87,8 +87,16 @@ impl Policy {
     /// it has no principals; those of CAM, which SDKs send, mean nothing.
     pub fn of_session(grammar: Grammar, document: &[u8]) -> Result<Policy, PolicyFault> {
         match grammar {
-            Grammar::Cam => read(document, &cam::WORDS, false),
-            Grammar::Iam => read(document, &iam::WORDS, false),
+            Grammar::Cam => read(document, &cam::WORDS, Holder::Session),
+            Grammar::Iam => read(document, &iam::WORDS, Holder::Session),
+        }
+    }
+
+    /// Reads a policy of a user, which is about him and so names nobody.
+    pub fn of_user(grammar: Grammar, document: &[u8]) -> Result<Policy, PolicyFault> {
+        match grammar {
+            Grammar::Cam => read(document, &cam::WORDS, Holder::User),
+            Grammar::Iam => read(document, &iam::WORDS, Holder::User),
         }
     }
 
@@ -126,7 +134,15 @@ pub(crate) fn plain_action(name: &str) -> &str {
     name.strip_prefix("name/").unwrap_or(name)
 }
 
-fn read(document: &[u8], words: &Words, of_bucket: bool) -> Result<Policy, PolicyFault> {
+/// What a policy belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Bucket,
+    Session,
+    User,
+}
+
+fn read(document: &[u8], words: &Words, holder: Holder) -> Result<Policy, PolicyFault> {
     if document.len() > POLICY_BYTES_MAX {
         return Err(PolicyFault::TooLarge);
     }
@@ -140,7 +156,7 @@ fn read(document: &[u8], words: &Words, of_bucket: bool) -> Result<Policy, Polic
     top.take("Id").map(|id| text(id, "Id")).transpose()?;
     // In older policies of COS one principal stands for all statements.
     let for_all = top.take("Principal");
-    if for_all.is_some() && words.grammar == Grammar::Iam {
+    if for_all.is_some() && (words.grammar == Grammar::Iam || holder == Holder::User) {
         return Err(PolicyFault::UnknownField("Principal".into()));
     }
     let statements = match top.take("Statement").ok_or(PolicyFault::Missing("Statement"))? {
@@ -153,11 +169,11 @@ fn read(document: &[u8], words: &Words, of_bucket: bool) -> Result<Policy, Polic
     for json in statements {
         let mut members = Members::of(json, words, &MEMBERS)?;
         let effect = effect(&mut members, words)?;
-        let principals = match of_bucket {
-            true => principals(&mut members, words, for_all.as_ref(), effect)?,
-            false => no_principals(&mut members, words)?,
+        let principals = match holder {
+            Holder::Bucket => principals(&mut members, words, for_all.as_ref(), effect)?,
+            Holder::Session | Holder::User => no_principals(&mut members, words, holder)?,
         };
-        let about = (effect, principals, of_bucket);
+        let about = (effect, principals, holder);
         let statement = statement(members, words, variables, about, &mut policy.actions)?;
         policy.statements.push(statement);
     }
@@ -198,9 +214,13 @@ fn principals(
     Ok(Named { named: (words.principal)(&principal)?, others })
 }
 
-fn no_principals(members: &mut Members, words: &Words) -> Result<Principals, PolicyFault> {
+fn no_principals(
+    members: &mut Members,
+    words: &Words,
+    holder: Holder,
+) -> Result<Principals, PolicyFault> {
     match members.either("Principal", "NotPrincipal")? {
-        Some(_) if words.grammar == Grammar::Iam => {
+        Some(_) if words.grammar == Grammar::Iam || holder == Holder::User => {
             Err(PolicyFault::UnknownField("Principal".into()))
         }
         _ => Ok(Named { named: vec![Principal::Anyone], others: false }),
@@ -211,12 +231,13 @@ fn statement(
     mut members: Members,
     words: &Words,
     variables: Variables,
-    (allows, principals, of_bucket): (bool, Principals, bool),
+    (allows, principals, holder): (bool, Principals, Holder),
     written: &mut Vec<String>,
 ) -> Result<Statement, PolicyFault> {
     let action = members.either("Action", "NotAction")?.ok_or(PolicyFault::Missing("Action"))?;
     let actions = texts(action.0, "Action")?;
     let fold = words.grammar == Grammar::Iam;
+    let of_bucket = holder == Holder::Bucket;
     let known = |name: &str| (words.action)(name) || (!of_bucket && (words.other_action)(name));
     let read = |name: &String| match known(name) {
         true => {

@@ -9,19 +9,46 @@ pub(crate) enum Principal {
     /// CAM's anonymous: whoever does not sign. What it allows is allowed to those
     /// who sign too, whose requests are judged as unsigned ones as well.
     Anonymous,
-    /// An account: its root and whoever acts in its name.
+    /// CAM: an account's root alone.
+    Root(u64),
+    /// CAM: an account's root and all of its users.
     Account(u64),
-    /// Somebody who does not call here: a user, a role, a service.
+    /// IAM: an account. What is allowed to it, its root has and passes on by policies
+    /// of its users; what is denied to it is denied to all of them.
+    Delegate(u64),
+    /// CAM: a user by his number and his account's.
+    User { account: u64, uin: u64 },
+    /// IAM: a user by his account and his name.
+    Named { account: u64, name: Box<str> },
+    /// Somebody who does not call here: a role, a service.
     Other,
 }
 
 impl Principal {
-    pub(crate) fn matches(&self, caller: &Caller, allows: bool) -> bool {
-        match (self, &caller.who) {
+    /// In a statement that allows or denies, or that names whom it is not about
+    /// (`others`).
+    pub(crate) fn matches(&self, caller: &Caller, allows: bool, others: bool) -> bool {
+        match (self, caller.who) {
             (Principal::Anyone, _) => true,
-            (Principal::Anonymous, who) => allows || *who == Who::Anonymous,
-            (Principal::Account(uin), Who::Root(root)) => uin == root,
-            (Principal::Account(_), Who::Anonymous) | (Principal::Other, _) => false,
+            (Principal::Anonymous, who) => allows || who == Who::Anonymous,
+            (Principal::Other, _) | (_, Who::Anonymous) => false,
+            (
+                Principal::Root(uin) | Principal::Account(uin) | Principal::Delegate(uin),
+                Who::Root(root),
+            ) => *uin == root,
+            (Principal::Account(uin), Who::User { account, .. }) => *uin == account,
+            (Principal::Delegate(uin), Who::User { account, .. }) => {
+                !allows && !others && *uin == account
+            }
+            (Principal::User { account, uin }, who) => {
+                who == Who::User { account: *account, uin: *uin }
+            }
+            (Principal::Named { account, name }, Who::User { account: of, .. }) => {
+                *account == of && caller.name.as_deref() == Some(&**name)
+            }
+            (Principal::Root(_), Who::User { .. }) | (Principal::Named { .. }, Who::Root(_)) => {
+                false
+            }
         }
     }
 }

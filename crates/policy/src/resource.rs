@@ -80,6 +80,15 @@ impl Resource {
         }
     }
 
+    /// Whether it can be what an action of another service is about.
+    pub(crate) fn matches_elsewhere(&self) -> Truth {
+        match self {
+            Resource::All => Truth::True,
+            Resource::Elsewhere => Truth::Unknown,
+            Resource::Arn { .. } | Resource::Qcs { .. } => Truth::False,
+        }
+    }
+
     pub(crate) fn asks(&self, about: &impl Fn(&Key) -> bool) -> bool {
         match self {
             Resource::All | Resource::Elsewhere => false,

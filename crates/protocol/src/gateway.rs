@@ -191,7 +191,7 @@ impl Gateway {
     ) -> Outcome<Reply> {
         let host = host_of(&parts.uri, &parts.headers);
         if cloud::is_addressed(parts, host) {
-            return Ok(self.serve_cloud(parts, host, incoming, id, progress).await);
+            return Ok(self.serve_cloud(parts, (host, connection), incoming, id, progress).await);
         }
         let resolved = address::resolve(&parts.uri, host, &self.options.domains);
         let query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -288,7 +288,7 @@ impl Gateway {
     async fn serve_cloud(
         &self,
         parts: &Parts,
-        host: Option<&str>,
+        (host, connection): (Option<&str>, ConnectionInfo),
         incoming: &mut Incoming,
         id: &RequestId,
         progress: &mut Progress,
@@ -297,7 +297,7 @@ impl Gateway {
         let id = progress.cloud_id.insert(id.uuid());
         let now_ms = self.store.now_ms();
         let (reply, outcome) =
-            cloud::serve(&self.authenticator, now_ms, parts, host, incoming, id).await;
+            cloud::serve(&self.authenticator, now_ms, parts, host, connection, incoming, id).await;
         let record = &mut progress.record;
         record.operation = outcome.operation;
         record.access_key_id = outcome.access_key_id;
@@ -326,7 +326,7 @@ impl Gateway {
             request.refuse_version()?;
         }
         match operation {
-            // What an account's own root may do, and no bucket's policy grants.
+            // What is done in an account, and no bucket's policy grants.
             Operation::ListBuckets | Operation::CreateBucket => {
                 let key = request.identity.as_ref().ok_or(Failure::Anonymous)?;
                 permission::check_expected_owner(request, key.account.uin.get())?;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::session::Session;
+use super::users::User;
 use crate::env::Entropy;
 use crate::secret::Secret;
 
@@ -90,6 +91,8 @@ pub struct AccessKey {
     pub account: Arc<Account>,
     /// Requests signed with a disabled key are refused.
     pub enabled: bool,
+    /// Whose it is; the root's if nobody's.
+    pub user: Option<Arc<User>>,
     /// What a temporary key is limited to; a permanent one has no limits of its own.
     pub session: Option<Session>,
 }

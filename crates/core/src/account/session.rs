@@ -23,8 +23,10 @@ use crate::secret::Secret;
 /// Longest token in bytes. (Tencent Cloud.)
 pub const TOKEN_BYTES_MAX: usize = 4096;
 
-/// Longest life of a key that a root key asked for, in seconds. (Tencent Cloud.)
+/// Longest life of a key that a root key or a user's asked for, in seconds. (Tencent
+/// Cloud.)
 const ROOT_DURATION_S_MAX: u64 = 7200;
+const USER_DURATION_S_MAX: u64 = 129_600;
 
 /// Longest name of who is to use a key, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -133,7 +135,10 @@ impl Accounts {
         if !(1..=NAME_BYTES_MAX).contains(&request.name.len()) || !request.name.bytes().all(named) {
             return Err(GrantError::Name);
         }
-        let max = ROOT_DURATION_S_MAX;
+        let max = match issuer.user {
+            None => ROOT_DURATION_S_MAX,
+            Some(_) => USER_DURATION_S_MAX,
+        };
         match request.duration_s {
             0 => return Err(GrantError::NoDuration),
             duration_s if duration_s > max => return Err(GrantError::Duration { max }),
@@ -187,7 +192,11 @@ impl Accounts {
             return Err(KeyError::ExpiredToken);
         }
         match self.lookup(&session.issuer).await? {
-            Some(issuer) if issuer.enabled => Ok(key),
+            // What the user may do now is what counts, not what he might when he asked.
+            Some(issuer) if issuer.enabled => Ok(match &issuer.user {
+                None => key,
+                user => Arc::new(AccessKey { user: user.clone(), ..AccessKey::clone(&key) }),
+            }),
             _ => Err(KeyError::UnknownToken),
         }
     }
@@ -224,6 +233,7 @@ impl Accounts {
             secret: Secret::new(record.secret),
             account: self.account.clone(),
             enabled: true,
+            user: None,
             session: Some(Session {
                 name: record.name,
                 issued_ms: record.issued_ms,
@@ -300,6 +310,7 @@ mod tests {
             secret: Secret::new("secret"),
             account: Arc::new(Account { uin: Uin(1), appid: AppId(1) }),
             enabled: true,
+            user: None,
             session: None,
         });
         let name = |n: usize| SessionName::of("AKID", &n.to_string());

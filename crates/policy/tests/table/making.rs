@@ -150,7 +150,7 @@ pub fn request(rng: &mut StdRng, session: &[Arc<Policy>]) -> Request {
     }
     let keys = ["home/ann/x", "home/bob/x", "a.jpg", "home/*/x", "home/", "云/a"];
     Request {
-        caller: Caller { who, session: session.to_vec() },
+        caller: Caller { session: session.to_vec(), ..Caller::new(who) },
         action,
         key: object.then(|| pick(rng, &keys)),
         on_policy: action.iam == "s3:DeleteBucketPolicy",

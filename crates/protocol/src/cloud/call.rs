@@ -107,6 +107,27 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Whole numbers: `[1, 2]`, or `Name.0=1&Name.1=2`.
+    pub fn numbers(&self, name: &'static str) -> Result<Vec<i64>, CloudFailure> {
+        let bad = || CloudFailure::BadType(name);
+        match &self.parameters {
+            Parameters::Json(object) => match object.get(name) {
+                None | Some(Value::Null) => Ok(Vec::new()),
+                Some(Value::Array(list)) => {
+                    list.iter().map(|value| value.as_i64().ok_or_else(bad)).collect()
+                }
+                Some(_) => Err(bad()),
+            },
+            Parameters::Pairs(pairs) => {
+                let of_list = |known: &str| {
+                    known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+                };
+                let items = pairs.iter().filter(|(known, _)| of_list(known));
+                items.map(|(_, value)| value.parse().map_err(|_| bad())).collect()
+            }
+        }
+    }
+
     /// Refuses parameters that an action does not have: they would not be obeyed.
     pub fn refuse_unknown(&self, known: &[&str]) -> Result<(), CloudFailure> {
         let unknown = match &self.parameters {

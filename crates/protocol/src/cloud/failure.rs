@@ -1,6 +1,6 @@
 //! Failures of API 3.0 and the codes they have there.
 
-use costrel_core::account::GrantError;
+use costrel_core::account::{GrantError, IdentityError};
 use costrel_core::{BodyError, Error};
 use costrel_policy::PolicyFault;
 use costrel_signature::CloudSignatureError;
@@ -34,6 +34,15 @@ pub(crate) enum CloudFailure {
     UnknownParameter(String),
     #[error(transparent)]
     Grant(GrantError),
+    #[error(transparent)]
+    Identity(IdentityError),
+    #[error("no permission for {0}")]
+    Denied(&'static str),
+    #[error("{0} cannot have this value")]
+    BadValue(&'static str),
+    /// The service does it, this server does not.
+    #[error("{0} is not supported")]
+    Unsupported(&'static str),
     #[error("the parameters cannot be decoded")]
     NotUtf8,
     #[error("{0}")]
@@ -70,6 +79,21 @@ impl From<GrantError> for CloudFailure {
     }
 }
 
+impl From<IdentityError> for CloudFailure {
+    fn from(error: IdentityError) -> CloudFailure {
+        match error {
+            IdentityError::Store(error) => CloudFailure::Core(error),
+            error => CloudFailure::Identity(error),
+        }
+    }
+}
+
+impl From<Error> for CloudFailure {
+    fn from(error: Error) -> CloudFailure {
+        CloudFailure::Core(error)
+    }
+}
+
 impl CloudFailure {
     pub fn code(&self) -> &'static str {
         use CloudSignatureError as Signature;
@@ -88,6 +112,10 @@ impl CloudFailure {
             CloudFailure::NotImplemented(_) => "UnsupportedOperation",
             CloudFailure::Missing(_) => "MissingParameter",
             CloudFailure::BadType(_) => "InvalidParameter",
+            CloudFailure::BadValue(_) => "InvalidParameter.ParamError",
+            CloudFailure::Denied(_) => "AuthFailure.UnauthorizedOperation",
+            CloudFailure::Unsupported(_) => "UnsupportedOperation",
+            CloudFailure::Identity(error) => code_of_identity(error),
             CloudFailure::Grant(error) => match error {
                 GrantError::Temporary => "FailedOperation.TempKeyNotAllowed",
                 GrantError::Name | GrantError::NoDuration => "InvalidParameter.ParamError",
@@ -131,5 +159,44 @@ impl CloudFailure {
             }
             other => other.to_string(),
         }
+    }
+}
+
+/// Codes of CAM.
+fn code_of_identity(error: &IdentityError) -> &'static str {
+    match error {
+        IdentityError::UserName { .. } => "InvalidParameter.UserNameIllegal",
+        IdentityError::PolicyName { .. } => "InvalidParameter.PolicyNameError",
+        IdentityError::TextTooLong { .. } => "InvalidParameter.DescriptionLengthOverlimit",
+        IdentityError::UserExists => "InvalidParameter.SubUserNameInUse",
+        IdentityError::NoSuchUser => "ResourceNotFound.UserNotExist",
+        IdentityError::UserInUse => "OperationDenied.HaveKeys",
+        IdentityError::TooManyKeys { .. } => "OperationDenied.AccessKeyOverLimit",
+        IdentityError::NoSuchKey | IdentityError::NotAttached => "ResourceNotFound.NotFound",
+        IdentityError::PolicyExists => "FailedOperation.PolicyNameInUse",
+        IdentityError::NoSuchPolicy => "ResourceNotFound.PolicyIdNotFound",
+        IdentityError::TooManyPolicies { .. } => "FailedOperation.PolicyFull",
+        IdentityError::Policy(fault) => match fault {
+            PolicyFault::TooLarge => "InvalidParameter.PolicyDocumentLengthOverLimit",
+            PolicyFault::Version => "InvalidParameter.VersionError",
+            PolicyFault::Effect(_) => "InvalidParameter.EffectError",
+            PolicyFault::Principal(_) | PolicyFault::AllowNotPrincipal => {
+                "InvalidParameter.PrincipalError"
+            }
+            PolicyFault::Action(_) => "InvalidParameter.ActionError",
+            PolicyFault::Resource(_) => "InvalidParameter.ResourceError",
+            PolicyFault::Operator(_) => "InvalidParameter.ConditionTypeError",
+            PolicyFault::Key(_) | PolicyFault::ConditionValue(_) | PolicyFault::Variable(_) => {
+                "InvalidParameter.ConditionContentError"
+            }
+            PolicyFault::Unsupported(_) => "UnsupportedOperation",
+            PolicyFault::NotJson
+            | PolicyFault::UnknownField(_)
+            | PolicyFault::Duplicate(_)
+            | PolicyFault::Missing(_)
+            | PolicyFault::Opposites(_)
+            | PolicyFault::Value(_) => "InvalidParameter.PolicyDocumentError",
+        },
+        IdentityError::Store(_) => "InternalError",
     }
 }

@@ -7,6 +7,7 @@
 //! tencentcloud-sdk-python.
 
 mod call;
+mod cam;
 mod failure;
 mod sts;
 
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use costrel_core::account::{AccessKey, Accounts};
 use costrel_signature::encode::parse_query;
 use costrel_signature::{CloudPresented, CloudRequest};
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -23,8 +25,9 @@ use serde_json::{Map, Value, json};
 use crate::auth::Authenticator;
 use crate::body::{Incoming, ResponseBody};
 use crate::error::Failure;
+use crate::permission;
 use crate::reply::{self, Reply};
-use crate::request::text;
+use crate::request::{ConnectionInfo, text};
 use call::Call;
 pub(crate) use failure::CloudFailure;
 
@@ -46,10 +49,21 @@ pub struct Service {
 /// Something that a service does.
 pub struct Action {
     pub name: &'static str,
+    /// What policies call it; absent if whoever has a key may do it.
+    permission: Option<&'static str>,
     /// Names of its parameters.
     parameters: &'static [&'static str],
     /// Absent while it is not implemented.
     answer: Option<Answer>,
+}
+
+/// Something that is known and not done.
+const fn not_yet(name: &'static str) -> Action {
+    Action { name, permission: None, parameters: &[], answer: None }
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 impl Action {
@@ -58,7 +72,8 @@ impl Action {
     }
 }
 
-type Answer = fn(&Asked<'_>) -> Result<Map<String, Value>, CloudFailure>;
+type Answered = Result<Map<String, Value>, CloudFailure>;
+type Answer = for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Answered>;
 
 /// What an action is asked for with, and by whom.
 struct Asked<'a> {
@@ -68,7 +83,7 @@ struct Asked<'a> {
 }
 
 /// All services of which something is known.
-pub const SERVICES: [&Service; 1] = [&sts::SERVICE];
+pub const SERVICES: [&Service; 2] = [&sts::SERVICE, &cam::SERVICE];
 
 /// What is known of a request when it has been answered.
 #[derive(Default)]
@@ -120,11 +135,13 @@ pub(crate) async fn serve(
     now_ms: u64,
     parts: &Parts,
     host: Option<&str>,
+    connection: ConnectionInfo,
     incoming: &mut Incoming,
     request_id: &str,
 ) -> (Reply, Outcome) {
     let mut outcome = Outcome::default();
-    let answered = answer(authenticator, now_ms, parts, host, incoming, &mut outcome).await;
+    let asked = (parts, host, connection);
+    let answered = answer(authenticator, now_ms, asked, incoming, &mut outcome).await;
     let mut response = answered.unwrap_or_else(|failure| {
         outcome.code = Some(failure.code());
         outcome.failure = Some(failure.to_string());
@@ -146,8 +163,7 @@ pub(crate) async fn serve(
 async fn answer(
     authenticator: &Authenticator,
     now_ms: u64,
-    parts: &Parts,
-    host: Option<&str>,
+    (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
     outcome: &mut Outcome,
 ) -> Result<Map<String, Value>, CloudFailure> {
@@ -191,7 +207,11 @@ async fn answer(
     outcome.operation = action.name;
     let answer = action.answer.ok_or(CloudFailure::NotImplemented(action.name))?;
     call.refuse_unknown(action.parameters)?;
-    answer(&Asked { accounts: authenticator.accounts(), key: &key, call: &call })
+    let permitted = |name| permission::permits_action(&key, name, connection, now_ms);
+    if !action.permission.is_none_or(permitted) {
+        return Err(CloudFailure::Denied(action.name));
+    }
+    answer(&Asked { accounts: authenticator.accounts(), key: &key, call: &call }).await
 }
 
 /// The service that is meant: what the signature is scoped to, else what the host
@@ -283,6 +303,10 @@ mod tests {
             names.sort_unstable();
             names.dedup();
             assert_eq!(names.len(), service.actions.len(), "{}", service.name);
+            for action in service.actions {
+                let Some(permission) = action.permission else { continue };
+                assert_eq!(permission, format!("name/{}:{}", service.name, action.name));
+            }
         }
         assert_eq!(capitalized("getCallerIdentity"), "GetCallerIdentity");
         assert_eq!(capitalized("é"), "é");

@@ -5,18 +5,25 @@ use std::borrow::Cow;
 use costrel_core::account::SessionRequest;
 use costrel_policy::Grammar;
 use costrel_signature::encode::decode_form;
-use serde_json::{Map, Value, json};
+use futures_util::future::BoxFuture;
+use serde_json::json;
 
-use super::{Action, Asked, CloudFailure, Service};
+use super::{Action, Answered, Asked, CloudFailure, Service, not_yet, object};
 use crate::date;
 
 pub(super) const SERVICE: Service = Service {
     name: "sts",
     version: "2018-08-13",
     actions: &[
-        Action { name: "GetCallerIdentity", parameters: &[], answer: Some(get_caller_identity) },
+        Action {
+            name: "GetCallerIdentity",
+            permission: None,
+            parameters: &[],
+            answer: Some(get_caller_identity),
+        },
         Action {
             name: "GetFederationToken",
+            permission: Some("name/sts:GetFederationToken"),
             parameters: &["Name", "Policy", "DurationSeconds"],
             answer: Some(get_federation_token),
         },
@@ -31,32 +38,34 @@ pub(super) const SERVICE: Service = Service {
 /// How long a key is good for if nobody says, in seconds.
 const FEDERATION_DURATION_S: i64 = 1800;
 
-const fn not_yet(name: &'static str) -> Action {
-    Action { name, parameters: &[], answer: None }
-}
-
 /// Whoever has a key may ask whose it is.
-fn get_caller_identity(asked: &Asked<'_>) -> Result<Map<String, Value>, CloudFailure> {
-    let uin = asked.key.account.uin;
+fn get_caller_identity<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    let account = asked.key.account.uin;
+    let uin = asked.key.user.as_ref().map_or(account, |user| user.uin);
     let (arn, user, kind) = match &asked.key.session {
-        None => (format!("qcs::cam:{uin}:uin/{uin}"), uin.to_string(), "CAMUser"),
+        None => (format!("qcs::cam:{account}:uin/{uin}"), uin.to_string(), "CAMUser"),
         Some(session) => (
-            format!("qcs::sts:{uin}:federated-user/{uin}"),
+            format!("qcs::sts:{account}:federated-user/{uin}"),
             format!("{uin}:{}", session.name),
             "FederatedUser",
         ),
     };
-    Ok(object([
+    let answer = object([
         ("Arn", arn.into()),
-        ("AccountId", uin.to_string().into()),
+        ("AccountId", account.to_string().into()),
         ("UserId", user.into()),
         ("PrincipalId", uin.to_string().into()),
         ("Type", kind.into()),
-    ]))
+    ]);
+    Box::pin(async { Ok(answer) })
 }
 
 /// A temporary key that may do what its policy says and the asking key may.
-fn get_federation_token(asked: &Asked<'_>) -> Result<Map<String, Value>, CloudFailure> {
+fn get_federation_token<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async { federation_token(asked) })
+}
+
+fn federation_token(asked: &Asked<'_>) -> Answered {
     let call = asked.call;
     let (name, policy) = (call.required("Name")?, call.required("Policy")?);
     let duration = call.number("DurationSeconds")?.unwrap_or(FEDERATION_DURATION_S);
@@ -87,10 +96,6 @@ fn document(text: &str) -> Result<Cow<'_, str>, CloudFailure> {
     }
     let decoded = decode_form(text).map_err(|_| CloudFailure::NotUtf8)?;
     Ok(Cow::Owned(decoded.trim().to_owned()))
-}
-
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 #[cfg(test)]

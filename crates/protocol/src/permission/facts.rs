@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use costrel_core::account::Session;
+use costrel_core::account::{Account, Session};
 use costrel_core::tags::Tags;
 use costrel_policy::{Fact, Facts, Grant, Key, Value};
 use costrel_signature::Form;
@@ -114,6 +114,8 @@ impl Facts for RequestFacts<'_> {
     fn fact(&self, key: &Key) -> Fact<'_> {
         let account = self.request.identity.as_ref().map(|key| &key.account);
         let session = super::session(self.request);
+        let user = self.request.identity.as_ref().and_then(|key| key.user.as_deref());
+        let uin_of = |account: &Account| user.map_or(account.uin, |user| user.uin);
         let uin = |uin: u64| format!("{uin:012}");
         match key {
             // The connection's own: headers say what their sender likes.
@@ -126,19 +128,23 @@ impl Facts for RequestFacts<'_> {
 
             Key::UserId => match (account, session) {
                 (Some(account), Some(session)) => {
-                    Fact::text(format!("{}:{}", account.uin, session.name))
+                    Fact::text(format!("{}:{}", uin_of(account), session.name))
                 }
-                (Some(account), None) => Fact::text(account.uin.to_string()),
+                (Some(account), None) => Fact::text(uin_of(account).to_string()),
                 (None, _) => Fact::text("anonymous"),
             },
             Key::PrincipalAccount => match account {
                 Some(account) => Fact::text(account.uin.to_string()),
                 None => Fact::text("anonymous"),
             },
-            // A root has no name.
-            Key::UserName => Fact::Absent,
+            // A root has no name, and whoever has a temporary key is nobody's user.
+            Key::UserName => match (user, session) {
+                (Some(user), None) => Fact::text(user.name.as_str()),
+                _ => Fact::Absent,
+            },
             Key::PrincipalType => match (account, session) {
                 (Some(_), Some(_)) => Fact::text("FederatedUser"),
+                (Some(_), None) if user.is_some() => Fact::text("User"),
                 (Some(_), None) => Fact::text("Account"),
                 (None, _) => Fact::text("Anonymous"),
             },
@@ -146,7 +152,10 @@ impl Facts for RequestFacts<'_> {
                 (Some(account), Some(Session { name, .. })) => {
                     Fact::text(format!("arn:aws:sts::{}:federated-user/{name}", account.uin))
                 }
-                (Some(account), None) => Fact::text(format!("arn:aws:iam::{}:root", account.uin)),
+                (Some(account), None) => Fact::text(match user {
+                    Some(user) => format!("arn:aws:iam::{}:user/{}", account.uin, user.name),
+                    None => format!("arn:aws:iam::{}:root", account.uin),
+                }),
                 (None, _) => Fact::Absent,
             },
             Key::PrincipalIsService | Key::ViaService => Fact::One(Value::Bool(false)),
@@ -158,7 +167,9 @@ impl Facts for RequestFacts<'_> {
                 None => Fact::Absent,
             },
             Key::SourceArn | Key::SourceAccount => Fact::Absent,
-            Key::Uin => account.map_or(Fact::Absent, |account| Fact::text(account.uin.to_string())),
+            Key::Uin => {
+                account.map_or(Fact::Absent, |account| Fact::text(uin_of(account).to_string()))
+            }
             Key::OwnerUin => {
                 account.map_or(Fact::Absent, |account| Fact::text(account.uin.to_string()))
             }

@@ -2,13 +2,14 @@
 //! before anything in it is looked up; what names its objects only in its body (a
 //! list of keys, a form) is judged object by object, by the handlers that read it.
 
+mod cloud;
 mod facts;
 mod links;
 
 use std::sync::Arc;
 
 use costrel_core::Error;
-use costrel_core::account::Session;
+use costrel_core::account::{AccessKey, Session};
 use costrel_core::bucket::Bucket;
 use costrel_core::names::ObjectKey;
 use costrel_core::record::AccessRef;
@@ -22,6 +23,7 @@ use crate::gateway::Gateway;
 use crate::ops::{self, OpRow, Operation, RouteError};
 use crate::request::{Outcome, Request};
 
+pub(crate) use cloud::permits_action;
 use facts::{Place, RequestFacts};
 pub(crate) use links::links_of;
 
@@ -195,25 +197,26 @@ impl Gateway {
         bucket: &Bucket,
         need: Need<'_>,
     ) -> Outcome<bool> {
-        let owner = is_owner(request, bucket);
+        let owner_root = is_owner_root(request, bucket);
         let settings = bucket.settings();
         let access = match &settings.access {
             Some(access) => access,
-            None if session(request).is_none() => return Ok(owner),
+            None if is_unlimited(request, bucket) => return Ok(true),
             None => &AccessRef::default(),
         };
         let on_policy = need.operation.on_policy();
         // A policy that cannot be read can still be replaced.
-        let policies: Arc<[Arc<Policy>]> = match owner && on_policy {
+        let policies: Arc<[Arc<Policy>]> = match owner_root && on_policy {
             true => Arc::new([]),
             false => self.store.policies(bucket).await?,
         };
         let caller = caller(request);
         let asks = |policy: &Arc<Policy>| policy.asks(|key| matches!(key, Key::ExistingTag(_)));
-        let existing_tags = match policies.iter().chain(&caller.session).any(asks) {
-            true => self.existing_tags(bucket, need).await?,
-            false => None,
-        };
+        let existing_tags =
+            match policies.iter().chain(&caller.session).chain(&caller.policies).any(asks) {
+                true => self.existing_tags(bucket, need).await?,
+                false => None,
+            };
         let place = Place { region: &bucket.region, owner_uin: bucket.owner_uin };
         let facts =
             RequestFacts { request, place, need, existing_tags, now_ms: self.store.now_ms() };
@@ -312,12 +315,23 @@ pub(crate) fn is_absence(error: &Error) -> bool {
 }
 
 pub(crate) fn caller(request: &Request<'_>) -> Caller {
-    let who = match &request.identity {
-        Some(key) => Who::Root(key.account.uin.get()),
-        None => Who::Anonymous,
-    };
-    let session = session(request).map(|session| session.policies.clone());
-    Caller { who, session: session.unwrap_or_default() }
+    caller_of(request.identity.as_deref())
+}
+
+fn caller_of(key: Option<&AccessKey>) -> Caller {
+    let Some(key) = key else { return Caller::new(Who::Anonymous) };
+    let account = key.account.uin.get();
+    let session = key.session.as_ref().map(|session| session.policies.clone());
+    let session = session.unwrap_or_default();
+    match &key.user {
+        None => Caller { session, ..Caller::new(Who::Root(account)) },
+        Some(user) => Caller {
+            who: Who::User { account, uin: user.uin.get() },
+            name: Some(user.name.as_str().into()),
+            policies: user.policies.clone(),
+            session,
+        },
+    }
 }
 
 /// What the caller's key is limited to, if it is temporary.
@@ -328,10 +342,17 @@ fn session<'a>(request: &'a Request<'_>) -> Option<&'a Session> {
 /// Whether nothing but its object locks can keep the caller from anything in a
 /// bucket: he has its owner's own key, and there is no policy.
 pub(crate) fn is_unlimited(request: &Request<'_>, bucket: &Bucket) -> bool {
-    is_owner(request, bucket) && session(request).is_none() && bucket.settings().access.is_none()
+    is_owner_root(request, bucket)
+        && session(request).is_none()
+        && bucket.settings().access.is_none()
 }
 
-/// Whether the caller acts in the name of a bucket's owner, perhaps with limits.
+/// Whether the caller is the root of a bucket's owner, perhaps with limits.
+fn is_owner_root(request: &Request<'_>, bucket: &Bucket) -> bool {
+    is_owner(request, bucket) && request.identity.as_ref().is_some_and(|key| key.user.is_none())
+}
+
+/// Whether the caller belongs to the account of a bucket's owner.
 pub(crate) fn is_owner(request: &Request<'_>, bucket: &Bucket) -> bool {
     request.identity.as_ref().is_some_and(|key| key.account.uin.get() == bucket.owner_uin)
 }

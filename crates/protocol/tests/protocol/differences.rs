@@ -26,7 +26,9 @@ fn every_difference_has_its_test() {
                     ("program", _) => {
                         (format!("../server/tests/{module}.rs"), format!("fn {test}("))
                     }
-                    ("account", _) => (format!("../core/tests/{module}.rs"), format!("fn {test}(")),
+                    ("account" | "users", _) => {
+                        (format!("../core/tests/{module}.rs"), format!("fn {test}("))
+                    }
                     _ => (format!("tests/protocol/{module}.rs"), format!("fn {test}(")),
                 };
                 let source = std::fs::read_to_string(here.join(&file)).expect(name);

@@ -25,6 +25,7 @@ mod sessions;
 mod signatures;
 mod symlinks;
 mod tags;
+mod users;
 mod versions;
 mod wire;
 mod world;

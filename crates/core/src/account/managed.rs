@@ -1,0 +1,206 @@
+//! Policies that stand by themselves and are attached to users.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use costrel_policy::{Grammar, Policy};
+
+use super::identity::random_below;
+use super::rows::{
+    AttachedPolicy, ManagedPolicyRow, UserRow, decode, policy_name_row, policy_row, put,
+    put_number, user_row,
+};
+use super::users::{check_text, is_name};
+use super::{Accounts, IdentityError, Uin};
+use crate::engine::Write;
+use crate::error::{Error, Result};
+
+/// Longest name of a policy. (Tencent Cloud.)
+const NAME_LEN_MAX: usize = 128;
+
+/// Most policies attached to a user. (Tencent Cloud's limit of a user is 200; each of
+/// these judges every request.)
+const ATTACHED_MAX: usize = 50;
+
+/// A policy in CAM's grammar.
+#[derive(Clone, Debug)]
+pub struct ManagedPolicy {
+    pub id: u64,
+    pub name: String,
+    pub description: String,
+    /// As its author wrote it.
+    pub document: Bytes,
+    /// Milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    pub updated_ms: u64,
+}
+
+impl ManagedPolicy {
+    pub(super) fn of(row: ManagedPolicyRow) -> ManagedPolicy {
+        ManagedPolicy {
+            id: row.id,
+            name: row.name,
+            description: row.description,
+            document: row.document,
+            created_ms: row.created_ms,
+            updated_ms: row.updated_ms,
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<Arc<Policy>> {
+        Policy::of_user(Grammar::Cam, &self.document)
+            .map(Arc::new)
+            .map_err(|fault| Error::Damaged(format!("policy {}: {fault}", self.name)))
+    }
+}
+
+impl Accounts {
+    pub async fn create_policy(
+        &self,
+        name: &str,
+        description: &str,
+        document: &[u8],
+    ) -> Result<u64, IdentityError> {
+        if !is_name(name, NAME_LEN_MAX) {
+            return Err(IdentityError::PolicyName { len_max: NAME_LEN_MAX });
+        }
+        check_text(description)?;
+        Policy::of_user(Grammar::Cam, document)?;
+        let now_ms = self.clock.now_ms();
+        let row = ManagedPolicyRow {
+            id: 100_000_000 + random_below(900_000_000, &*self.entropy),
+            name: name.to_owned(),
+            description: description.to_owned(),
+            document: Bytes::copy_from_slice(document),
+            created_ms: now_ms,
+            updated_ms: now_ms,
+            write_id: Bytes::copy_from_slice(&self.entropy.id()),
+        };
+        self.change(&[policy_name_row(name), policy_row(row.id)], |found| match found {
+            [None, None] => Ok((
+                row.id,
+                vec![put_number(policy_name_row(name), row.id), put(policy_row(row.id), &row)],
+            )),
+            [None, _] => Err(Error::Internal("a number was drawn twice".into()).into()),
+            _ => Err(IdentityError::PolicyExists),
+        })
+        .await
+    }
+
+    pub async fn managed_policy(&self, id: u64) -> Result<ManagedPolicy, IdentityError> {
+        let row = self.read_identity(policy_row(id)).await?;
+        row.map(ManagedPolicy::of).ok_or(IdentityError::NoSuchPolicy)
+    }
+
+    pub async fn managed_policy_named(&self, name: &str) -> Result<ManagedPolicy, IdentityError> {
+        let id = self.named(policy_name_row(name)).await?.ok_or(IdentityError::NoSuchPolicy)?;
+        self.managed_policy(id).await
+    }
+
+    /// Policies whose name holds a text, in the order of their numbers: how many there
+    /// are, and some of them.
+    pub async fn managed_policies(
+        &self,
+        keyword: &str,
+        skip: usize,
+        limit: usize,
+    ) -> Result<(usize, Vec<ManagedPolicy>)> {
+        let keep = |row: &ManagedPolicyRow| row.name.contains(keyword);
+        let (count, rows) = self.page(b'p', keep, skip, limit).await?;
+        Ok((count, rows.into_iter().map(ManagedPolicy::of).collect()))
+    }
+
+    /// Replaces what is given.
+    pub async fn update_policy(
+        &self,
+        id: u64,
+        description: Option<&str>,
+        document: Option<&[u8]>,
+    ) -> Result<(), IdentityError> {
+        check_text(description.unwrap_or_default())?;
+        if let Some(document) = document {
+            Policy::of_user(Grammar::Cam, document)?;
+        }
+        let (now_ms, write_id) = (self.clock.now_ms(), self.entropy.id());
+        let policy = policy_row(id);
+        self.change(std::slice::from_ref(&policy), |found| {
+            let [Some(bytes)] = found else { return Err(IdentityError::NoSuchPolicy) };
+            let mut row: ManagedPolicyRow = decode(bytes)?;
+            if let Some(description) = description {
+                row.description = description.to_owned();
+            }
+            if let Some(document) = document {
+                row.document = Bytes::copy_from_slice(document);
+            }
+            row.updated_ms = now_ms;
+            row.write_id = Bytes::copy_from_slice(&write_id);
+            Ok(((), vec![put(policy.clone(), &row)]))
+        })
+        .await
+    }
+
+    /// Whoever had it has it no more.
+    pub async fn delete_policy(&self, id: u64) -> Result<(), IdentityError> {
+        let name = self.managed_policy(id).await?.name;
+        let rows = [policy_row(id), policy_name_row(&name)];
+        self.change(&rows, |found| match found {
+            [Some(_), _] => Ok(((), rows.iter().cloned().map(Write::Delete).collect())),
+            _ => Err(IdentityError::NoSuchPolicy),
+        })
+        .await
+    }
+
+    /// Attaching one that is attached changes nothing.
+    pub async fn attach_user_policy(&self, uin: Uin, id: u64) -> Result<(), IdentityError> {
+        let now_ms = self.clock.now_ms();
+        let user = user_row(uin.0);
+        // The policy must still be there when it is attached.
+        self.change(&[user.clone(), policy_row(id)], |found| {
+            let [Some(bytes), policy] = found else { return Err(IdentityError::NoSuchUser) };
+            if policy.is_none() {
+                return Err(IdentityError::NoSuchPolicy);
+            }
+            let mut row: UserRow = decode(bytes)?;
+            if row.policies.iter().any(|policy| policy.id == id) {
+                return Ok(((), Vec::new()));
+            }
+            if row.policies.len() >= ATTACHED_MAX {
+                return Err(IdentityError::TooManyPolicies { max: ATTACHED_MAX });
+            }
+            row.policies.push(AttachedPolicy { id, attached_ms: now_ms });
+            Ok(((), vec![put(user.clone(), &row)]))
+        })
+        .await
+    }
+
+    pub async fn detach_user_policy(&self, uin: Uin, id: u64) -> Result<(), IdentityError> {
+        self.change_user(uin, |row| {
+            let count = row.policies.len();
+            row.policies.retain(|policy| policy.id != id);
+            match row.policies.len() < count {
+                true => Ok(((), Vec::new())),
+                false => Err(IdentityError::NotAttached),
+            }
+        })
+        .await
+    }
+
+    /// A user's policies and since when he has them, in milliseconds.
+    pub async fn attached_policies(
+        &self,
+        uin: Uin,
+    ) -> Result<Vec<(ManagedPolicy, u64)>, IdentityError> {
+        let attached = self.user(uin).await?.attached;
+        let rows: Vec<_> = attached.iter().map(|(id, _)| policy_row(*id)).collect();
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut policies = Vec::with_capacity(rows.len());
+        for (bytes, (_, since_ms)) in self.read_identities(&rows).await?.into_iter().zip(attached) {
+            if let Some(bytes) = bytes {
+                policies.push((ManagedPolicy::of(decode(&bytes)?), since_ms));
+            }
+        }
+        Ok(policies)
+    }
+}

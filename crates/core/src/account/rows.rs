@@ -1,0 +1,284 @@
+//! Users, their keys and policies as stored.
+//!
+//! All rows lie in one group of the system partition, so that whatever belongs
+//! together changes in one commit. Their suffixes:
+//!
+//! | suffix | value |
+//! |---|---|
+//! | `u` and a uin | [`UserRow`] |
+//! | `n` and a user's name | the uin, 8 bytes, big-endian |
+//! | `k` and a key's id | [`UserKeyRow`] |
+//! | `p` and a policy's id | [`ManagedPolicyRow`] |
+//! | `q` and a policy's name | the id, 8 bytes, big-endian |
+//!
+//! Numbers in suffixes are 8 bytes, big-endian.
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::{Accounts, IdentityError, commit_failed};
+use crate::engine::{Commit, CommitError, Expect, Partition, RowRef, ScanRange, Table, Write};
+use crate::error::{Error, Result};
+use crate::scan;
+
+/// No bucket has such a name.
+const GROUP: &[u8] = b"identities/";
+
+/// How often a change is decided anew when somebody else's comes between.
+const ATTEMPTS: usize = 16;
+
+/// A user as stored; fields are only ever added.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct UserRow {
+    #[prost(uint64, tag = "1")]
+    pub uin: u64,
+    #[prost(uint64, tag = "2")]
+    pub uid: u64,
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(string, tag = "4")]
+    pub remark: String,
+    #[prost(uint64, tag = "5")]
+    pub created_ms: u64,
+    #[prost(message, repeated, tag = "6")]
+    pub keys: Vec<UserKeyEntry>,
+    #[prost(message, repeated, tag = "7")]
+    pub policies: Vec<AttachedPolicy>,
+    #[prost(string, tag = "8")]
+    pub phone: String,
+    #[prost(string, tag = "9")]
+    pub country_code: String,
+    #[prost(string, tag = "10")]
+    pub email: String,
+}
+
+/// What a user's row says of a key. A key that it does not name is not his.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct UserKeyEntry {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(bool, tag = "2")]
+    pub disabled: bool,
+    #[prost(uint64, tag = "3")]
+    pub created_ms: u64,
+    #[prost(string, tag = "4")]
+    pub description: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct AttachedPolicy {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(uint64, tag = "2")]
+    pub attached_ms: u64,
+}
+
+/// A user's key as stored; fields are only ever added.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct UserKeyRow {
+    #[prost(uint64, tag = "1")]
+    pub user_uin: u64,
+    /// [`MasterKey::seal`](crate::secret::MasterKey::seal) as for root keys.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub sealed_secret: Bytes,
+}
+
+/// A policy that can be attached; fields are only ever added.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct ManagedPolicyRow {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, tag = "3")]
+    pub description: String,
+    /// In CAM's grammar, as its author wrote it.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub document: Bytes,
+    #[prost(uint64, tag = "5")]
+    pub created_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub updated_ms: u64,
+    /// Another one with every document.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub write_id: Bytes,
+}
+
+fn row(kind: u8, name: &[u8]) -> RowRef {
+    RowRef::new(Table::Installation, [&[kind], name].concat())
+}
+
+pub(super) fn user_row(uin: u64) -> RowRef {
+    row(b'u', &uin.to_be_bytes())
+}
+
+pub(super) fn user_name_row(name: &str) -> RowRef {
+    row(b'n', name.as_bytes())
+}
+
+pub(super) fn key_row(id: &str) -> RowRef {
+    row(b'k', id.as_bytes())
+}
+
+pub(super) fn policy_row(id: u64) -> RowRef {
+    row(b'p', &id.to_be_bytes())
+}
+
+pub(super) fn policy_name_row(name: &str) -> RowRef {
+    row(b'q', name.as_bytes())
+}
+
+pub(super) fn put<M: Message>(row: RowRef, record: &M) -> Write {
+    Write::Put(row, record.encode_to_vec().into())
+}
+
+pub(super) fn put_number(row: RowRef, number: u64) -> Write {
+    Write::Put(row, Bytes::copy_from_slice(&number.to_be_bytes()))
+}
+
+pub(super) fn decode<M: Message + Default>(bytes: &Bytes) -> Result<M> {
+    M::decode(bytes.clone()).map_err(|error| Error::Damaged(format!("identity row: {error}")))
+}
+
+fn number(bytes: &Bytes) -> Result<u64> {
+    let bytes = bytes[..].try_into();
+    bytes.map(u64::from_be_bytes).map_err(|_| Error::Damaged("the row of a name".into()))
+}
+
+impl Accounts {
+    pub(super) async fn read_identities(&self, rows: &[RowRef]) -> Result<Vec<Option<Bytes>>> {
+        Ok(self.engine.index().read(Partition::System, GROUP, rows).await?)
+    }
+
+    pub(super) async fn read_identity<M: Message + Default>(
+        &self,
+        row: RowRef,
+    ) -> Result<Option<M>> {
+        let rows = self.read_identities(&[row]).await?;
+        rows.into_iter().next().flatten().map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// The number that a name stands for.
+    pub(super) async fn named(&self, row: RowRef) -> Result<Option<u64>> {
+        let rows = self.read_identities(&[row]).await?;
+        rows.into_iter().next().flatten().map(|bytes| number(&bytes)).transpose()
+    }
+
+    /// Changes rows by what they are at that moment.
+    pub(super) async fn change<T>(
+        &self,
+        rows: &[RowRef],
+        decide: impl Fn(&[Option<Bytes>]) -> Result<(T, Vec<Write>), IdentityError>,
+    ) -> Result<T, IdentityError> {
+        for _ in 0..ATTEMPTS {
+            let found = self.read_identities(rows).await?;
+            let (value, writes) = decide(&found)?;
+            if writes.is_empty() {
+                return Ok(value);
+            }
+            let expect = |(row, value): (&RowRef, Option<Bytes>)| match value {
+                Some(bytes) => Expect::Equals(row.clone(), bytes),
+                None => Expect::Absent(row.clone()),
+            };
+            let expects = rows.iter().zip(found).map(expect).collect();
+            let (partition, group) = (Partition::System, Bytes::from_static(GROUP));
+            let committed =
+                self.engine.index().commit(Commit { partition, group, expects, writes }).await;
+            // Whatever came of it, what is remembered may be of before.
+            self.cache.clear();
+            match committed {
+                Ok(()) => return Ok(value),
+                Err(CommitError::Conflict(_)) => {}
+                Err(error) => return Err(commit_failed(error).into()),
+            }
+        }
+        Err(Error::Internal("identities kept changing".into()).into())
+    }
+
+    /// Rows of a kind, all of them: `skip` are left out, then at most `limit` are
+    /// returned, beside how many there are.
+    pub(super) async fn page<M: Message + Default>(
+        &self,
+        kind: u8,
+        keep: impl Fn(&M) -> bool,
+        skip: usize,
+        limit: usize,
+    ) -> Result<(usize, Vec<M>)> {
+        const ROWS: usize = 512;
+        let (mut count, mut page) = (0, Vec::new());
+        let mut range = ScanRange::group(Bytes::from_static(GROUP));
+        range.start_suffix = Bytes::copy_from_slice(&[kind]);
+        loop {
+            let (partition, table) = (Partition::System, Table::Installation);
+            let found = scan::rows(&*self.engine, partition, table, range.clone(), ROWS).await?;
+            for row in &found {
+                if row.suffix.first() != Some(&kind) {
+                    return Ok((count, page));
+                }
+                let record = decode(&row.value)?;
+                if !keep(&record) {
+                    continue;
+                }
+                if count >= skip && page.len() < limit {
+                    page.push(record);
+                }
+                count += 1;
+            }
+            match found.last() {
+                Some(last) if found.len() == ROWS => {
+                    range.start_suffix = [&last.suffix[..], b"\0"].concat().into();
+                }
+                _ => return Ok((count, page)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first stored shapes, which must open for ever.
+    #[test]
+    fn the_first_row_shapes_open() {
+        let user = UserRow {
+            uin: 100_000_000_002,
+            uid: 10_000_001,
+            name: "reader".into(),
+            remark: "r".into(),
+            created_ms: 1_700_000_000_000,
+            keys: vec![UserKeyEntry {
+                id: "AKIDfixture".into(),
+                disabled: true,
+                created_ms: 1_700_000_000_001,
+                description: "d".into(),
+            }],
+            policies: vec![AttachedPolicy { id: 100_000_001, attached_ms: 1_700_000_000_002 }],
+            phone: "1".into(),
+            country_code: "86".into(),
+            email: "e".into(),
+        };
+        let key =
+            UserKeyRow { user_uin: 100_000_000_002, sealed_secret: Bytes::from_static(&[1, 2, 3]) };
+        let policy = ManagedPolicyRow {
+            id: 100_000_001,
+            name: "p".into(),
+            description: "d".into(),
+            document: Bytes::from_static(b"{}"),
+            created_ms: 1_700_000_000_000,
+            updated_ms: 1_700_000_000_001,
+            write_id: Bytes::from_static(&[4; 16]),
+        };
+        let bytes = |text| Bytes::from(hex::decode(text).unwrap());
+        assert_eq!(decode::<UserRow>(&bytes(USER_ROW)).unwrap(), user);
+        assert_eq!(decode::<UserKeyRow>(&bytes(USER_KEY_ROW)).unwrap(), key);
+        assert_eq!(decode::<ManagedPolicyRow>(&bytes(POLICY_ROW)).unwrap(), policy);
+    }
+
+    const USER_ROW: &str = "0882d0dbc3f4021081ade2041a067265616465722201722880d095ffbc3132190a0b414b4944\
+                            6669787475726510011881d095ffbc312201643a0c0881c2d72f1082d095ffbc314201314a02\
+                            3836520165";
+    const USER_KEY_ROW: &str = "0882d0dbc3f4021203010203";
+    const POLICY_ROW: &str = "0881c2d72f1201701a016422027b7d2880d095ffbc313081d095ffbc313a1004040404040404\
+                            040404040404040404";
+}

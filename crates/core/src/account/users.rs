@@ -1,0 +1,289 @@
+//! Sub-users of the account and their keys.
+
+use std::sync::Arc;
+
+use costrel_policy::Policy;
+
+use super::identity::{KeyPair, random_below};
+use super::managed::ManagedPolicy;
+use super::rows::{
+    UserKeyEntry, UserKeyRow, UserRow, decode, key_row, policy_row, put, put_number, user_name_row,
+    user_row,
+};
+use super::{AccessKey, Accounts, IdentityError, Uin, seal_context};
+use crate::engine::Write;
+use crate::error::{Error, Result};
+
+/// Most keys of a user. (Tencent Cloud.)
+const KEYS_MAX: usize = 2;
+
+/// Longest remark and description, in bytes.
+pub(super) const TEXT_BYTES_MAX: usize = 1000;
+
+/// A sub-user: somebody of the account who may do what policies say.
+#[derive(Clone, Debug)]
+pub struct User {
+    pub uin: Uin,
+    /// His number within the account.
+    pub uid: u64,
+    pub name: String,
+    pub details: UserDetails,
+    /// Milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// Ids of the policies attached, and since when.
+    pub attached: Vec<(u64, u64)>,
+    /// The policies attached, where they count, and how long their texts are together.
+    pub policies: Vec<Arc<Policy>>,
+    pub(super) policy_bytes: usize,
+}
+
+/// What is noted about a user and means nothing here.
+#[derive(Clone, Debug, Default)]
+pub struct UserDetails {
+    pub remark: String,
+    pub phone: String,
+    pub country_code: String,
+    pub email: String,
+}
+
+impl UserDetails {
+    fn check(&self) -> Result<(), IdentityError> {
+        [&self.remark, &self.phone, &self.country_code, &self.email]
+            .into_iter()
+            .try_for_each(|text| check_text(text))
+    }
+}
+
+/// What is known of a key but its secret.
+#[derive(Clone, Debug)]
+pub struct KeyInfo {
+    pub id: String,
+    pub enabled: bool,
+    pub created_ms: u64,
+    pub description: String,
+}
+
+impl User {
+    fn of(row: UserRow) -> User {
+        User {
+            uin: Uin(row.uin),
+            uid: row.uid,
+            name: row.name,
+            details: UserDetails {
+                remark: row.remark,
+                phone: row.phone,
+                country_code: row.country_code,
+                email: row.email,
+            },
+            created_ms: row.created_ms,
+            attached: row.policies.iter().map(|policy| (policy.id, policy.attached_ms)).collect(),
+            policies: Vec::new(),
+            policy_bytes: 0,
+        }
+    }
+}
+
+/// Letters, digits and some marks: names stand in resources and in names of others.
+pub(super) fn is_name(name: &str, len_max: usize) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
+    (1..=len_max).contains(&name.len()) && name.bytes().all(plain)
+}
+
+pub(super) fn check_text(text: &str) -> Result<(), IdentityError> {
+    match text.len() <= TEXT_BYTES_MAX {
+        true => Ok(()),
+        false => Err(IdentityError::TextTooLong { max: TEXT_BYTES_MAX }),
+    }
+}
+
+const USER_NAME_LEN_MAX: usize = 64;
+
+impl Accounts {
+    pub async fn add_user(&self, name: &str, details: UserDetails) -> Result<User, IdentityError> {
+        if !is_name(name, USER_NAME_LEN_MAX) {
+            return Err(IdentityError::UserName { len_max: USER_NAME_LEN_MAX });
+        }
+        details.check()?;
+        let below = |count| random_below(count, &*self.entropy);
+        let row = UserRow {
+            uin: 100_000_000_000 + below(100_000_000_000),
+            uid: 10_000_000 + below(90_000_000),
+            name: name.to_owned(),
+            remark: details.remark,
+            phone: details.phone,
+            country_code: details.country_code,
+            email: details.email,
+            created_ms: self.clock.now_ms(),
+            ..UserRow::default()
+        };
+        if row.uin == self.account.uin.0 {
+            return Err(Error::Internal("a number was drawn twice".into()).into());
+        }
+        self.change(&[user_name_row(name), user_row(row.uin)], |found| match found {
+            [None, None] => Ok((
+                User::of(row.clone()),
+                vec![put_number(user_name_row(name), row.uin), put(user_row(row.uin), &row)],
+            )),
+            [None, _] => Err(Error::Internal("a number was drawn twice".into()).into()),
+            _ => Err(IdentityError::UserExists),
+        })
+        .await
+    }
+
+    pub async fn user_named(&self, name: &str) -> Result<User, IdentityError> {
+        let uin = self.named(user_name_row(name)).await?.ok_or(IdentityError::NoSuchUser)?;
+        self.user(Uin(uin)).await
+    }
+
+    pub async fn user(&self, uin: Uin) -> Result<User, IdentityError> {
+        let row = self.read_identity(user_row(uin.0)).await?;
+        row.map(User::of).ok_or(IdentityError::NoSuchUser)
+    }
+
+    /// All users, in the order of their numbers.
+    pub async fn users(&self) -> Result<Vec<User>> {
+        let (_, rows) = self.page(b'u', |_: &UserRow| true, 0, usize::MAX).await?;
+        Ok(rows.into_iter().map(User::of).collect())
+    }
+
+    pub async fn set_user_details(
+        &self,
+        uin: Uin,
+        details: UserDetails,
+    ) -> Result<(), IdentityError> {
+        details.check()?;
+        self.change_user(uin, |row| {
+            row.remark.clone_from(&details.remark);
+            row.phone.clone_from(&details.phone);
+            row.country_code.clone_from(&details.country_code);
+            row.email.clone_from(&details.email);
+            Ok(((), Vec::new()))
+        })
+        .await
+    }
+
+    /// `force` takes keys and attachments along, without which there must be none.
+    pub async fn delete_user(&self, name: &str, force: bool) -> Result<(), IdentityError> {
+        let user = self.user_named(name).await?;
+        let rows = [user_row(user.uin.0), user_name_row(name)];
+        self.change(&rows, |found| {
+            let [Some(row), Some(_)] = found else { return Err(IdentityError::NoSuchUser) };
+            let row: UserRow = decode(row)?;
+            let in_use = !row.keys.is_empty() || !row.policies.is_empty();
+            if in_use && !force {
+                return Err(IdentityError::UserInUse);
+            }
+            let mut writes = rows.iter().cloned().map(Write::Delete).collect::<Vec<_>>();
+            writes.extend(row.keys.iter().map(|key| Write::Delete(key_row(&key.id))));
+            Ok(((), writes))
+        })
+        .await
+    }
+
+    pub async fn create_key(&self, uin: Uin, description: &str) -> Result<KeyPair, IdentityError> {
+        check_text(description)?;
+        let pair = KeyPair::generate(&*self.entropy);
+        let sealed = self.master_key.seal(&pair.secret, &seal_context(&pair.id), &*self.entropy);
+        let key = UserKeyRow { user_uin: uin.0, sealed_secret: sealed.into() };
+        let entry = UserKeyEntry {
+            id: pair.id.clone(),
+            disabled: false,
+            created_ms: self.clock.now_ms(),
+            description: description.to_owned(),
+        };
+        self.change_user(uin, |row| {
+            if row.keys.len() >= KEYS_MAX {
+                return Err(IdentityError::TooManyKeys { max: KEYS_MAX });
+            }
+            row.keys.push(entry.clone());
+            Ok((pair.clone(), vec![put(key_row(&pair.id), &key)]))
+        })
+        .await
+    }
+
+    pub async fn keys(&self, uin: Uin) -> Result<Vec<KeyInfo>, IdentityError> {
+        let row: Option<UserRow> = self.read_identity(user_row(uin.0)).await?;
+        let row = row.ok_or(IdentityError::NoSuchUser)?;
+        let info = |key: UserKeyEntry| KeyInfo {
+            id: key.id,
+            enabled: !key.disabled,
+            created_ms: key.created_ms,
+            description: key.description,
+        };
+        Ok(row.keys.into_iter().map(info).collect())
+    }
+
+    pub async fn enable_key(&self, uin: Uin, id: &str, enabled: bool) -> Result<(), IdentityError> {
+        self.change_user(uin, |row| {
+            let key = row.keys.iter_mut().find(|key| key.id == id);
+            key.ok_or(IdentityError::NoSuchKey)?.disabled = !enabled;
+            Ok(((), Vec::new()))
+        })
+        .await
+    }
+
+    pub async fn delete_key(&self, uin: Uin, id: &str) -> Result<(), IdentityError> {
+        self.change_user(uin, |row| {
+            let count = row.keys.len();
+            row.keys.retain(|key| key.id != id);
+            match row.keys.len() < count {
+                true => Ok(((), vec![Write::Delete(key_row(id))])),
+                false => Err(IdentityError::NoSuchKey),
+            }
+        })
+        .await
+    }
+
+    /// Changes a user's row, together with whatever else is written.
+    pub(super) async fn change_user<T>(
+        &self,
+        uin: Uin,
+        decide: impl Fn(&mut UserRow) -> Result<(T, Vec<Write>), IdentityError>,
+    ) -> Result<T, IdentityError> {
+        let user = user_row(uin.0);
+        self.change(std::slice::from_ref(&user), |found| {
+            let [Some(bytes)] = found else { return Err(IdentityError::NoSuchUser) };
+            let mut row: UserRow = decode(bytes)?;
+            let (value, mut writes) = decide(&mut row)?;
+            writes.push(put(user.clone(), &row));
+            Ok((value, writes))
+        })
+        .await
+    }
+
+    /// A user's key as it signs requests: with its secret, and with what its user may
+    /// do.
+    pub(super) async fn user_key(&self, id: &str) -> Result<Option<AccessKey>> {
+        let Some(key) = self.read_identity::<UserKeyRow>(key_row(id)).await? else {
+            return Ok(None);
+        };
+        let row: Option<UserRow> = self.read_identity(user_row(key.user_uin)).await?;
+        // Between the two reads the user or the key may have gone.
+        let entry = |row: &UserRow| row.keys.iter().find(|entry| entry.id == id).cloned();
+        let Some((row, entry)) = row.and_then(|row| entry(&row).map(|entry| (row, entry))) else {
+            return Ok(None);
+        };
+        let secret = self
+            .master_key
+            .unseal(&key.sealed_secret, &seal_context(id))
+            .map_err(|error| Error::Damaged(format!("access key {id}: {error}")))?;
+        let mut user = User::of(row);
+        let rows: Vec<_> = user.attached.iter().map(|(id, _)| policy_row(*id)).collect();
+        if !rows.is_empty() {
+            // One that is not there was deleted.
+            for bytes in self.read_identities(&rows).await?.into_iter().flatten() {
+                user.policy_bytes += bytes.len();
+                // What cannot be read might forbid anything.
+                user.policies.push(ManagedPolicy::of(decode(&bytes)?).read()?);
+            }
+        }
+        Ok(Some(AccessKey {
+            id: id.to_owned(),
+            secret,
+            account: self.account.clone(),
+            enabled: !entry.disabled,
+            user: Some(Arc::new(user)),
+            session: None,
+        }))
+    }
+}

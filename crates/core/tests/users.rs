@@ -1,0 +1,205 @@
+//! Shows that users, their keys and policies change together, at once where they are
+//! changed and within a second at another gateway, on the memory engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use costrel_core::account::{
+    Accounts, FixedIdentity, IdentityError, KEY_CACHE_MS, KeyError, KeyPair, UserDetails,
+};
+use costrel_core::engine::Engine;
+use costrel_core::env::{Clock, Entropy};
+use costrel_core::secret::MasterKey;
+use costrel_testkit::MemoryEngine;
+use rand::RngCore;
+
+struct Random;
+
+impl Entropy for Random {
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+struct Hands(AtomicU64);
+
+impl Clock for Hands {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+const ALL: &[u8] =
+    br#"{"version": "2.0", "statement": [{"effect": "allow", "action": "*", "resource": "*"}]}"#;
+
+/// Two gateways on one store.
+async fn gateways() -> (Accounts, Accounts, Arc<Hands>) {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let clock = Arc::new(Hands(AtomicU64::new(1_700_000_000_000)));
+    let open = async || {
+        let fixed = FixedIdentity {
+            root_key: Some(KeyPair::new("AKIDroot", "root-secret").unwrap()),
+            ..FixedIdentity::default()
+        };
+        let (key, entropy) = (MasterKey::new(&[1; 32]), Arc::new(Random));
+        Accounts::open(engine.clone(), key, entropy, clock.clone(), fixed).await.unwrap().0
+    };
+    (open().await, open().await, clock)
+}
+
+async fn is_known(accounts: &Accounts, id: &str) -> bool {
+    match accounts.find(id, None).await {
+        Ok(_) => true,
+        Err(KeyError::Unknown) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_users_life() {
+    let (here, there, _) = gateways().await;
+    let details = UserDetails { remark: "Reads".into(), ..UserDetails::default() };
+    let user = here.add_user("reader", details).await.unwrap();
+    let again = here.add_user("reader", UserDetails::default()).await;
+    assert!(matches!(again, Err(IdentityError::UserExists)));
+    for name in ["", "a b", "a/b", &"a".repeat(65)] {
+        let refused = here.add_user(name, UserDetails::default()).await;
+        assert!(matches!(refused, Err(IdentityError::UserName { .. })), "{name}");
+    }
+    let seen = there.user_named("reader").await.unwrap();
+    assert_eq!((seen.uin, seen.uid, &seen.details.remark[..]), (user.uin, user.uid, "Reads"));
+    assert_eq!(there.user(user.uin).await.unwrap().name, "reader");
+    let details = UserDetails { email: "a@example.com".into(), ..seen.details };
+    there.set_user_details(user.uin, details).await.unwrap();
+    let details = here.user(user.uin).await.unwrap().details;
+    assert_eq!((&details.remark[..], &details.email[..]), ("Reads", "a@example.com"));
+
+    let pair = here.create_key(user.uin, "first").await.unwrap();
+    assert!(matches!(there.delete_user("reader", false).await, Err(IdentityError::UserInUse)));
+    there.delete_user("reader", true).await.unwrap();
+    assert!(!is_known(&here, pair.id()).await);
+    assert!(matches!(here.user(user.uin).await, Err(IdentityError::NoSuchUser)));
+    assert!(matches!(here.delete_user("reader", true).await, Err(IdentityError::NoSuchUser)));
+    assert!(here.users().await.unwrap().is_empty());
+    // The name is free again, and nothing of the old one comes back.
+    let new = here.add_user("reader", UserDetails::default()).await.unwrap();
+    assert!(here.keys(new.uin).await.unwrap().is_empty());
+    assert!(is_known(&here, "AKIDroot").await);
+}
+
+#[tokio::test]
+async fn a_keys_life() {
+    let (here, there, clock) = gateways().await;
+    let user = here.add_user("reader", UserDetails::default()).await.unwrap();
+    let pair = here.create_key(user.uin, "first").await.unwrap();
+    for accounts in [&here, &there] {
+        let key = accounts.find(pair.id(), None).await.unwrap();
+        assert_eq!(key.secret, *pair.secret());
+        assert_eq!(key.user.as_ref().unwrap().name, "reader");
+    }
+    here.enable_key(user.uin, pair.id(), false).await.unwrap();
+    assert!(!is_known(&here, pair.id()).await, "at once here");
+    clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
+    const { assert!(KEY_CACHE_MS <= 1000) };
+    assert!(!is_known(&there, pair.id()).await, "within a second there");
+    there.enable_key(user.uin, pair.id(), true).await.unwrap();
+    assert!(is_known(&there, pair.id()).await);
+
+    let second = here.create_key(user.uin, "").await.unwrap();
+    let third = here.create_key(user.uin, "").await;
+    assert!(matches!(third, Err(IdentityError::TooManyKeys { .. })));
+    let other = here.add_user("other", UserDetails::default()).await.unwrap();
+    let foreign = here.delete_key(other.uin, pair.id()).await;
+    assert!(matches!(foreign, Err(IdentityError::NoSuchKey)));
+    here.delete_key(user.uin, pair.id()).await.unwrap();
+    assert!(!is_known(&here, pair.id()).await);
+    assert!(is_known(&here, second.id()).await);
+    let keys = there.keys(user.uin).await.unwrap();
+    assert_eq!(keys.iter().map(|key| &key.id[..]).collect::<Vec<_>>(), [second.id()]);
+}
+
+#[tokio::test]
+async fn a_policys_life() {
+    let (here, there, clock) = gateways().await;
+    let user = here.add_user("reader", UserDetails::default()).await.unwrap();
+    let pair = here.create_key(user.uin, "").await.unwrap();
+    let policies = async |accounts: &Accounts| {
+        let key = accounts.find(pair.id(), None).await.unwrap();
+        key.user.as_ref().unwrap().policies.len()
+    };
+    assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
+    let id = here.create_policy("all", "Everything", ALL).await.unwrap();
+    let again = here.create_policy("all", "", ALL).await;
+    assert!(matches!(again, Err(IdentityError::PolicyExists)));
+    let nothing = here.create_policy("b", "", b"{}").await;
+    assert!(matches!(nothing, Err(IdentityError::Policy(_))));
+    let somebody = br#"{"version": "2.0", "statement": [{"effect": "allow", "action": "*",
+        "resource": "*", "principal": {"qcs": ["*"]}}]}"#;
+    assert!(matches!(here.create_policy("b", "", somebody).await, Err(IdentityError::Policy(_))));
+
+    for _ in 0..2 {
+        here.attach_user_policy(user.uin, id).await.unwrap();
+    }
+    assert_eq!(policies(&here).await, 1);
+    clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
+    assert_eq!(policies(&there).await, 1);
+    let attached = there.attached_policies(user.uin).await.unwrap();
+    assert_eq!((attached.len(), &attached[0].0.name[..]), (1, "all"));
+    let none = here.attach_user_policy(user.uin, id + 1).await;
+    assert!(matches!(none, Err(IdentityError::NoSuchPolicy)));
+
+    here.update_policy(id, Some("All"), None).await.unwrap();
+    let policy = there.managed_policy_named("all").await.unwrap();
+    assert_eq!((&policy.description[..], &policy.document[..]), ("All", ALL));
+    here.detach_user_policy(user.uin, id).await.unwrap();
+    assert!(matches!(here.detach_user_policy(user.uin, id).await, Err(IdentityError::NotAttached)));
+    assert_eq!(policies(&here).await, 0);
+    here.attach_user_policy(user.uin, id).await.unwrap();
+    here.delete_policy(id).await.unwrap();
+    assert_eq!(policies(&here).await, 0);
+    assert!(matches!(here.delete_policy(id).await, Err(IdentityError::NoSuchPolicy)));
+    here.create_policy("all", "", ALL).await.unwrap();
+    assert_eq!(policies(&here).await, 0, "a new policy is nobody's");
+}
+
+#[tokio::test]
+async fn pages_of_policies() {
+    let (here, _, _) = gateways().await;
+    for n in 0..7 {
+        here.create_policy(&format!("p{n}"), "", ALL).await.unwrap();
+    }
+    here.create_policy("other", "", ALL).await.unwrap();
+    let mut names = Vec::new();
+    for skip in [0, 3, 6] {
+        let (count, page) = here.managed_policies("p", skip, 3).await.unwrap();
+        assert_eq!(count, 7);
+        names.extend(page.into_iter().map(|policy| policy.name));
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["p0", "p1", "p2", "p3", "p4", "p5", "p6"]);
+}
+
+/// Of several that claim a name at once one gets it, and none of what several change
+/// at once is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_at_once() {
+    let (here, there, _) = gateways().await;
+    let (here, there) = (Arc::new(here), Arc::new(there));
+    let user = here.add_user("reader", UserDetails::default()).await.unwrap();
+    let mut tasks = Vec::new();
+    for n in 0..8 {
+        let accounts = if n % 2 == 0 { here.clone() } else { there.clone() };
+        tasks.push(tokio::spawn(async move {
+            let id = accounts.create_policy(&format!("p{n}"), "", ALL).await.unwrap();
+            accounts.attach_user_policy(user.uin, id).await.unwrap();
+            accounts.add_user("same", UserDetails::default()).await.is_ok()
+        }));
+    }
+    let mut made = 0;
+    for task in tasks {
+        made += usize::from(task.await.unwrap());
+    }
+    assert_eq!(made, 1);
+    assert_eq!(here.users().await.unwrap().len(), 2);
+    assert_eq!(here.attached_policies(user.uin).await.unwrap().len(), 8);
+}
