@@ -206,6 +206,9 @@ pub struct ScanRange {
     pub start_suffix: Bytes,
     /// First group not to visit.
     pub end_group: Option<Bytes>,
+    /// How many rows the visitor is likely to take if it does not seek; 0 if nobody
+    /// knows. What it is given does not depend on it.
+    pub rows_wanted: usize,
 }
 
 impl ScanRange {
@@ -218,7 +221,7 @@ impl ScanRange {
     pub fn group(group: Bytes) -> Self {
         let mut end = group.to_vec();
         end.push(0);
-        ScanRange { start_group: group, start_suffix: Bytes::new(), end_group: Some(end.into()) }
+        ScanRange { start_group: group, end_group: Some(end.into()), ..ScanRange::default() }
     }
 }
 
@@ -329,7 +332,8 @@ pub trait BlobReader: Send + Sync {
     fn len(&self) -> u64;
 
     /// Reads verified bytes at `offset`: at least one and at most `max`, as many
-    /// as the engine likes to give at once; empty only at the end.
+    /// as the engine likes to give at once; empty only at the end. Whoever asks for
+    /// more than he gets is likely to ask for what follows.
     async fn read_at(&self, offset: u64, max: usize) -> Result<Bytes, EngineError>;
 }
 

@@ -130,6 +130,10 @@ impl Store {
 fn start(query: &KeyQuery) -> ScanRange {
     let after = query.after_group.as_bytes();
     let mut range = ScanRange::default();
+    if query.delimiter.is_empty() {
+        // One more, which tells that there are more.
+        range.rows_wanted = query.max.saturating_add(1);
+    }
     if !query.prefix.is_empty() {
         range.end_group = end_of_prefix(query.prefix.as_bytes());
     }

@@ -22,7 +22,7 @@ pub(crate) fn behind(page: &[OwnedRow]) -> Option<ScanRange> {
     Some(ScanRange {
         start_group: last.group.clone(),
         start_suffix: suffix.into(),
-        end_group: None,
+        ..ScanRange::default()
     })
 }
 
@@ -34,6 +34,7 @@ pub(crate) async fn rows(
     range: ScanRange,
     limit: usize,
 ) -> Result<Vec<OwnedRow>> {
+    let range = ScanRange { rows_wanted: limit, ..range };
     let found = Arc::new(Mutex::new(Vec::new()));
     let visit = {
         let found = found.clone();

@@ -173,6 +173,7 @@ impl Workload {
             start_group: if self.rng.random_bool(0.5) { self.group() } else { Bytes::new() },
             start_suffix: self.row().suffix,
             end_group,
+            rows_wanted: self.rng.random_range(0..5),
         };
         let steps = self.rng.random();
         let got = scan(engine, partition, table, range.clone(), steps).await;

@@ -120,7 +120,7 @@ impl Walk {
             false => ScanRange {
                 start_group: place.group.clone(),
                 start_suffix: place.suffix.clone(),
-                end_group: None,
+                ..ScanRange::all()
             },
         };
         Some(Walk {

@@ -21,9 +21,6 @@ use crate::record::{
 use crate::store::Store;
 use crate::tier::open_blob;
 
-/// Most bytes handed on at once.
-const PIECE_BYTES_MAX: usize = 256 << 10;
-
 /// How often a segment is read again when an append was rewriting it.
 const ROUNDS_MAX: usize = 10;
 
@@ -75,7 +72,9 @@ impl ObjectReader {
         if self.remaining == 0 {
             return Ok(None);
         }
-        let max = self.remaining.min(PIECE_BYTES_MAX as u64) as usize;
+        // How much of it comes at once is the engine's to say: it knows what that costs,
+        // and learns here how much is going to be read.
+        let max = usize::try_from(self.remaining).unwrap_or(usize::MAX);
         let piece = match &mut self.source {
             Source::Memory(bytes) => bytes.split_to(max.min(bytes.len())),
             Source::Blob { reader, offset } => {

@@ -20,7 +20,7 @@ use crate::ffi::Errno;
 use crate::remote::Remote;
 use format::{FINISHED, decode_finished, piece_count, piece_name};
 use list::Listing;
-use reader::Reader;
+use reader::{Budget, Reader};
 use under_way::UnderWay;
 use writer::Writer;
 
@@ -34,6 +34,7 @@ const DELETIONS_AT_ONCE: usize = 8;
 pub(crate) struct RadosBlobs {
     data: Arc<Remote>,
     under_way: Arc<UnderWay>,
+    budget: Budget,
     listing: tokio::sync::Mutex<Listing>,
 }
 
@@ -42,6 +43,7 @@ impl RadosBlobs {
         RadosBlobs {
             data: Arc::new(data),
             under_way: Arc::default(),
+            budget: Budget::default(),
             listing: tokio::sync::Mutex::default(),
         }
     }
@@ -106,7 +108,7 @@ impl Blobs for RadosBlobs {
 
     async fn open(&self, id: BlobId) -> Result<Arc<dyn BlobReader>, EngineError> {
         self.check_open()?;
-        Ok(Arc::new(Reader::open(self.data.clone(), id).await?))
+        Ok(Arc::new(Reader::open(self.data.clone(), id, self.budget.clone()).await?))
     }
 
     async fn delete(&self, id: BlobId) -> Result<(), EngineError> {

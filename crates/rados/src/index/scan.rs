@@ -5,8 +5,8 @@ use costrel_core::engine::{EngineError, Partition, ScanRange, Step, Table, Visit
 use super::key::{self, Place};
 use super::{RadosIndex, Stale};
 
-/// Rows of a scan's first page, and of the first after a seek that left its
-/// page: few, because who seeks wants few.
+/// Rows of a scan's first page if nobody knows how many are wanted, and of the first
+/// after a seek that left its page: few, because who seeks wants few.
 const FIRST_PAGE: usize = 128;
 const SEEK_PAGE: usize = 4;
 /// Most rows of a page; what an OSD gives at once by default.
@@ -25,7 +25,12 @@ impl RadosIndex {
         let end = range.end_group.as_deref().map(|end| Place::group(table, &key::escape(end)));
         let past_end = |key: &[u8]| end.as_ref().is_some_and(|end| key >= &end.after[..]);
         let most = if table.has_large_values() { LARGE_PAGE_MAX } else { PAGE_MAX };
-        let mut size = FIRST_PAGE.min(most);
+        let mut size = match range.rows_wanted {
+            0 => FIRST_PAGE,
+            wanted => wanted,
+        }
+        .min(most);
+        let mut visited = 0;
         let mut place = Place::start(table, &range);
         let mut stale = Stale::new(&self.context, partition);
         while !past_end(&place.after) {
@@ -53,6 +58,7 @@ impl RadosIndex {
                     self.context.meta.status().corrupt(format!("{}: a row's key", shard.object))
                 })?;
                 left_page = false;
+                visited += 1;
                 place = match visitor(&group, &suffix, value) {
                     Step::Stop => return Ok(()),
                     Step::SeekGroup(to) if to[..] > *group => {
@@ -69,7 +75,11 @@ impl RadosIndex {
                 }
             }
             stale = Stale::new(&self.context, partition);
-            size = if left_page { SEEK_PAGE } else { (size * 4).min(most) };
+            size = match range.rows_wanted.checked_sub(visited) {
+                _ if left_page => SEEK_PAGE,
+                Some(left @ 1..) => left.min(most),
+                _ => (size * 4).min(most),
+            };
         }
         Ok(())
     }

@@ -54,6 +54,7 @@ async fn ranges_begin_and_end_where_they_say(lab: &Lab) {
                     start_group: start_group.clone(),
                     start_suffix: bytes(start_suffix),
                     end_group: end_group.clone(),
+                    rows_wanted: start_suffix.len(),
                 };
                 let from = (start_group.to_vec(), start_suffix.to_vec(), Vec::new());
                 let inside = |row: &&Visited| {
