@@ -79,6 +79,15 @@ def test_configurations_of_s3(aws, bucket):
         {"ID": "none", "Filter": {}, "Status": "Enabled", "Expiration": {"ExpiredObjectDeleteMarker": True}},
         {"ID": "tag", "Filter": {"Tag": tags[0]}, "Status": "Enabled", "Expiration": {"Days": 1}},
         {
+            "ID": "moves",
+            "Filter": {},
+            "Status": "Enabled",
+            "Transitions": [{"Days": 30, "StorageClass": "STANDARD_IA"}, {"Days": 60, "StorageClass": "GLACIER"}],
+            "NoncurrentVersionTransitions": [
+                {"NoncurrentDays": 7, "StorageClass": "DEEP_ARCHIVE", "NewerNoncurrentVersions": 2}
+            ],
+        },
+        {
             "ID": "and",
             "Filter": {"And": {"Prefix": "p", "Tags": tags, "ObjectSizeGreaterThan": 1, "ObjectSizeLessThan": 9}},
             "Status": "Enabled",
@@ -94,8 +103,8 @@ def test_configurations_of_s3(aws, bucket):
         ({"ID": "x" * 256, "Filter": {}, "Status": "Enabled", "Expiration": {"Days": 1}}, (400, "InvalidArgument")),
         ({"Filter": {}, "Status": "enabled", "Expiration": {"Days": 1}}, (400, "MalformedXML")),
         (
-            {"Filter": {}, "Status": "Enabled", "Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]},
-            (501, "NotImplemented"),
+            {"Filter": {}, "Status": "Enabled", "Transitions": [{"Days": 1, "StorageClass": "STANDARD_IA"}]},
+            (400, "InvalidArgument"),
         ),
     ]:
         assert aws_refused(lambda: put([bad])) == code
@@ -115,6 +124,7 @@ def test_configurations_of_cos(cos, bucket):
             "Status": "Enabled",
             "Expiration": {"Date": "2030-01-01T00:00:00+08:00"},
             "NoncurrentVersionExpiration": {"NoncurrentDays": "2"},
+            "Transition": {"Date": "2029-01-01T00:00:00+08:00", "StorageClass": "DEEP_ARCHIVE"},
         },
         {
             "ID": "two",
@@ -128,6 +138,9 @@ def test_configurations_of_cos(cos, bucket):
     assert [rule["ID"] for rule in found] == ["one", "two"]
     assert found[0]["Expiration"]["Date"] == "2030-01-01T00:00:00+08:00"
     assert found[0]["NoncurrentVersionExpiration"] == {"NoncurrentDays": "2"}
+    move = found[0]["Transition"]
+    move = move[0] if isinstance(move, list) else move
+    assert move == {"Date": "2029-01-01T00:00:00+08:00", "StorageClass": "DEEP_ARCHIVE"}
     assert found[0]["Filter"]["And"]["Prefix"] == "p"
     assert found[1]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": "3"}
     bad = {"Filter": {"Prefix": ""}, "Status": "Enabled", "Expiration": {"Days": "3651"}}
@@ -156,6 +169,63 @@ def test_objects_expire(aws, cos, bucket, dialect):
     assert re.fullmatch('expiry-date=".* GMT", rule-id="tag"', found["x-cos-expiration"])
     wait_until(lambda: keys(aws, bucket) == ["b/1"])
     assert 'rule-id="far"' in aws.put_object(Bucket=bucket, Key="b/2", Body=b"")["Expiration"]
+
+
+@pytest.mark.parametrize("dialect", ["s3", "cos"])
+def test_objects_move_down(aws, cos, bucket, dialect):
+    data = b"text and more text\n" * 20_000
+    etag = aws.put_object(Bucket=bucket, Key="a/one", Body=data)["ETag"]
+    begun = aws.create_multipart_upload(Bucket=bucket, Key="a/parts")["UploadId"]
+    bodies = [data * 15, b"the end" * 20_000]
+    parts = []
+    for number, body in enumerate(bodies, 1):
+        part = aws.upload_part(Bucket=bucket, Key="a/parts", UploadId=begun, PartNumber=number, Body=body)
+        parts.append({"PartNumber": number, "ETag": part["ETag"]})
+    whole = aws.complete_multipart_upload(Bucket=bucket, Key="a/parts", UploadId=begun, MultipartUpload={"Parts": parts})
+    aws.put_object(Bucket=bucket, Key="b/one", Body=data)
+    aws.put_object(Bucket=bucket, Key="a/small", Body=b"x")
+    before = {key: aws.head_object(Bucket=bucket, Key=key) for key in ("a/one", "a/parts")}
+    steps = [{"Days": 1, "StorageClass": "GLACIER_IR"}, {"Days": 4, "StorageClass": "ARCHIVE" if dialect == "cos" else "GLACIER"}]
+    rule = {"ID": "down", "Filter": {"Prefix": "a/"}, "Expiration": {"Days": 3000}}
+    if dialect == "s3":
+        put_s3(aws, bucket, {**rule, "Transitions": steps})
+    else:
+        put_cos(cos, bucket, {**rule, "Transition": steps})
+
+    def classes():
+        page = aws.list_objects_v2(Bucket=bucket)["Contents"]
+        return {found["Key"]: found["StorageClass"] for found in page}
+
+    for step in steps:
+        want = {"a/one": step["StorageClass"], "a/parts": step["StorageClass"], "a/small": "STANDARD", "b/one": "STANDARD"}
+        wait_until(lambda: classes() == want, days=8)
+        for key in ("a/one", "a/parts"):
+            found = aws.head_object(Bucket=bucket, Key=key)
+            for name in ("ETag", "LastModified", "ContentLength", "Expiration"):
+                assert found.get(name, "") == before[key].get(name, found.get(name, "")), name
+        read = lambda key, **more: aws.get_object(Bucket=bucket, Key=key, **more)["Body"].read()
+        if step is steps[1]:
+            assert aws_refused(lambda: read("a/one")) == (403, "InvalidObjectState")
+            for key in ("a/one", "a/parts"):
+                aws.restore_object(Bucket=bucket, Key=key, RestoreRequest={"Days": 30})
+        assert (read("a/one"), read("a/parts")) == (data, b"".join(bodies))
+        assert read("a/parts", PartNumber=2) == bodies[1]
+    assert etag == aws.head_object(Bucket=bucket, Key="a/one")["ETag"]
+    assert whole["ETag"] == aws.head_object(Bucket=bucket, Key="a/parts")["ETag"]
+
+
+def test_older_versions_move_down(aws, bucket):
+    aws.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    data = b"data" * 50_000
+    for n in range(3):
+        aws.put_object(Bucket=bucket, Key="k", Body=data + b"%d" % n)
+    move = {"NoncurrentDays": 1, "StorageClass": "GLACIER_IR", "NewerNoncurrentVersions": 1}
+    put_s3(aws, bucket, {"NoncurrentVersionTransitions": [move]})
+    found = lambda: aws.list_object_versions(Bucket=bucket)["Versions"]
+    wait_until(lambda: [each["StorageClass"] for each in found()] == ["STANDARD", "STANDARD", "GLACIER_IR"])
+    for n, each in enumerate(found()):
+        body = aws.get_object(Bucket=bucket, Key="k", VersionId=each["VersionId"])["Body"].read()
+        assert body == data + b"%d" % (2 - n)
 
 
 def test_versions_and_markers_end(aws, bucket):
@@ -260,7 +330,7 @@ def test_a_preview_is_for_the_operator(bucket_of_a_slow_server):
     # Sixteen may be gone before the first look, and the next ones much later.
     wait_until(lambda: told()[0] in ("100 objects deleted for good, 1000 bytes", "84 objects deleted for good, 840 bytes"))
     lines = told()
-    assert re.fullmatch(r'"old/0\d\d" by rule "a rule"', lines[1]) and len(lines) == 11, lines
+    assert re.fullmatch(r'"old/0\d\d" by rule "a rule"', lines[1]) and len(lines) == 12, lines
     assert len(keys(aws, bucket)) in (101, 85), "looking ends nothing"
     assert preview(server, "missing-1250000000")[0] == 1
     assert "no bucket's name" in preview(server, "x?y")[2]

@@ -476,6 +476,11 @@ impl ObjectRecord {
         etag_text(&self.etag, self.etag_parts)
     }
 
+    /// Whether there is something to be moved to another storage class.
+    pub fn may_move(&self) -> bool {
+        !self.delete_marker && !matches!(self.content, Some(Content::Link(_)))
+    }
+
     /// Suffix of the row of an inline body. Each version has its own, so that no
     /// body moves when another version becomes the current one.
     pub fn body_suffix(&self) -> Bytes {

@@ -1,5 +1,6 @@
 //! The two dialects and the words in which they differ.
 
+use costrel_core::lifecycle::RuleBounds;
 use http::HeaderName;
 
 /// The language a request is spoken in, and so its answer.
@@ -72,11 +73,11 @@ impl Dialect {
         }
     }
 
-    /// Longest time of a lifecycle's rule in days.
-    pub fn lifecycle_days_max(self) -> u32 {
+    /// What the service allows in a lifecycle's rules.
+    pub fn lifecycle_bounds(self) -> RuleBounds {
         match self {
-            Dialect::Cos => 3650,
-            Dialect::S3 => i32::MAX as u32,
+            Dialect::Cos => RuleBounds { days_max: 3650, infrequent_days_min: 0 },
+            Dialect::S3 => RuleBounds { days_max: i32::MAX as u32, infrequent_days_min: 30 },
         }
     }
 

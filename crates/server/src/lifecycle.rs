@@ -107,6 +107,7 @@ pub fn text(preview: &Preview) -> String {
             Ending::VersionRemoved => "versions removed for good",
             Ending::MarkerRemoved => "delete markers removed",
             Ending::UploadAborted => "uploads aborted",
+            Ending::Moved => "objects and versions moved to another storage class",
         };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{:>16} {what}, {} bytes", told.count, told.bytes);

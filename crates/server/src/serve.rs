@@ -216,6 +216,7 @@ fn lifecycle_job(config: &Config, store: &Arc<Store>, accounts: &Accounts) -> Li
         owner_uin: accounts.account().uin.get(),
         rows_per_second: u64::from(config.lifecycle_scan_rate.0),
         ends_per_second: u64::from(config.lifecycle_end_rate.0),
+        moved_bytes_per_second: config.lifecycle_move_rate.0,
     };
     LifecycleJob::new(store.clone(), options)
 }

@@ -3,13 +3,21 @@
 //! calendar.
 
 use super::calendar::Calendar;
-use super::rules::{Expiration, Lifecycle, Rule};
+use super::rules::{Expiration, Lifecycle, Rule, TransitionTime};
 use crate::record::{ObjectRecord, Pair};
+use crate::tier::{depth_of, may_sink};
 
 /// When a rule ends something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate<'a> {
     pub at_ms: u64,
+    pub rule: &'a Rule,
+}
+
+/// A move that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sinking<'a> {
+    pub class: &'a str,
     pub rule: &'a Rule,
 }
 
@@ -81,6 +89,62 @@ impl Lifecycle {
             (place.newer >= noncurrent.newer)
                 .then(|| calendar.after_days(place.since_ms, noncurrent.days))
         })
+    }
+
+    /// Where rules want a current object of this class to be by now: of several classes
+    /// the coldest.
+    pub fn transition(
+        &self,
+        calendar: &Calendar,
+        facts: &Facts<'_>,
+        class: &str,
+        now_ms: u64,
+    ) -> Option<Sinking<'_>> {
+        self.deepest(facts, class, now_ms, |rule| {
+            rule.transitions.iter().filter_map(|transition| {
+                let at_ms = match transition.time? {
+                    TransitionTime::Days(days) => calendar.after_days(facts.modified_ms, days),
+                    TransitionTime::Date(date) => date,
+                };
+                Some((at_ms, transition.class.as_str()))
+            })
+        })
+    }
+
+    /// The same of a version that is not the current one.
+    pub fn noncurrent_transition(
+        &self,
+        calendar: &Calendar,
+        facts: &Facts<'_>,
+        place: Noncurrent,
+        class: &str,
+        now_ms: u64,
+    ) -> Option<Sinking<'_>> {
+        self.deepest(facts, class, now_ms, |rule| {
+            let moves = rule.noncurrent_transitions.iter();
+            moves.filter(move |each| place.newer >= each.newer).map(move |each| {
+                (calendar.after_days(place.since_ms, each.days), each.class.as_str())
+            })
+        })
+    }
+
+    fn deepest<'a, M: Iterator<Item = (u64, &'a str)>>(
+        &'a self,
+        facts: &Facts<'_>,
+        class: &str,
+        now_ms: u64,
+        moves: impl Fn(&'a Rule) -> M,
+    ) -> Option<Sinking<'a>> {
+        let minimum = self.minimum();
+        let due = self.enabled().flat_map(|rule| moves(rule).map(move |each| (rule, each)));
+        let due = due.filter(|(rule, (at_ms, to))| {
+            *at_ms <= now_ms
+                && may_sink(class, to)
+                && rule.moves_size(facts.size, to, minimum)
+                && rule.applies(facts.key, facts.size, facts.tags)
+        });
+        let deepest = due.max_by_key(|(_, (_, to))| depth_of(to));
+        deepest.map(|(rule, (_, class))| Sinking { class, rule })
     }
 
     /// When an upload that is still open is aborted.

@@ -5,6 +5,7 @@
 //! How far it came is a row, so that whoever goes on, after a restart or in the
 //! place of a gateway that is gone, begins there.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use prost::Message;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::calendar::Calendar;
 use super::removal::Ended;
@@ -22,6 +23,7 @@ use crate::claim::{self, Claim};
 use crate::engine::{Partition, RowRef, Table, Write};
 use crate::error::{Error, Result};
 use crate::limits::PAGE_ENTRIES_MAX;
+use crate::object::MovePace;
 use crate::pace::Pace;
 use crate::record::{decode, encode};
 use crate::store::{Store, unchanged};
@@ -34,6 +36,8 @@ pub struct LifecycleOptions {
     pub rows_per_second: u64,
     /// Objects, versions, markers and uploads ended per second, at most.
     pub ends_per_second: u64,
+    /// Bytes moved to other classes per second, at most.
+    pub moved_bytes_per_second: u64,
 }
 
 /// What the job has done since the process began.
@@ -46,6 +50,10 @@ pub struct LifecycleStats {
     pub versions_removed: AtomicU64,
     pub markers_removed: AtomicU64,
     pub uploads_aborted: AtomicU64,
+    /// Objects and versions that have another class.
+    pub moved: AtomicU64,
+    /// Their bytes.
+    pub moved_bytes: AtomicU64,
     /// Of objects and versions that are gone for good.
     pub bytes: AtomicU64,
     pub failures: AtomicU64,
@@ -84,6 +92,12 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Ends under way at once, so that their commits share syncs.
 const AT_ONCE: usize = 16;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How fast things are ended.
+struct Ends {
+    count: Pace,
+    moves: MovePace,
+}
 
 /// Runs in the background for the life of a store.
 pub struct LifecycleJob {
@@ -155,7 +169,10 @@ impl LifecycleJob {
     /// Goes on with a round until its end.
     async fn finish(&self, progress: &mut Progress) -> Result<bool> {
         let mut rows = Pace::new(self.options.rows_per_second);
-        let mut ends = Pace::new(self.options.ends_per_second);
+        let mut ends = Ends {
+            count: Pace::new(self.options.ends_per_second),
+            moves: MovePace::new(Pace::new(self.options.moved_bytes_per_second)),
+        };
         // Inclusive: the bucket at which the round was left is gone on with.
         let mut after = String::new();
         let mut resumed = Some(progress.bucket.clone());
@@ -233,7 +250,7 @@ impl LifecycleJob {
         bucket: &Bucket,
         progress: &mut Progress,
         rows: &mut Pace,
-        ends: &mut Pace,
+        ends: &mut Ends,
     ) -> Result<bool> {
         let lifecycle = match self.store.lifecycle(bucket).await {
             Err(Error::NoLifecycle) => return Ok(true),
@@ -270,15 +287,24 @@ impl LifecycleJob {
     /// Ends what a page has shown; false when it is another process's work by now. One
     /// thing that is damaged keeps no other from being ended; what else fails is tried
     /// again later.
-    async fn end_all(&self, bucket: &Bucket, due: &[Due], ends: &mut Pace) -> Result<bool> {
+    async fn end_all(&self, bucket: &Bucket, due: &[Due], ends: &mut Ends) -> Result<bool> {
         // Asked for on a page without anything due as well.
         for some in due.chunks(AT_ONCE).chain(due.is_empty().then_some(&[][..])) {
             // Somebody else goes on when this process was away for too long.
             if !self.claim.hold().await? {
                 return Ok(false);
             }
-            let ending = some.iter().map(|due| self.store.end(bucket, &due.found));
-            for result in join_all(ending).await {
+            let ending = some.iter().map(|due| self.store.end(bucket, &due.found, &ends.moves));
+            let mut ending = pin!(join_all(ending));
+            let results = loop {
+                // Large objects take longer to move than a claim lasts.
+                match timeout(claim::BEAT, &mut ending).await {
+                    Ok(results) => break results,
+                    Err(_) if !self.claim.hold().await? => return Ok(false),
+                    Err(_) => {}
+                }
+            };
+            for result in results {
                 match result {
                     Ok(Some(ended)) => self.count(ended),
                     Ok(None) => {}
@@ -289,7 +315,7 @@ impl LifecycleJob {
                     Err(error) => return Err(error),
                 }
             }
-            ends.spent(some.len() as u64).await;
+            ends.count.spent(some.len() as u64).await;
         }
         Ok(true)
     }
@@ -308,6 +334,10 @@ impl LifecycleJob {
             }
             Ended::MarkerRemoved => &stats.markers_removed,
             Ended::Aborted => &stats.uploads_aborted,
+            Ended::Moved { bytes } => {
+                stats.moved_bytes.fetch_add(bytes, Relaxed);
+                &stats.moved
+            }
         };
         counter.fetch_add(1, Relaxed);
     }

@@ -8,6 +8,7 @@ use super::calendar::Calendar;
 use super::fate::{Chain, Facts};
 use super::removal::Found;
 use super::rules::Lifecycle;
+use super::sinking::Older;
 use super::walk::{Aspect, Due, Place, Walk};
 use crate::bucket::Bucket;
 use crate::engine::{ScanRange, Table};
@@ -33,15 +34,18 @@ pub enum Ending {
     VersionRemoved,
     MarkerRemoved,
     UploadAborted,
+    /// The object or the version gets another class.
+    Moved,
 }
 
 impl Ending {
-    pub const ALL: [Ending; 5] = [
+    pub const ALL: [Ending; 6] = [
         Ending::Deleted,
         Ending::Marked,
         Ending::VersionRemoved,
         Ending::MarkerRemoved,
         Ending::UploadAborted,
+        Ending::Moved,
     ];
 }
 
@@ -68,7 +72,7 @@ pub struct Preview {
     /// Rows looked at.
     pub rows: u64,
     /// In the order of [`Ending::ALL`].
-    pub endings: [Foretold; 5],
+    pub endings: [Foretold; 6],
 }
 
 impl Store {
@@ -128,9 +132,15 @@ impl Store {
                 if self.is_locked(&record).await? {
                     return Ok(None);
                 }
-                let is_null = record.null_version || *suffix == VersionId::OLDEST.suffix();
-                version = Some(VersionRef::of(suffix, is_null)?);
+                version = Some(named(suffix, &record)?);
                 (Ending::VersionRemoved, key)
+            }
+            Found::Sinking(key, older) => {
+                if let Some(Older { suffix, row, .. }) = older {
+                    let record: ObjectRecord = decode(row, "version record")?;
+                    version = Some(named(suffix, &record)?);
+                }
+                (Ending::Moved, key)
             }
             Found::Marker(key) => match self.last_marker(bucket, key, rules).await? {
                 Some(rule) => {
@@ -194,4 +204,10 @@ impl Store {
         let fate = rules.marker_removal(&calendar, &group, modified_ms);
         Ok(fate.filter(|fate| fate.at_ms <= now_ms).map(|fate| fate.rule.id.clone()))
     }
+}
+
+/// What clients call the version of a row.
+fn named(suffix: &Bytes, record: &ObjectRecord) -> Result<VersionRef> {
+    let is_null = record.null_version || *suffix == VersionId::OLDEST.suffix();
+    VersionRef::of(suffix, is_null)
 }

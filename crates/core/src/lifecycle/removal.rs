@@ -5,16 +5,19 @@
 //! what was judged. So nothing goes that was changed since, and nothing after the
 //! rules were taken back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::calendar::Calendar;
 use super::fate::{Facts, Noncurrent};
 use super::rules::Lifecycle;
+use super::sinking::Older;
 use crate::bucket::{Bucket, BucketSettings};
 use crate::engine::Expect;
 use crate::error::{Error, Result};
 use crate::names::{ObjectKey, UploadId};
-use crate::object::{Change, History, StoredVersion, version_row};
+use crate::object::{Change, History, MovePace, StoredVersion, version_row};
 use crate::record::{ObjectRecord, decode};
 use crate::store::Store;
 use crate::upload::upload_row;
@@ -31,6 +34,9 @@ pub(super) enum Found {
         row: Bytes,
         place: Noncurrent,
     },
+    /// A current object, or a version that is not the current one, that another class
+    /// waits for.
+    Sinking(ObjectKey, Option<Older>),
     /// A key whose current version is a delete marker.
     Marker(ObjectKey),
     Upload(ObjectKey, UploadId),
@@ -51,24 +57,34 @@ pub(super) enum Ended {
     },
     MarkerRemoved,
     Aborted,
+    /// An object or a version has another class.
+    Moved {
+        bytes: u64,
+    },
 }
 
 /// The rules in force, for the length of a commit.
-struct InForce {
-    rules: std::sync::Arc<Lifecycle>,
-    calendar: Calendar,
-    now_ms: u64,
+pub(super) struct InForce {
+    pub rules: Arc<Lifecycle>,
+    pub calendar: Calendar,
+    pub now_ms: u64,
 }
 
 impl Store {
     /// Ends something, if it is still due. `None`: it is not, or it is locked and
     /// has to wait.
-    pub(super) async fn end(&self, bucket: &Bucket, found: &Found) -> Result<Option<Ended>> {
+    pub(super) async fn end(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        found: &Found,
+        pace: &MovePace,
+    ) -> Result<Option<Ended>> {
         let ended = match found {
             Found::Object(key) => self.expire(bucket, key).await,
             Found::Version { key, suffix, row, place } => {
                 self.remove_noncurrent(bucket, key, suffix, row, *place).await
             }
+            Found::Sinking(key, older) => self.sink(bucket, key, older.as_ref(), pace).await,
             Found::Marker(key) => self.remove_lone_marker(bucket, key).await,
             Found::Upload(key, id) => self.abort_if_due(bucket, key, *id).await,
         };
@@ -78,7 +94,7 @@ impl Store {
         }
     }
 
-    async fn in_force(
+    pub(super) async fn in_force(
         &self,
         bucket: &Bucket,
         settings: &BucketSettings,

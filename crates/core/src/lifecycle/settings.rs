@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::fate::{Facts, Fate};
-use super::rules::Lifecycle;
+use super::rules::{Lifecycle, RuleBounds};
 use crate::bucket::{Bucket, BucketSettings};
 use crate::engine::{Partition, RowRef, Table, Write};
 use crate::error::{Error, Result};
@@ -45,15 +45,15 @@ impl From<Fate<'_>> for Foreseen {
 }
 
 impl Store {
-    /// Replaces a bucket's rules. `days_max` is the longest time of the client's
-    /// service. Rules that are refused leave the old ones in force.
+    /// Replaces a bucket's rules, within the bounds of the client's service. Rules that
+    /// are refused leave the old ones in force.
     pub async fn set_lifecycle(
         self: &Arc<Self>,
         bucket: &Bucket,
         mut lifecycle: Lifecycle,
-        days_max: u32,
+        bounds: RuleBounds,
     ) -> Result<()> {
-        lifecycle.check(days_max)?;
+        lifecycle.check(&bounds)?;
         for rule in lifecycle.rules.iter_mut().filter(|rule| rule.id.is_empty()) {
             rule.id = hex::encode(self.fresh_id());
         }

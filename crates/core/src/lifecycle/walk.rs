@@ -11,9 +11,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::calendar::Calendar;
-use super::fate::{Chain, Facts};
+use super::fate::{Chain, Facts, Sinking};
 use super::removal::Found;
 use super::rules::{Expiration, Lifecycle, Rule};
+use super::sinking::Older;
 use crate::engine::{Engine, Partition, ScanRange, Step, Table};
 use crate::error::Result;
 use crate::names::{ObjectKey, UploadId};
@@ -52,8 +53,13 @@ impl Aspect {
     fn concerns(self, rule: &Rule) -> bool {
         use Expiration::{Date, Days, LoneMarker};
         match self {
-            Aspect::Objects => matches!(rule.expiration, Some(Days(_) | Date(_))),
-            Aspect::Noncurrent => rule.noncurrent.is_some(),
+            Aspect::Objects => {
+                let expires = matches!(rule.expiration, Some(Days(_) | Date(_)));
+                expires || !rule.transitions.is_empty()
+            }
+            Aspect::Noncurrent => {
+                rule.noncurrent.is_some() || !rule.noncurrent_transitions.is_empty()
+            }
             Aspect::Markers => {
                 let expires = matches!(rule.expiration, Some(Days(_) | Date(_) | LoneMarker(true)));
                 expires && rule.tags.is_empty()
@@ -192,17 +198,38 @@ impl Walk {
         let (fate, found, bytes) = match self.aspect {
             Aspect::Objects => {
                 let record: ObjectRecord = decode(&row.value, "object record")?;
-                let fate = rules.expiration(calendar, &Facts::of(key, &record));
-                (fate, Found::Object(ObjectKey::from_stored(key)?), record.size)
+                let (facts, object) = (Facts::of(key, &record), ObjectKey::from_stored(key)?);
+                let fate = rules.expiration(calendar, &facts);
+                if fate.is_none_or(|fate| fate.at_ms > now_ms) {
+                    if !record.may_move() {
+                        return Ok(None);
+                    }
+                    let sinking = rules.transition(calendar, &facts, &record.storage_class, now_ms);
+                    return Ok(sinking
+                        .map(|sinking| sinking.due(Found::Sinking(object, None), record.size)));
+                }
+                (fate, Found::Object(object), record.size)
             }
             Aspect::Noncurrent => {
                 let record: ObjectRecord = decode(&row.value, "version record")?;
                 let Some(place) = self.chain.next(key, record.modified_ms) else {
                     return Ok(None);
                 };
-                let fate = rules.noncurrent_removal(calendar, &Facts::of(key, &record), place);
-                let key = ObjectKey::from_stored(key)?;
+                let (facts, key) = (Facts::of(key, &record), ObjectKey::from_stored(key)?);
+                let fate = rules.noncurrent_removal(calendar, &facts, place);
                 let (suffix, row) = (row.suffix.clone(), row.value.clone());
+                if fate.is_none_or(|fate| fate.at_ms > now_ms) {
+                    if !record.may_move() {
+                        return Ok(None);
+                    }
+                    let class = &record.storage_class;
+                    let sinking =
+                        rules.noncurrent_transition(calendar, &facts, place, class, now_ms);
+                    let older = Some(Older { suffix, row, place });
+                    return Ok(
+                        sinking.map(|sinking| sinking.due(Found::Sinking(key, older), record.size))
+                    );
+                }
                 (fate, Found::Version { key, suffix, row, place }, record.size)
             }
             Aspect::Markers => {
@@ -224,6 +251,12 @@ impl Walk {
         };
         let due = fate.filter(|fate| fate.at_ms <= now_ms);
         Ok(due.map(|fate| Due { found, bytes, rule_id: fate.rule.id.clone() }))
+    }
+}
+
+impl Sinking<'_> {
+    fn due(&self, found: Found, bytes: u64) -> Due {
+        Due { found, bytes, rule_id: self.rule.id.clone() }
     }
 }
 

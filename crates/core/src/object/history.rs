@@ -538,9 +538,22 @@ impl Store {
         bypass_governance: bool,
         change: &mut Change,
     ) -> Result<()> {
-        let Some(old) = old else { return Ok(()) };
-        self.check_unlocked(old, bypass_governance).await?;
-        let Some(content) = &old.content else { return Ok(()) };
+        if let Some(old) = old {
+            self.check_unlocked(old, bypass_governance).await?;
+            self.free_content(old, new, change);
+        }
+        Ok(())
+    }
+
+    /// The same for a version that stays, with the same bytes elsewhere: a lock is no
+    /// obstacle.
+    pub(super) fn free_content(
+        &self,
+        old: &ObjectRecord,
+        new: Option<&ObjectRecord>,
+        change: &mut Change,
+    ) {
+        let Some(content) = &old.content else { return };
         let mut garbage = GarbageRecord { queued_ms: self.now_ms(), ..Default::default() };
         match (content, new.and_then(|new| new.content.as_ref())) {
             (Content::Inline(_), new_content) => {
@@ -552,18 +565,17 @@ impl Store {
                     let row = RowRef { table: Table::Body, suffix };
                     change.writes.push(Write::Delete(row));
                 }
-                return Ok(());
+                return;
             }
-            (Content::Blob(old), Some(Content::Blob(new))) if old == new => return Ok(()),
+            (Content::Blob(old), Some(Content::Blob(new))) if old == new => return,
             (Content::Blob(blob), _) => garbage.blobs.push(blob.clone()),
-            (Content::Parts(old), Some(Content::Parts(new))) if old.set == new.set => return Ok(()),
+            (Content::Parts(old), Some(Content::Parts(new))) if old.set == new.set => return,
             (Content::Parts(parts), _) => garbage.part_set = parts.set.clone(),
-            (Content::Link(_), _) => return Ok(()),
+            (Content::Link(_), _) => return,
         }
         let (write, suffix) = self.garbage_row(&garbage);
         change.writes.push(write);
         change.garbage = Some(suffix);
-        Ok(())
     }
 
     pub(crate) fn garbage_row(&self, garbage: &GarbageRecord) -> (Write, Bytes) {

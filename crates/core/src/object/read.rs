@@ -210,7 +210,7 @@ impl Store {
     }
 
     /// Opens the content of a part.
-    async fn open_content(
+    pub(crate) async fn open_content(
         &self,
         content: &Option<Content>,
         body: Option<Bytes>,

@@ -15,6 +15,8 @@ pub use address::{BlobAddress, Coding};
 pub(crate) use address::{blobs, delete_blob, open_blob};
 pub(crate) use frames::Packer;
 
+use crate::record::Content;
+
 /// What a class's name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StorageClass {
@@ -90,6 +92,40 @@ pub fn needs_restore(name: &str) -> bool {
     !name.is_empty() && name != READ_AT_ONCE && archived()
 }
 
+/// How far down the classes by these names are that lifecycles move objects through,
+/// and whether they are of several zones, which no move leaves or enters.
+fn depth(name: &str) -> Option<(bool, u8)> {
+    Some(match name {
+        "" | "STANDARD" => (false, 0),
+        "STANDARD_IA" => (false, 1),
+        "INTELLIGENT_TIERING" => (false, 2),
+        "ONEZONE_IA" => (false, 3),
+        "GLACIER_IR" => (false, 4),
+        "ARCHIVE" | "GLACIER" => (false, 5),
+        "DEEP_ARCHIVE" => (false, 6),
+        "MAZ_STANDARD" => (true, 0),
+        "MAZ_STANDARD_IA" => (true, 1),
+        "MAZ_INTELLIGENT_TIERING" => (true, 2),
+        _ => return None,
+    })
+}
+
+/// Whether a lifecycle may move an object of the one class to the other: down only.
+/// From one zone to colder ones of several there is no way.
+pub(crate) fn may_sink(from: &str, to: &str) -> bool {
+    match (depth(from), depth(to)) {
+        // What is kept in one zone is not to be taken for what is read at once in all.
+        _ if from == "ONEZONE_IA" && to == "GLACIER_IR" => false,
+        (Some((zones, above)), Some((same, below))) => zones == same && above < below,
+        _ => false,
+    }
+}
+
+/// Of classes to which the same object may sink, the deepest is the greatest.
+pub(crate) fn depth_of(name: &str) -> u8 {
+    depth(name).map_or(0, |(_, depth)| depth)
+}
+
 /// How bytes are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Codec {
@@ -105,6 +141,31 @@ pub struct Tier {
     /// A place that the engine knows; `None` for its own.
     pub place: Option<Arc<str>>,
     pub codec: Codec,
+}
+
+impl Tier {
+    /// Whether bytes that were written for this tier are kept so. Small bodies beside
+    /// their rows belong to every tier of the engine's own place.
+    pub(crate) fn holds(&self, content: &Option<Content>) -> bool {
+        match content {
+            None => true,
+            Some(Content::Inline(_)) => self.place.is_none(),
+            Some(Content::Blob(address)) => BlobAddress::decode(address).is_ok_and(|address| {
+                let coded = address.coding != Coding::Plain;
+                address.place == self.place && coded == (self.codec != Codec::None)
+            }),
+            // Its target's are somewhere else.
+            Some(Content::Link(_)) => true,
+            // What its parts are is said by their rows.
+            Some(Content::Parts(_)) => false,
+        }
+    }
+
+    /// Whether both have one place and one codec, at different levels.
+    pub(crate) fn differs_in_level(&self, other: &Tier) -> bool {
+        let coded = |tier: &Tier| tier.codec != Codec::None;
+        self.place == other.place && coded(self) && coded(other) && self.codec != other.codec
+    }
 }
 
 /// The tier of each class.
@@ -154,6 +215,21 @@ mod tests {
         for name in ["", "STANDARD", "STANDARD_IA", "GLACIER_IR", "INTELLIGENT_TIERING"] {
             assert!(!needs_restore(name), "{name}");
         }
+    }
+
+    #[test]
+    fn objects_only_sink() {
+        let down = ["", "STANDARD_IA", "INTELLIGENT_TIERING", "ONEZONE_IA", "GLACIER"];
+        for (above, from) in down.iter().enumerate() {
+            for (below, to) in down.iter().enumerate() {
+                assert_eq!(may_sink(from, to), above < below, "{from} to {to}");
+            }
+        }
+        assert!(may_sink("GLACIER_IR", "ARCHIVE") && may_sink("GLACIER", "DEEP_ARCHIVE"));
+        assert!(!may_sink("GLACIER", "ARCHIVE") && !may_sink("ONEZONE_IA", "GLACIER_IR"));
+        assert!(may_sink("MAZ_STANDARD", "MAZ_STANDARD_IA"));
+        assert!(!may_sink("MAZ_STANDARD", "STANDARD_IA") && !may_sink("", "MAZ_STANDARD_IA"));
+        assert!(!may_sink("SNOW", "DEEP_ARCHIVE") && !may_sink("", "STANDARD"));
     }
 
     #[test]

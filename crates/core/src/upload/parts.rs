@@ -208,7 +208,7 @@ impl Store {
     }
 
     /// Frees what an overwritten part held.
-    fn unreference_part(
+    pub(crate) fn unreference_part(
         &self,
         old: Option<&Bytes>,
         suffix: &Bytes,

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use costrel_core::bucket::Bucket;
-use costrel_core::lifecycle::{Expiration, Lifecycle, LifecycleJob, LifecycleOptions, Rule};
+use costrel_core::lifecycle::{
+    Expiration, Lifecycle, LifecycleJob, LifecycleOptions, Rule, RuleBounds, Transition,
+    TransitionMinimum, TransitionTime,
+};
 use costrel_core::list::ListObjects;
 use costrel_core::names::{BucketName, UploadId};
 use costrel_core::object::{CopyRequest, CopySource, PutOutcome};
@@ -103,28 +106,43 @@ impl Run<'_> {
 
     /// Lets a rule end a key's object.
     async fn expire(&mut self, key: &'static str) {
+        let expiration = Some(Expiration::Date(0));
+        let ended = self.apply(key, Rule { expiration, ..Default::default() }).await;
+        self.model.wrote(key, None, &ended);
+    }
+
+    /// Lets a rule move a key's object to another class.
+    async fn sink(&mut self, key: &'static str, class: &str) {
+        let time = Some(TransitionTime::Date(0));
+        let transitions = vec![Transition { time, class: class.to_owned() }];
+        // However small it is.
+        let rule = Rule { transitions, size_greater: Some(0), ..Default::default() };
+        let moved = self.apply(key, rule).await;
+        self.model.failures += usize::from(moved.is_err());
+    }
+
+    /// A round by one rule for one key.
+    async fn apply(&mut self, key: &'static str, rule: Rule) -> Result<bool> {
         let store = &self.world.store;
-        let rule = Rule {
-            enabled: true,
-            prefix: Some(key.to_owned()),
-            expiration: Some(Expiration::Date(0)),
-            ..Default::default()
-        };
-        let rules = Lifecycle { rules: vec![rule], ..Default::default() };
-        if store.set_lifecycle(&self.bucket, rules, 1).await.is_err() {
-            return self.model.failures += 1;
-        }
+        let rule = Rule { enabled: true, prefix: Some(key.to_owned()), ..rule };
+        let minimum = TransitionMinimum::Always128K.into();
+        let rules = Lifecycle { rules: vec![rule], minimum, ..Default::default() };
+        let bounds = RuleBounds { days_max: 1, infrequent_days_min: 0 };
+        store.set_lifecycle(&self.bucket, rules, bounds).await?;
         let rate = 1 << 30;
-        let options =
-            LifecycleOptions { owner_uin: OWNER, rows_per_second: rate, ends_per_second: rate };
+        let options = LifecycleOptions {
+            owner_uin: OWNER,
+            rows_per_second: rate,
+            ends_per_second: rate,
+            moved_bytes_per_second: rate,
+        };
         let job = LifecycleJob::new(store.clone(), options);
         let round = job.round().await;
         // What cannot be ended is passed over and counted.
         let failed = job.stats().failures.load(std::sync::atomic::Ordering::Relaxed) > 0;
-        let ended = if failed { Err(Error::StorageUnavailable) } else { round };
-        self.model.wrote(key, None, &ended);
         let taken_back = store.delete_lifecycle(&self.bucket).await;
         self.model.failures += usize::from(taken_back.is_err());
+        if failed { Err(Error::StorageUnavailable) } else { round }
     }
 
     async fn get(&mut self, key: &'static str) {
@@ -248,7 +266,9 @@ async fn workload(run: &mut Run<'_>) {
     run.put("grown", 10, SMALL).await;
     run.delete("b").await;
     run.put("b", 15, LARGE).await;
+    run.sink("b", "GLACIER_IR").await;
     run.expire("b").await;
+    run.sink("multi", "STANDARD_IA").await;
     run.put("multi", 11, LARGE).await;
     run.expire("multi").await;
     run.put("multi", 16, SMALL).await;

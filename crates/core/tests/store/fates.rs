@@ -5,7 +5,7 @@
 use costrel_core::StoreOptions;
 use costrel_core::lifecycle::{
     Chain, Expiration, Facts, FilterForm, Lifecycle, LifecycleJob, LifecycleOptions,
-    NoncurrentExpiration, Rule,
+    NoncurrentExpiration, Rule, RuleBounds,
 };
 use costrel_core::version::Versioning;
 
@@ -242,7 +242,8 @@ async fn rounds_leave_what_the_model_leaves() {
                 continue;
             }
             let lifecycle = Lifecycle { rules: rules.clone(), ..Default::default() };
-            world.store.set_lifecycle(&bucket, lifecycle, 99).await.unwrap();
+            let bounds = RuleBounds { days_max: 99, infrequent_days_min: 0 };
+            world.store.set_lifecycle(&bucket, lifecycle, bounds).await.unwrap();
             // Far from midnight, so that the time the round takes does not matter.
             let now = world.store.now_ms();
             world.advance(DAY - now % DAY + DAY / 4);
@@ -256,6 +257,7 @@ async fn rounds_leave_what_the_model_leaves() {
                 owner_uin: OWNER,
                 rows_per_second: 1 << 30,
                 ends_per_second: 1 << 30,
+                moved_bytes_per_second: 1 << 30,
             };
             assert!(LifecycleJob::new(world.store.clone(), round).round().await.unwrap());
             for (key, mut want) in wanted {

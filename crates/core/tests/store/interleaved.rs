@@ -18,7 +18,7 @@ fn world() -> World {
 
 /// Polls `first` so many times, then runs `second`, then the rest of `first`.
 /// Whether `first` was still waiting.
-async fn stopped<A, B>(
+pub(crate) async fn stopped<A, B>(
     first: impl Future<Output = A>,
     times: usize,
     second: impl Future<Output = B>,

@@ -9,13 +9,16 @@ use costrel_core::bucket::{Bucket, InitialSettings};
 use costrel_core::engine::{Commit, Partition, RowRef, Table, Write};
 use costrel_core::lifecycle::{
     DAY_MS, Expiration, FilterForm, Lifecycle, LifecycleJob, LifecycleOptions,
-    NoncurrentExpiration, Rule,
+    NoncurrentExpiration, NoncurrentTransition, Rule, RuleBounds, Transition, TransitionMinimum,
+    TransitionTime,
 };
+use costrel_core::lock::BucketLock;
 use costrel_core::names::BucketName;
+use costrel_core::object::SymlinkRequest;
 use costrel_core::version::Versioning;
 use costrel_core::{Error, fsck};
 
-use crate::common::{LARGE, OWNER, SMALL, World, body};
+use crate::common::{LARGE, OWNER, SMALL, World, body, key};
 use crate::on_every_engine;
 
 const DAYS_MAX: u32 = 3650;
@@ -28,6 +31,21 @@ fn rule(prefix: &str) -> Rule {
         prefix: Some(prefix.to_owned()),
         ..Default::default()
     }
+}
+
+const BOUNDS: RuleBounds = RuleBounds { days_max: DAYS_MAX, infrequent_days_min: 0 };
+
+fn sink(prefix: &str, days: u32, class: &str) -> Rule {
+    let time = Some(TransitionTime::Days(days));
+    let transitions = vec![Transition { time, class: class.to_owned() }];
+    Rule { id: format!("{class} of {prefix}"), transitions, size_greater: Some(0), ..rule(prefix) }
+}
+
+fn sink_noncurrent(prefix: &str, days: u32, newer: u32, class: &str) -> Rule {
+    let class = class.to_owned();
+    let noncurrent_transitions = vec![NoncurrentTransition { days, newer, class }];
+    let id = format!("older of {prefix}");
+    Rule { id, noncurrent_transitions, size_greater: Some(0), ..rule(prefix) }
 }
 
 fn expire(prefix: &str, days: u32) -> Rule {
@@ -45,13 +63,18 @@ fn lone_markers(prefix: &str) -> Rule {
 }
 
 async fn set(world: &World, bucket: &Bucket, rules: Vec<Rule>) {
-    let lifecycle = Lifecycle { rules, ..Default::default() };
-    world.store.set_lifecycle(bucket, lifecycle, DAYS_MAX).await.expect("the rules are good");
+    let minimum = TransitionMinimum::Always128K.into();
+    let lifecycle = Lifecycle { rules, minimum, ..Default::default() };
+    world.store.set_lifecycle(bucket, lifecycle, BOUNDS).await.expect("the rules are good");
 }
 
 fn job(world: &World) -> LifecycleJob {
-    let options =
-        LifecycleOptions { owner_uin: OWNER, rows_per_second: 1 << 30, ends_per_second: 1 << 30 };
+    let options = LifecycleOptions {
+        owner_uin: OWNER,
+        rows_per_second: 1 << 30,
+        ends_per_second: 1 << 30,
+        moved_bytes_per_second: 1 << 40,
+    };
     LifecycleJob::new(world.store.clone(), options)
 }
 
@@ -192,6 +215,157 @@ async fn uploads_are_aborted(world: &World) {
     world.abort(&bucket, "b/1", kept).await.unwrap();
 }
 
+fn sinks(steps: &[(u32, &str)]) -> Rule {
+    let step = |(days, class): &(u32, &str)| Transition {
+        time: Some(TransitionTime::Days(*days)),
+        class: (*class).to_owned(),
+    };
+    let transitions = steps.iter().map(step).collect();
+    Rule { transitions, size_greater: Some(0), ..rule("a/") }
+}
+
+/// Blobs in the engine's own place and elsewhere.
+async fn blobs(world: &World) -> [usize; 2] {
+    let elsewhere = world.engine.place(costrel_testkit::ELSEWHERE).unwrap();
+    let here = world.engine.blobs().list(None, 1000).await.unwrap();
+    [here.len(), elsewhere.list(None, 1000).await.unwrap().len()]
+}
+
+async fn objects_move_to_colder_classes(world: &World) {
+    for versioning in [Versioning::Never, Versioning::Enabled] {
+        let bucket = world.bucket(&format!("sink{}", u8::from(versioning.has_versions()))).await;
+        if versioning.has_versions() {
+            world.store.set_versioning(&bucket, versioning).await.unwrap();
+        }
+        world.put(&bucket, "a/small", body(1, SMALL)).await.unwrap();
+        world.put(&bucket, "a/large", body(2, LARGE)).await.unwrap();
+        world.put(&bucket, "b/large", body(3, LARGE)).await.unwrap();
+        let upload = world.initiate(&bucket, "a/parts").await.unwrap();
+        let mut parts = Vec::new();
+        for (number, len) in [(1, LARGE), (2, SMALL), (3, LARGE)] {
+            let data = body(u64::from(number), len);
+            parts.push(world.part(&bucket, "a/parts", upload, number, data).await.unwrap());
+        }
+        world.complete(&bucket, "a/parts", upload, parts).await.unwrap();
+        let mut before = Vec::new();
+        for key in ["a/small", "a/large", "a/parts", "b/large"] {
+            let info = world.head(&bucket, key).await.unwrap();
+            before.push((key, info, world.get(&bucket, key).await.unwrap()));
+        }
+        world.settle().await;
+        assert_eq!(blobs(world).await, [4, 0]);
+        let rules = vec![sinks(&[(1, "STANDARD_IA"), (3, "GLACIER_IR"), (5, "ARCHIVE")])];
+        set(world, &bucket, rules).await;
+        for (days, class) in [(0, ""), (2, "STANDARD_IA"), (2, "GLACIER_IR"), (2, "ARCHIVE")] {
+            world.advance(days * DAY_MS);
+            let told = world.store.preview_lifecycle(&bucket, 1 << 30, 1).await.unwrap();
+            let job = round(world).await;
+            let moved = if class.is_empty() { 0 } else { 3 };
+            assert_eq!(told.endings[5].count, moved);
+            assert_eq!(job.stats().moved.load(Relaxed), moved);
+            world.settle().await;
+            assert_eq!(blobs(world).await, if moved == 0 { [4, 0] } else { [1, 5] });
+            for (key, info, data) in &before {
+                let now = world.head(&bucket, key).await.unwrap();
+                let class = if key.starts_with('a') { class } else { "" };
+                assert_eq!(now.record.storage_class, class);
+                assert_eq!(
+                    (&now.etag, now.version, now.record.modified_ms, now.parts_count()),
+                    (&info.etag, info.version, info.record.modified_ms, info.parts_count())
+                );
+                match class {
+                    "ARCHIVE" => {
+                        let read = world.get(&bucket, key).await;
+                        assert!(matches!(read, Err(Error::Archived { .. })), "{read:?}");
+                    }
+                    _ => assert!(world.get(&bucket, key).await.unwrap() == data),
+                }
+            }
+            assert_eq!(round(world).await.stats().moved.load(Relaxed), 0, "once is enough");
+        }
+        world.store.delete_lifecycle(&bucket).await.unwrap();
+        for (key, ..) in before {
+            world.delete(&bucket, key).await.unwrap();
+        }
+        if versioning.has_versions() {
+            for (key, entry) in world.versions(&bucket, 100).await {
+                world.delete_version(&bucket, &key, entry.version.unwrap()).await.unwrap();
+            }
+        }
+        world.settle().await;
+        assert_eq!(blobs(world).await, [0, 0]);
+    }
+}
+
+async fn noncurrent_versions_move(world: &World) {
+    let bucket = world.versioned("older", Versioning::Enabled).await;
+    for n in 0..4 {
+        world.put(&bucket, "k", body(n, LARGE)).await.unwrap();
+    }
+    world.delete(&bucket, "k").await.unwrap();
+    set(world, &bucket, vec![sink_noncurrent("", 1, 1, "GLACIER_IR")]).await;
+    assert_eq!(round(world).await.stats().moved.load(Relaxed), 0);
+    world.advance(2 * DAY_MS);
+    assert_eq!(round(world).await.stats().moved.load(Relaxed), 3);
+    world.settle().await;
+    assert_eq!(blobs(world).await, [1, 3]);
+    for (n, (_, entry)) in world.versions(&bucket, 10).await.into_iter().skip(1).enumerate() {
+        let class = if n == 0 { "" } else { "GLACIER_IR" };
+        assert_eq!(entry.object.storage_class, class);
+        let data = world.get_version(&bucket, "k", entry.version.unwrap()).await.unwrap();
+        assert!(data == body(3 - n as u64, LARGE));
+    }
+}
+
+/// A link has no bytes of its own, and a lock is about what they are, not where.
+async fn links_stay_and_what_is_locked_moves(world: &World) {
+    let bucket = world.versioned("kept", Versioning::Enabled).await;
+    world.store.set_object_lock(&bucket, BucketLock::default(), false).await.unwrap();
+    let put = world.put(&bucket, "a/k", body(1, LARGE)).await.unwrap();
+    let request = SymlinkRequest {
+        key: key("a/link"),
+        target: key("a/k"),
+        attributes: Default::default(),
+        conditions: Default::default(),
+    };
+    world.store.put_symlink(&bucket, request).await.unwrap();
+    let held = world.store.set_legal_hold(&bucket, &key("a/k"), put.version, true).await;
+    held.unwrap();
+    set(world, &bucket, vec![sink("a/", 1, "GLACIER_IR")]).await;
+    world.advance(2 * DAY_MS);
+    assert_eq!(round(world).await.stats().moved.load(Relaxed), 1);
+    let (link, _) = world.store.symlink(&bucket, &key("a/link"), None).await.unwrap();
+    assert_eq!(link.record.storage_class, "");
+    let info = world.head(&bucket, "a/k").await.unwrap();
+    assert_eq!((info.record.storage_class.as_str(), info.version), ("GLACIER_IR", put.version));
+    assert!(world.get(&bucket, "a/link").await.unwrap() == body(1, LARGE));
+    let gone = world.delete_version(&bucket, "a/k", put.version.unwrap()).await;
+    assert!(matches!(gone, Err(Error::Locked)), "{gone:?}");
+}
+
+/// The services do not move what is small; S3 does if a filter speaks of sizes.
+async fn small_objects_stay(world: &World) {
+    let bucket = world.bucket("small").await;
+    world.put(&bucket, "a/k", body(1, LARGE)).await.unwrap();
+    let sized = |class: &str| sink("a/", 1, class);
+    let plain = |class: &str| Rule { size_greater: None, ..sized(class) };
+    for (rule, minimum, moved) in [
+        (plain("GLACIER"), TransitionMinimum::Always128K, 0),
+        (plain("STANDARD_IA"), TransitionMinimum::Varies, 0),
+        (sized("STANDARD_IA"), TransitionMinimum::Always64K, 0),
+        (sized("STANDARD_IA"), TransitionMinimum::Always128K, 1),
+        (plain("GLACIER"), TransitionMinimum::Varies, 1),
+        (plain("DEEP_ARCHIVE"), TransitionMinimum::Always128K, 0),
+        (sized("DEEP_ARCHIVE"), TransitionMinimum::Varies, 1),
+    ] {
+        let lifecycle =
+            Lifecycle { rules: vec![rule], minimum: minimum.into(), ..Default::default() };
+        world.store.set_lifecycle(&bucket, lifecycle, BOUNDS).await.unwrap();
+        world.advance(2 * DAY_MS);
+        assert_eq!(round(world).await.stats().moved.load(Relaxed), moved, "{minimum:?}");
+    }
+}
+
 async fn rules_that_are_refused_leave_the_old_ones(world: &World) {
     let bucket = world.bucket("bucket").await;
     assert!(matches!(world.store.lifecycle(&bucket).await, Err(Error::NoLifecycle)));
@@ -210,10 +384,23 @@ async fn rules_that_are_refused_leave_the_old_ones(world: &World) {
         vec![expire("a/", 1), Rule { form: FilterForm::Prefix.into(), ..expire("b/", 1) }],
         vec![Rule { id: "x".repeat(256), ..expire("a/", 1) }],
         (0..1001).map(|n| expire(&n.to_string(), 1)).collect(),
+        vec![sink("a/", 1, "STANDARD")],
+        vec![sink("a/", 1, "COLD")],
+        vec![sink("a/", DAYS_MAX + 1, "ARCHIVE")],
+        vec![Rule { expiration: Some(Expiration::Days(1)), ..sink("a/", 1, "ARCHIVE") }],
+        vec![Rule { expiration: Some(Expiration::Date(0)), ..sink("a/", 1, "ARCHIVE") }],
+        vec![sinks(&[(2, "ARCHIVE"), (1, "DEEP_ARCHIVE")])],
+        vec![sinks(&[(1, "ARCHIVE"), (1, "DEEP_ARCHIVE")])],
+        vec![sinks(&[(1, "ARCHIVE"), (2, "GLACIER")])],
+        vec![sink_noncurrent("a/", 1, 101, "ARCHIVE")],
+        vec![Rule {
+            noncurrent: Some(NoncurrentExpiration { days: 2, newer: 0 }),
+            ..sink_noncurrent("a/", 2, 0, "ARCHIVE")
+        }],
     ];
     for rules in refused {
         let lifecycle = Lifecycle { rules: rules.clone(), ..Default::default() };
-        let result = world.store.set_lifecycle(&bucket, lifecycle, DAYS_MAX).await;
+        let result = world.store.set_lifecycle(&bucket, lifecycle, BOUNDS).await;
         assert!(matches!(result, Err(Error::InvalidLifecycle(_))), "{rules:?}");
         assert_eq!(world.store.lifecycle(&bucket).await.unwrap(), before);
     }
@@ -249,7 +436,7 @@ async fn a_preview_tells_what_a_round_does(world: &World) {
     }
     world.advance(2 * DAY_MS);
     // Versions: the older one of `a/2`, and that of `c/1`, whose marker follows it.
-    for (bucket, want) in [(&plain, [2, 0, 0, 0, 1]), (&versioned, [0, 2, 2, 1, 1])] {
+    for (bucket, want) in [(&plain, [2, 0, 0, 0, 1, 0]), (&versioned, [0, 2, 2, 1, 1, 0])] {
         let before = all(world, bucket).await;
         let told = world.store.preview_lifecycle(bucket, 1 << 30, 1).await.unwrap();
         assert_eq!(all(world, bucket).await, before);
@@ -276,6 +463,10 @@ async fn a_preview_tells_what_a_round_does(world: &World) {
 
 on_every_engine!(
     objects_expire,
+    objects_move_to_colder_classes,
+    noncurrent_versions_move,
+    small_objects_stay,
+    links_stay_and_what_is_locked_moves,
     a_preview_tells_what_a_round_does,
     versions_end,
     newer_versions_are_kept,
@@ -304,8 +495,12 @@ async fn a_round_goes_on_where_it_was_left() {
     world.advance(2 * DAY_MS);
     let (mut rows, mut restarts) = (0, 0);
     loop {
-        let slow =
-            LifecycleOptions { owner_uin: OWNER, rows_per_second: 500, ends_per_second: 2000 };
+        let slow = LifecycleOptions {
+            owner_uin: OWNER,
+            rows_per_second: 500,
+            ends_per_second: 2000,
+            moved_bytes_per_second: 1 << 30,
+        };
         let job = LifecycleJob::new(world.store.clone(), slow);
         let stats = job.stats();
         let time = std::time::Duration::from_millis(2345);

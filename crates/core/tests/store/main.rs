@@ -15,6 +15,7 @@ mod interleaved;
 mod lifecycle;
 mod listings;
 mod locks;
+mod moves;
 mod objects;
 mod peers;
 mod races;

@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 use costrel_core::cors::{Cors, CorsRule};
-use costrel_core::lifecycle::{Expiration, FilterForm, Lifecycle, NoncurrentExpiration, Rule};
+use costrel_core::lifecycle::{
+    Expiration, FilterForm, Lifecycle, NoncurrentExpiration, NoncurrentTransition, Rule,
+    Transition, TransitionMinimum, TransitionTime,
+};
 use costrel_core::record::{
     AccessRef, BlockRecord, BucketLockRecord, BucketRecord, ClockRecord, Content, GarbageRecord,
     HistoryRecord, LayoutRecord, LifecycleRef, ListedRecord, LockRecord, Metadata, ObjectRecord,
@@ -257,9 +260,22 @@ fn lifecycles() {
         expiration: Some(Expiration::Days(30)),
         noncurrent: Some(NoncurrentExpiration { days: 7, newer: 3 }),
         abort_days: Some(1),
+        ..Rule::default()
     };
     let date = Rule { expiration: Some(Expiration::Date(1_514_736_000_000)), ..every.clone() };
     let marker = Rule { expiration: Some(Expiration::LoneMarker(true)), ..every.clone() };
-    let rules = vec![every, date, marker];
-    check("lifecycle", &Lifecycle { write_id: id(7), utc_offset_s: 28_800, rules });
+    let class = || "DEEP_ARCHIVE".to_owned();
+    let step = |time| Transition { time: Some(time), class: class() };
+    let moving = Rule {
+        transitions: vec![
+            step(TransitionTime::Days(0)),
+            step(TransitionTime::Date(1_514_736_000_000)),
+        ],
+        noncurrent_transitions: vec![NoncurrentTransition { days: 0, newer: 3, class: class() }],
+        ..every.clone()
+    };
+    let old = Lifecycle { write_id: id(7), utc_offset_s: 28_800, ..Lifecycle::default() };
+    check("lifecycle", &Lifecycle { rules: vec![every, date, marker], ..old.clone() });
+    let minimum = TransitionMinimum::Varies.into();
+    check("lifecycle-moves", &Lifecycle { rules: vec![moving], minimum, ..old });
 }

@@ -10,7 +10,7 @@ use costrel_core::body::BytesSource;
 use costrel_core::bucket::{Bucket, InitialSettings, ListBuckets};
 use costrel_core::cors::{Cors, CorsRule};
 use costrel_core::engine::{BlobId, Engine, Partition, ScanRange, Step, Table};
-use costrel_core::lifecycle::{Expiration, Lifecycle, Rule};
+use costrel_core::lifecycle::{Expiration, Lifecycle, Rule, RuleBounds};
 use costrel_core::names::BucketName;
 use costrel_core::object::{Attributes, PutRequest, SymlinkRequest};
 use costrel_core::record::{Content, Pair};
@@ -95,7 +95,8 @@ async fn fill(world: &World) {
         ..Default::default()
     };
     let rules = Lifecycle { rules: vec![rule], ..Default::default() };
-    world.store.set_lifecycle(&plain, rules, 3650).await.unwrap();
+    let bounds = RuleBounds { days_max: 3650, infrequent_days_min: 0 };
+    world.store.set_lifecycle(&plain, rules, bounds).await.unwrap();
 
     let versions = world.bucket("versions").await;
     // Objects from before it had versions.

@@ -7,14 +7,39 @@ use super::{Code, Described};
 
 pub(super) fn describe(fault: LifecycleFault) -> Described {
     use LifecycleFault::{
-        DuplicateId, IdTooLong, MixedForms, NoAction, NoRules, NoSize, NotMidnight, NotPositive,
-        PrefixTooLong, TooLarge, TooManyRules, WithSize, WithTags,
+        DuplicateId, ExpiresBefore, IdTooLong, MixedForms, MixedTimes, NoAction, NoRules, NoSize,
+        NoSuchTransition, NotMidnight, NotPositive, PrefixTooLong, SameClass, TooLarge,
+        TooManyRules, TooSoon, TooSoonAfter, TransitionOrder, WithSize, WithTags,
     };
     let argument =
         |text: String| Described::new(S::BAD_REQUEST, Code::both("InvalidArgument"), text);
     let request = |text: String| Described::new(S::BAD_REQUEST, Code::both("InvalidRequest"), text);
     match fault {
-        NoRules => super::malformed_xml(),
+        NoRules | NoSuchTransition => super::malformed_xml(),
+        SameClass => request(
+            "'StorageClass' must be different for 'Transition' actions in same 'Rule'".into(),
+        ),
+        MixedTimes => request(
+            "Found mixed 'Date' and 'Days' based Expiration and Transition actions in lifecycle \
+             rule"
+                .into(),
+        ),
+        TooSoon { field, class, min } => argument(format!(
+            "'{field}' in Transition action must be greater than or equal to {min} for \
+             storageClass '{class}'"
+        )),
+        TooSoonAfter { field, class, min } => argument(format!(
+            "'{field}' in Transition actions to colder classes must be {min} days more than \
+             '{field}' in the Transition action for StorageClass '{class}'"
+        )),
+        TransitionOrder => argument(
+            "Transitions of a rule to colder storage classes must be later than those to others"
+                .into(),
+        ),
+        ExpiresBefore { field } => argument(format!(
+            "'{field}' in the Expiration action must be greater than '{field}' in the Transition \
+             action"
+        )),
         TooManyRules { max } => request(format!(
             "The number of lifecycle rules must not exceed the allowed limit of {max} rules"
         )),

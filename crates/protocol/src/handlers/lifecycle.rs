@@ -1,7 +1,7 @@
 //! A bucket's lifecycle, and what answers about objects and uploads say of it.
 
 use costrel_core::bucket::Bucket;
-use costrel_core::lifecycle::Foreseen;
+use costrel_core::lifecycle::{Foreseen, TransitionMinimum};
 use costrel_core::names::ObjectKey;
 use costrel_core::tags::Tags;
 use http::StatusCode;
@@ -9,17 +9,15 @@ use http::StatusCode;
 use super::upload;
 use crate::date;
 use crate::dialect::{self, Dialect};
-use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
 use crate::percent;
 use crate::reply::{self, Reply, set};
 use crate::request::{Outcome, Request, bad_header};
 use crate::xml::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
 
-/// Which objects transitions pass over. Without transitions only S3's default can
-/// be promised.
-const MINIMUM_SIZE: &str = "all_storage_classes_128K";
-const OTHER_MINIMUM_SIZE: &str = "varies_by_storage_class";
+/// Which objects transitions pass over, in the words of S3.
+const ALWAYS_128K: &str = "all_storage_classes_128K";
+const VARIES: &str = "varies_by_storage_class";
 
 pub async fn put(
     gateway: &Gateway,
@@ -29,20 +27,24 @@ pub async fn put(
 ) -> Outcome<Reply> {
     let document = upload::document(request, body, LIFECYCLE_BYTES_MAX).await?;
     let name = dialect::s3::TRANSITION_MINIMUM_SIZE;
-    match request.header(&name).filter(|_| request.dialect == Dialect::S3) {
-        None | Some(MINIMUM_SIZE) => {}
-        Some(OTHER_MINIMUM_SIZE) => return Err(Failure::NotImplemented(OTHER_MINIMUM_SIZE.into())),
-        Some(other) => return Err(bad_header(&name, other, "Not a minimum object size.")),
-    }
-    let lifecycle = parse_lifecycle(&document, request.dialect)?;
-    let days_max = request.dialect.lifecycle_days_max();
-    gateway.store.set_lifecycle(bucket, lifecycle, days_max).await?;
-    Ok(with_minimum_size(request, reply::empty(StatusCode::OK)))
+    let minimum = match (request.dialect, request.header(&name)) {
+        (Dialect::Cos, _) => TransitionMinimum::Always64K,
+        (Dialect::S3, None | Some(ALWAYS_128K)) => TransitionMinimum::Always128K,
+        (Dialect::S3, Some(VARIES)) => TransitionMinimum::Varies,
+        (Dialect::S3, Some(other)) => {
+            return Err(bad_header(&name, other, "Not a minimum object size."));
+        }
+    };
+    let mut lifecycle = parse_lifecycle(&document, request.dialect)?;
+    lifecycle.minimum = minimum.into();
+    gateway.store.set_lifecycle(bucket, lifecycle, request.dialect.lifecycle_bounds()).await?;
+    Ok(with_minimum_size(request, reply::empty(StatusCode::OK), minimum))
 }
 
 pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
     let lifecycle = gateway.store.lifecycle(bucket).await?;
-    Ok(with_minimum_size(request, reply::xml(write_lifecycle(&lifecycle, request.dialect))))
+    let document = write_lifecycle(&lifecycle, request.dialect);
+    Ok(with_minimum_size(request, reply::xml(document), lifecycle.minimum()))
 }
 
 pub async fn delete(gateway: &Gateway, bucket: &Bucket) -> Outcome<Reply> {
@@ -50,9 +52,13 @@ pub async fn delete(gateway: &Gateway, bucket: &Bucket) -> Outcome<Reply> {
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
-fn with_minimum_size(request: &Request<'_>, mut reply: Reply) -> Reply {
+fn with_minimum_size(request: &Request<'_>, mut reply: Reply, minimum: TransitionMinimum) -> Reply {
     if request.dialect == Dialect::S3 {
-        set(&mut reply, dialect::s3::TRANSITION_MINIMUM_SIZE, MINIMUM_SIZE);
+        let name = match minimum {
+            TransitionMinimum::Varies => VARIES,
+            TransitionMinimum::Always64K | TransitionMinimum::Always128K => ALWAYS_128K,
+        };
+        set(&mut reply, dialect::s3::TRANSITION_MINIMUM_SIZE, name);
     }
     reply
 }

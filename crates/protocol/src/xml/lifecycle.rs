@@ -1,7 +1,8 @@
 //! `LifecycleConfiguration`, read and written.
 
 use costrel_core::lifecycle::{
-    Expiration, FilterForm, Lifecycle, LifecycleFault, NoncurrentExpiration, Rule,
+    Expiration, FilterForm, Lifecycle, LifecycleFault, NoncurrentExpiration, NoncurrentTransition,
+    Rule, Transition, TransitionTime,
 };
 
 use super::reader::{Source, XmlError};
@@ -54,6 +55,7 @@ fn rule(
 ) -> Result<Rule, Failure> {
     let (mut id, mut enabled, mut prefix, mut filter) = (None, None, None, None);
     let (mut expiration, mut noncurrent, mut abort_days) = (None, None, None);
+    let (mut transitions, mut noncurrent_transitions) = (Vec::new(), Vec::new());
     while let Some(name) = source.child()? {
         match name.as_str() {
             "ID" => once(&mut id, source.text()?)?,
@@ -63,13 +65,9 @@ fn rule(
             "Expiration" => once(&mut expiration, parse_expiration(source, dialect)?)?,
             "NoncurrentVersionExpiration" => once(&mut noncurrent, parse_noncurrent(source)?)?,
             "AbortIncompleteMultipartUpload" => once(&mut abort_days, parse_abort(source)?)?,
-            "Transition" => {
-                check_transition(source, dialect)?;
-                unsupported.0.get_or_insert("Transition");
-            }
+            "Transition" => transitions.push(parse_transition(source, dialect, unsupported)?),
             "NoncurrentVersionTransition" => {
-                check_transition(source, dialect)?;
-                unsupported.0.get_or_insert("NoncurrentVersionTransition");
+                noncurrent_transitions.push(parse_noncurrent_transition(source, unsupported)?);
             }
             // What is not known may be what the rule is about.
             _ => return Err(MALFORMED.into()),
@@ -83,6 +81,7 @@ fn rule(
     rule.id = id.unwrap_or_default();
     rule.enabled = enabled.ok_or(MALFORMED)?;
     (rule.expiration, rule.noncurrent, rule.abort_days) = (expiration, noncurrent, abort_days);
+    (rule.transitions, rule.noncurrent_transitions) = (transitions, noncurrent_transitions);
     Ok(rule)
 }
 
@@ -199,31 +198,56 @@ fn parse_abort(source: &mut Source<'_>) -> Result<u32, XmlError> {
     after.ok_or(MALFORMED)
 }
 
-/// Reads a transition as far as its form can be wrong.
-fn check_transition(source: &mut Source<'_>, dialect: Dialect) -> Result<(), Failure> {
-    let (mut when, mut class) = (None, None);
+fn parse_transition(
+    source: &mut Source<'_>,
+    dialect: Dialect,
+    unsupported: &mut Unsupported,
+) -> Result<Transition, Failure> {
+    let (mut time, mut class) = (None, None);
     while let Some(name) = source.child()? {
         match name.as_str() {
-            "Days" | "NoncurrentDays" => {
-                days(&source.text()?)?;
-                once(&mut when, ())?;
-            }
-            "Date" => {
-                let ms = date_ms(&source.text()?, dialect)?;
-                if (ms / 1000 + u64::from(dialect.utc_offset_s())) % 86_400 != 0 {
-                    return Err(costrel_core::Error::from(LifecycleFault::NotMidnight).into());
-                }
-                once(&mut when, ())?;
-            }
-            "NewerNoncurrentVersions" => _ = days(&source.text()?)?,
+            "Days" => once(&mut time, TransitionTime::Days(days(&source.text()?)?))?,
+            "Date" => once(&mut time, TransitionTime::Date(date_ms(&source.text()?, dialect)?))?,
             "StorageClass" => once(&mut class, source.text()?)?,
-            _ => source.skip()?,
+            name => skip_condition(source, name, unsupported)?,
         }
     }
-    match (when, class) {
-        (Some(()), Some(_)) => Ok(()),
-        _ => Err(MALFORMED.into()),
+    Ok(Transition { time: Some(time.ok_or(MALFORMED)?), class: class.ok_or(MALFORMED)? })
+}
+
+fn parse_noncurrent_transition(
+    source: &mut Source<'_>,
+    unsupported: &mut Unsupported,
+) -> Result<NoncurrentTransition, Failure> {
+    let (mut since, mut newer, mut class) = (None, None, None);
+    while let Some(name) = source.child()? {
+        match name.as_str() {
+            "NoncurrentDays" => once(&mut since, days(&source.text()?)?)?,
+            "NewerNoncurrentVersions" => once(&mut newer, days(&source.text()?)?)?,
+            "StorageClass" => once(&mut class, source.text()?)?,
+            name => skip_condition(source, name, unsupported)?,
+        }
     }
+    if newer == Some(0) {
+        let (action, field) = ("NoncurrentVersionTransition", "NewerNoncurrentVersions");
+        return Err(costrel_core::Error::from(LifecycleFault::NotPositive { action, field }).into());
+    }
+    let (days, class) = (since.ok_or(MALFORMED)?, class.ok_or(MALFORMED)?);
+    Ok(NoncurrentTransition { days, newer: newer.unwrap_or(0), class })
+}
+
+/// COS moves by how often an object is read as well.
+fn skip_condition(
+    source: &mut Source<'_>,
+    name: &str,
+    unsupported: &mut Unsupported,
+) -> Result<(), Failure> {
+    if name != "AccessFrequency" {
+        return Err(MALFORMED.into());
+    }
+    source.skip()?;
+    unsupported.0.get_or_insert("AccessFrequency");
+    Ok(())
 }
 
 fn days(text: &str) -> Result<u32, XmlError> {
@@ -267,6 +291,25 @@ fn write_rule(xml: &mut XmlWriter, rule: &Rule, dialect: Dialect) {
             Expiration::Days(days) => xml.number("Days", u64::from(*days)),
             Expiration::Date(ms) => xml.text("Date", &shown_date(*ms, dialect)),
             Expiration::LoneMarker(remove) => xml.boolean("ExpiredObjectDeleteMarker", *remove),
+        });
+    }
+    for transition in &rule.transitions {
+        xml.element("Transition", |xml| {
+            match transition.time {
+                Some(TransitionTime::Days(days)) => xml.number("Days", u64::from(days)),
+                Some(TransitionTime::Date(ms)) => xml.text("Date", &shown_date(ms, dialect)),
+                None => {}
+            }
+            xml.text("StorageClass", &transition.class);
+        });
+    }
+    for transition in &rule.noncurrent_transitions {
+        xml.element("NoncurrentVersionTransition", |xml| {
+            xml.number("NoncurrentDays", u64::from(transition.days));
+            if transition.newer > 0 {
+                xml.number("NewerNoncurrentVersions", u64::from(transition.newer));
+            }
+            xml.text("StorageClass", &transition.class);
         });
     }
     if let Some(noncurrent) = &rule.noncurrent {
@@ -347,6 +390,11 @@ mod tests {
             day,
             "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>",
             "<Expiration><Date>2018-01-01T00:00:00.000Z</Date></Expiration>",
+            "<Transition><Days>0</Days><StorageClass>GLACIER</StorageClass></Transition>\
+             <Transition><Days>9</Days><StorageClass>DEEP_ARCHIVE</StorageClass></Transition>\
+             <NoncurrentVersionTransition><NoncurrentDays>2</NoncurrentDays>\
+             <NewerNoncurrentVersions>1</NewerNoncurrentVersions>\
+             <StorageClass>GLACIER</StorageClass></NoncurrentVersionTransition>",
             "<NoncurrentVersionExpiration><NoncurrentDays>3</NoncurrentDays>\
              <NewerNoncurrentVersions>2</NewerNoncurrentVersions></NoncurrentVersionExpiration>\
              <AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation>\

@@ -94,7 +94,8 @@ async fn what_is_refused_leaves_the_old_rules() {
                   <ObjectSizeLessThan>10</ObjectSizeLessThan></And></Filter>";
     let marker =
         "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>";
-    let move_it = "<Transition><Days>1</Days><StorageClass>STANDARD_IA</StorageClass></Transition>";
+    let often = "<Transition><Days>1</Days><StorageClass>ARCHIVE</StorageClass>\
+                 <AccessFrequency><RecentDays>3</RecentDays></AccessFrequency></Transition>";
     let cases = [
         (String::new(), malformed),
         (rule("r", "", DAY), malformed),
@@ -126,9 +127,9 @@ async fn what_is_refused_leaves_the_old_rules() {
         (rule("r", &format!("<Prefix>{}</Prefix>", "p".repeat(1025)), DAY), request),
         (rule("a", "<Prefix>a</Prefix>", DAY) + &rule("b", ALL, DAY), request),
         ((0..1001).map(|n| rule(&n.to_string(), ALL, DAY)).collect(), request),
-        (rule("r", ALL, move_it), missing),
+        (rule("r", ALL, often), missing),
         // What is malformed is said first.
-        (rule("r", ALL, move_it) + &rule("s", ALL, "<Expiration/>"), malformed),
+        (rule("r", ALL, often) + &rule("s", ALL, "<Expiration/>"), malformed),
     ];
     for dialect in Dialect::ALL {
         let world = World::with_bucket().await;
@@ -152,6 +153,72 @@ async fn what_is_refused_leaves_the_old_rules() {
 }
 
 #[tokio::test]
+async fn transitions_are_judged_as_the_services_do() {
+    let step = |time: &str, class: &str| {
+        format!("<Transition>{time}<StorageClass>{class}</StorageClass></Transition>")
+    };
+    let day = |days: u32, class: &str| step(&format!("<Days>{days}</Days>"), class);
+    let older = |days: u32, class: &str| {
+        format!(
+            "<NoncurrentVersionTransition><NoncurrentDays>{days}</NoncurrentDays>\
+             <StorageClass>{class}</StorageClass></NoncurrentVersionTransition>"
+        )
+    };
+    let date = |text: &str| step(&format!("<Date>{text}</Date>"), "ARCHIVE");
+    let (malformed, argument, request) =
+        ((400, "MalformedXML"), (400, "InvalidArgument"), (400, "InvalidRequest"));
+    let refused = [
+        (day(1, "COLD"), malformed),
+        (day(1, "STANDARD"), malformed),
+        (step("", "ARCHIVE"), malformed),
+        (step("<Days>1</Days><Date>2030-01-01T00:00:00Z</Date>", "ARCHIVE"), malformed),
+        ("<Transition><Days>1</Days></Transition>".into(), malformed),
+        (older(1, "COLD"), malformed),
+        (date("2030-01-01T01:00:00Z"), argument),
+        (day(9, "ARCHIVE") + &day(9, "DEEP_ARCHIVE"), argument),
+        (day(9, "ARCHIVE") + &day(8, "DEEP_ARCHIVE"), argument),
+        (day(1, "ARCHIVE") + DAY, argument),
+        (day(1, "ARCHIVE") + &day(2, "GLACIER"), request),
+        (date("2030-01-01T00:00:00+08:00") + DAY, request),
+        (older(9, "ARCHIVE") + &older(9, "DEEP_ARCHIVE"), argument),
+    ];
+    let kept = [
+        day(0, "GLACIER"),
+        day(9, "ARCHIVE") + &day(7, "GLACIER_IR"),
+        day(30, "STANDARD_IA") + &day(60, "ARCHIVE") + &day(90, "DEEP_ARCHIVE"),
+        day(1, "MAZ_STANDARD_IA") + &day(2, "MAZ_INTELLIGENT_TIERING"),
+        older(30, "STANDARD_IA") + &older(60, "ARCHIVE"),
+    ];
+    for dialect in Dialect::ALL {
+        let world = World::with_bucket().await;
+        for rules in &kept {
+            set(&world, dialect, &rule("r", ALL, rules)).await.ok();
+            let read = shown(&world, dialect).await;
+            assert!(read.text().contains(rules), "{rules}: {}", read.text());
+        }
+        let before = shown(&world, dialect).await.text().to_owned();
+        for (rules, (status, code)) in &refused {
+            // Midnight is another for each of them.
+            let is_other = rules.contains("+08:00") && dialect == Dialect::S3;
+            let answer = set(&world, dialect, &rule("r", ALL, rules)).await;
+            if !is_other {
+                answer.refused(*status, code);
+            }
+            assert_eq!(shown(&world, dialect).await.text(), before, "{rules}");
+        }
+        let soon = day(29, "STANDARD_IA");
+        let next = day(30, "STANDARD_IA") + &day(59, "ARCHIVE");
+        for rules in [soon, next, older(29, "ONEZONE_IA")] {
+            let answer = set(&world, dialect, &rule("r", ALL, &rules)).await;
+            match dialect {
+                Dialect::Cos => answer.ok(),
+                Dialect::S3 => answer.refused(400, "InvalidArgument"),
+            };
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_smallest_object_of_transitions_is_s3_s_default() {
     let world = World::with_bucket().await;
     let name = "x-amz-transition-default-minimum-object-size";
@@ -163,7 +230,8 @@ async fn the_smallest_object_of_transitions_is_s3_s_default() {
     }
     assert_eq!(shown(&world, Dialect::S3).await.header(name), Some(default));
     assert_eq!(shown(&world, Dialect::Cos).await.header(name), None);
-    call().header(name, other).send(&world).await.refused(501, "NotImplemented");
+    assert_eq!(call().header(name, other).send(&world).await.ok().header(name), Some(other));
+    assert_eq!(shown(&world, Dialect::S3).await.header(name), Some(other));
     call().header(name, "tiny").send(&world).await.refused(400, "InvalidArgument");
 }
 

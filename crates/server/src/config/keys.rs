@@ -132,6 +132,9 @@ settings! {
         /// Objects, versions, markers and uploads that lifecycle rules end in a
         /// second, at most.
         lifecycle_end_rate: Number = "1000";
+        /// Bytes of objects and versions that lifecycle rules move to another storage
+        /// class in a second, at most.
+        lifecycle_move_rate: ByteSize = "64MiB";
         /// Seconds that a day is taken to have wherever something is counted in
         /// days. For tests, which cannot wait.
         #[env = "COSTREL_DAY_SECONDS"]

@@ -86,6 +86,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.lifecycle_scan_rate.0 == 0 || config.lifecycle_end_rate.0 == 0 {
         return contradiction("lifecycle_scan_rate and lifecycle_end_rate are at least 1");
     }
+    if config.lifecycle_move_rate.0 == 0 {
+        return contradiction("lifecycle_move_rate is at least 1");
+    }
     if config.day_seconds.0 == 0 {
         return contradiction("day_seconds is at least 1");
     }

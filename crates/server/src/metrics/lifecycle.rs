@@ -18,11 +18,15 @@ pub fn write_lifecycle(page: &mut Exposition, stats: &LifecycleStats, now_ms: u6
         ("version", &stats.versions_removed),
         ("marker", &stats.markers_removed),
         ("upload", &stats.uploads_aborted),
+        ("moved", &stats.moved),
     ] {
         page.sample(name, &[("kind", kind)], counter.load(Relaxed));
     }
     let help = "Bytes of objects and versions that lifecycle rules have removed for good.";
     page.single("costrel_lifecycle_bytes_total", Counter, help, stats.bytes.load(Relaxed));
+    let help = "Bytes of objects and versions that lifecycle rules have moved.";
+    let moved = stats.moved_bytes.load(Relaxed);
+    page.single("costrel_lifecycle_moved_bytes_total", Counter, help, moved);
     let help = "Rows that could not be read, and steps of the lifecycle that are tried again.";
     page.single("costrel_lifecycle_failures_total", Counter, help, stats.failures.load(Relaxed));
     let help = "Rounds of the lifecycle over all buckets that this process has ended.";
