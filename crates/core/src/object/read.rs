@@ -82,12 +82,7 @@ impl ObjectReader {
                 *offset += piece.len() as u64;
                 piece
             }
-            Source::Parts(parts) => {
-                // The range may end inside a part.
-                let mut piece = parts.next_piece().await?;
-                piece.truncate(max);
-                piece
-            }
+            Source::Parts(parts) => parts.next_piece(self.remaining).await?,
         };
         if piece.is_empty() {
             return Err(Error::Damaged("a body is shorter than its record says".into()));
@@ -105,7 +100,8 @@ impl BodySource for ObjectReader {
 }
 
 impl PartsReader {
-    async fn next_piece(&mut self) -> Result<Bytes> {
+    /// The next piece; no more than `wanted` bytes will be asked for from now on.
+    async fn next_piece(&mut self, wanted: u64) -> Result<Bytes> {
         loop {
             if let Some(open) = &mut self.open {
                 if let Some(piece) = Box::pin(open.next_piece()).await? {
@@ -117,7 +113,11 @@ impl PartsReader {
                 return Ok(Bytes::new());
             };
             let skip = std::mem::take(&mut self.skip);
-            self.open = Some(Box::new(self.open_part(number, skip).await?));
+            let mut part = self.open_part(number, skip).await?;
+            // The range may end inside a part. What lies behind it is not read, nor
+            // read ahead.
+            part.remaining = part.remaining.min(wanted);
+            self.open = Some(Box::new(part));
         }
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use costrel_core::Error;
 use costrel_core::body::BytesSource;
 use costrel_core::names::BucketName;
-use costrel_core::object::{ObjectReader, Selection};
+use costrel_core::object::{GetRequest, ObjectReader, Selection};
+use costrel_core::range::ByteRange;
 
 use crate::common::faulty::{Faulty, Manner};
 use crate::common::{LARGE, OWNER, SMALL, World, body, get_request, put_request};
@@ -17,6 +18,7 @@ const TORN: Manner = Manner { torn: true, lingering: false };
 crate::on_every_engine!(
     readers_keep_what_they_opened,
     pinned_parts_wait_for_their_readers,
+    a_range_inside_a_part_reads_little_else,
     readers_beside_overwriters,
     readers_beside_appends,
 );
@@ -39,6 +41,25 @@ async fn readers_keep_what_they_opened(world: &World) {
         world.settle().await;
         assert_eq!(rest(reader).await, data);
     }
+}
+
+async fn a_range_inside_a_part_reads_little_else(world: &World) {
+    let bucket = world.bucket("ranges").await;
+    let upload = world.initiate(&bucket, "k").await.unwrap();
+    let data = body(1, 3 << 20);
+    let part = world.part(&bucket, "k", upload, 1, data.clone()).await.unwrap();
+    world.complete(&bucket, "k", upload, vec![part]).await.unwrap();
+    let bytes_read = || {
+        let metrics = world.engine.metrics().into_iter();
+        let read = metrics.filter(|metric| metric.name == "costrel_engine_blob_read_bytes_total");
+        read.map(|metric| metric.value).sum::<f64>()
+    };
+    let before = bytes_read();
+    let selection = Selection::Range(ByteRange::FromTo(1_000_000, 1_000_999));
+    let request = GetRequest { selection, ..get_request("k") };
+    let (_, _, reader) = world.store.get_object(&bucket, &request).await.unwrap();
+    assert!(rest(reader).await[..] == data[1_000_000..1_001_000]);
+    assert!(bytes_read() - before <= 1000.0, "{} bytes", bytes_read() - before);
 }
 
 async fn pinned_parts_wait_for_their_readers(world: &World) {
