@@ -159,6 +159,12 @@ const SUITES: &[Suite] = &[
         Runner::Pytest("sdk/test_users.py"),
     ),
     suite(
+        "groups",
+        "groups of sub-users by the vendor's SDK, in both dialects",
+        &[Python],
+        Runner::Pytest("sdk/test_groups.py"),
+    ),
+    suite(
         "temporary-keys",
         "temporary keys by the vendor's libraries, in both dialects",
         &[Python],

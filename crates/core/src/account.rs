@@ -15,6 +15,8 @@
 //! have rows of their own (`rows.rs`).
 
 mod cache;
+mod groups;
+mod holders;
 mod identity;
 mod managed;
 mod rows;
@@ -38,6 +40,8 @@ use crate::error::{Error, Result};
 use crate::secret::MasterKey;
 
 pub use cache::KEY_CACHE_MS;
+pub use groups::Group;
+pub use holders::PolicyHolder;
 pub use identity::{AccessKey, Account, AppId, InvalidIdentity, KeyPair, Uin};
 pub use managed::ManagedPolicy;
 pub use session::{GrantError, Session, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey};
@@ -140,7 +144,7 @@ pub enum IdentityError {
     UserExists,
     #[error("there is no such user")]
     NoSuchUser,
-    #[error("the user has keys or policies")]
+    #[error("the user has keys, policies or groups")]
     UserInUse,
     #[error("a user has {max} keys at most")]
     TooManyKeys { max: usize },
@@ -150,10 +154,22 @@ pub enum IdentityError {
     PolicyExists,
     #[error("there is no such policy")]
     NoSuchPolicy,
-    #[error("a user has {max} policies at most")]
+    #[error("{max} policies at most can be attached")]
     TooManyPolicies { max: usize },
-    #[error("the user does not have this policy")]
+    #[error("the policy is not attached")]
     NotAttached,
+    #[error("a group's name has 1 to {len_max} letters, digits and +=,.@_-")]
+    GroupName { len_max: usize },
+    #[error("there is a group of this name")]
+    GroupExists,
+    #[error("there is no such group")]
+    NoSuchGroup,
+    #[error("the group has members or policies")]
+    GroupInUse,
+    #[error("a user is in {max} groups at most")]
+    TooManyGroups { max: usize },
+    #[error("the user is not in this group")]
+    NotMember,
     #[error(transparent)]
     Policy(#[from] PolicyFault),
     #[error(transparent)]

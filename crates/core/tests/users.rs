@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use costrel_core::account::{
-    Accounts, FixedIdentity, IdentityError, KEY_CACHE_MS, KeyError, KeyPair, UserDetails,
+    Accounts, FixedIdentity, IdentityError, KEY_CACHE_MS, KeyError, KeyPair, PolicyHolder,
+    UserDetails,
 };
 use costrel_core::engine::Engine;
 use costrel_core::env::{Clock, Entropy};
@@ -138,23 +139,23 @@ async fn a_policys_life() {
     assert!(matches!(here.create_policy("b", "", somebody).await, Err(IdentityError::Policy(_))));
 
     for _ in 0..2 {
-        here.attach_user_policy(user.uin, id).await.unwrap();
+        here.attach_policy(user.uin, id).await.unwrap();
     }
     assert_eq!(policies(&here).await, 1);
     clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
     assert_eq!(policies(&there).await, 1);
     let attached = there.attached_policies(user.uin).await.unwrap();
     assert_eq!((attached.len(), &attached[0].0.name[..]), (1, "all"));
-    let none = here.attach_user_policy(user.uin, id + 1).await;
+    let none = here.attach_policy(user.uin, id + 1).await;
     assert!(matches!(none, Err(IdentityError::NoSuchPolicy)));
 
     here.update_policy(id, Some("All"), None).await.unwrap();
     let policy = there.managed_policy_named("all").await.unwrap();
     assert_eq!((&policy.description[..], &policy.document[..]), ("All", ALL));
-    here.detach_user_policy(user.uin, id).await.unwrap();
-    assert!(matches!(here.detach_user_policy(user.uin, id).await, Err(IdentityError::NotAttached)));
+    here.detach_policy(user.uin, id).await.unwrap();
+    assert!(matches!(here.detach_policy(user.uin, id).await, Err(IdentityError::NotAttached)));
     assert_eq!(policies(&here).await, 0);
-    here.attach_user_policy(user.uin, id).await.unwrap();
+    here.attach_policy(user.uin, id).await.unwrap();
     here.delete_policy(id).await.unwrap();
     assert_eq!(policies(&here).await, 0);
     assert!(matches!(here.delete_policy(id).await, Err(IdentityError::NoSuchPolicy)));
@@ -191,7 +192,7 @@ async fn changes_at_once() {
         let accounts = if n % 2 == 0 { here.clone() } else { there.clone() };
         tasks.push(tokio::spawn(async move {
             let id = accounts.create_policy(&format!("p{n}"), "", ALL).await.unwrap();
-            accounts.attach_user_policy(user.uin, id).await.unwrap();
+            accounts.attach_policy(user.uin, id).await.unwrap();
             accounts.add_user("same", UserDetails::default()).await.is_ok()
         }));
     }
@@ -202,4 +203,73 @@ async fn changes_at_once() {
     assert_eq!(made, 1);
     assert_eq!(here.users().await.unwrap().len(), 2);
     assert_eq!(here.attached_policies(user.uin).await.unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn a_groups_life() {
+    let (here, there, clock) = gateways().await;
+    let user = here.add_user("reader", UserDetails::default()).await.unwrap();
+    let pair = here.create_key(user.uin, "").await.unwrap();
+    let policies = async |accounts: &Accounts| {
+        let key = accounts.find(pair.id(), None).await.unwrap();
+        key.user.as_ref().unwrap().policies.len()
+    };
+    assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
+    let group = here.create_group("readers", "Read").await.unwrap();
+    assert!(matches!(there.create_group("readers", "").await, Err(IdentityError::GroupExists)));
+    assert!(matches!(here.create_group("a b", "").await, Err(IdentityError::GroupName { .. })));
+    let id = here.create_policy("all", "", ALL).await.unwrap();
+    here.attach_policy(PolicyHolder::Group(group.id), id).await.unwrap();
+    for _ in 0..2 {
+        here.add_to_group(user.uin, group.id).await.unwrap();
+    }
+    assert_eq!(policies(&here).await, 1, "at once here");
+    clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
+    assert_eq!(policies(&there).await, 1, "within a second there");
+    // What he has twice judges once.
+    here.attach_policy(user.uin, id).await.unwrap();
+    assert_eq!(policies(&here).await, 1);
+    here.detach_policy(user.uin, id).await.unwrap();
+    let (count, members) = there.members(group.id, 0, 10).await.unwrap();
+    assert_eq!((count, &members[0].name[..]), (1, "reader"));
+    assert_eq!(there.groups_of(user.uin).await.unwrap()[0].name, "readers");
+    assert_eq!(there.group(group.id).await.unwrap().members, 1);
+
+    there.update_group(group.id, Some("lectors"), None).await.unwrap();
+    assert!(matches!(here.group_named("readers").await, Err(IdentityError::NoSuchGroup)));
+    let renamed = here.group_named("lectors").await.unwrap();
+    assert_eq!((renamed.id, &renamed.remark[..]), (group.id, "Read"));
+    let other = here.create_group("readers", "").await.unwrap();
+    let taken = here.update_group(other.id, Some("lectors"), None).await;
+    assert!(matches!(taken, Err(IdentityError::GroupExists)));
+
+    assert!(matches!(here.delete_group(group.id, false).await, Err(IdentityError::GroupInUse)));
+    here.remove_from_group(user.uin, group.id).await.unwrap();
+    let again = here.remove_from_group(user.uin, group.id).await;
+    assert!(matches!(again, Err(IdentityError::NotMember)));
+    assert_eq!(policies(&here).await, 0);
+    here.add_to_group(user.uin, group.id).await.unwrap();
+    assert_eq!(policies(&here).await, 1);
+    here.delete_group(group.id, true).await.unwrap();
+    assert_eq!(policies(&here).await, 0);
+    assert!(here.user(user.uin).await.unwrap().groups.is_empty());
+    assert!(matches!(here.group(group.id).await, Err(IdentityError::NoSuchGroup)));
+
+    // A user who goes is no member any more.
+    here.add_to_group(user.uin, other.id).await.unwrap();
+    here.delete_user("reader", true).await.unwrap();
+    here.delete_group(other.id, false).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_is_in_some_groups_and_no_more() {
+    let (here, _, _) = gateways().await;
+    let user = here.add_user("reader", UserDetails::default()).await.unwrap();
+    for n in 0..11 {
+        let group = here.create_group(&format!("g{n}"), "").await.unwrap();
+        let joined = here.add_to_group(user.uin, group.id).await;
+        assert_eq!(joined.is_ok(), n < 10, "{n}");
+    }
+    assert_eq!(here.groups_of(user.uin).await.unwrap().len(), 10);
+    assert_eq!(here.groups("g", 4, 100).await.unwrap().1.len(), 7);
 }

@@ -80,6 +80,7 @@ mod tests {
                 details: UserDetails::default(),
                 created_ms: 0,
                 attached: Vec::new(),
+                groups: Vec::new(),
                 policies: Vec::new(),
                 policy_bytes: 1 << 20,
             };

@@ -1,4 +1,4 @@
-//! Policies that stand by themselves and are attached to users.
+//! Policies that stand by themselves and are attached to users and groups.
 
 use std::sync::Arc;
 
@@ -6,21 +6,14 @@ use bytes::Bytes;
 use costrel_policy::{Grammar, Policy};
 
 use super::identity::random_below;
-use super::rows::{
-    AttachedPolicy, ManagedPolicyRow, UserRow, decode, policy_name_row, policy_row, put,
-    put_number, user_row,
-};
+use super::rows::{ManagedPolicyRow, decode, policy_name_row, policy_row, put, put_number};
 use super::users::{check_text, is_name};
-use super::{Accounts, IdentityError, Uin};
+use super::{Accounts, IdentityError};
 use crate::engine::Write;
 use crate::error::{Error, Result};
 
 /// Longest name of a policy. (Tencent Cloud.)
 const NAME_LEN_MAX: usize = 128;
-
-/// Most policies attached to a user. (Tencent Cloud's limit of a user is 200; each of
-/// these judges every request.)
-const ATTACHED_MAX: usize = 50;
 
 /// A policy in CAM's grammar.
 #[derive(Clone, Debug)]
@@ -148,59 +141,5 @@ impl Accounts {
             _ => Err(IdentityError::NoSuchPolicy),
         })
         .await
-    }
-
-    /// Attaching one that is attached changes nothing.
-    pub async fn attach_user_policy(&self, uin: Uin, id: u64) -> Result<(), IdentityError> {
-        let now_ms = self.clock.now_ms();
-        let user = user_row(uin.0);
-        // The policy must still be there when it is attached.
-        self.change(&[user.clone(), policy_row(id)], |found| {
-            let [Some(bytes), policy] = found else { return Err(IdentityError::NoSuchUser) };
-            if policy.is_none() {
-                return Err(IdentityError::NoSuchPolicy);
-            }
-            let mut row: UserRow = decode(bytes)?;
-            if row.policies.iter().any(|policy| policy.id == id) {
-                return Ok(((), Vec::new()));
-            }
-            if row.policies.len() >= ATTACHED_MAX {
-                return Err(IdentityError::TooManyPolicies { max: ATTACHED_MAX });
-            }
-            row.policies.push(AttachedPolicy { id, attached_ms: now_ms });
-            Ok(((), vec![put(user.clone(), &row)]))
-        })
-        .await
-    }
-
-    pub async fn detach_user_policy(&self, uin: Uin, id: u64) -> Result<(), IdentityError> {
-        self.change_user(uin, |row| {
-            let count = row.policies.len();
-            row.policies.retain(|policy| policy.id != id);
-            match row.policies.len() < count {
-                true => Ok(((), Vec::new())),
-                false => Err(IdentityError::NotAttached),
-            }
-        })
-        .await
-    }
-
-    /// A user's policies and since when he has them, in milliseconds.
-    pub async fn attached_policies(
-        &self,
-        uin: Uin,
-    ) -> Result<Vec<(ManagedPolicy, u64)>, IdentityError> {
-        let attached = self.user(uin).await?.attached;
-        let rows: Vec<_> = attached.iter().map(|(id, _)| policy_row(*id)).collect();
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut policies = Vec::with_capacity(rows.len());
-        for (bytes, (_, since_ms)) in self.read_identities(&rows).await?.into_iter().zip(attached) {
-            if let Some(bytes) = bytes {
-                policies.push((ManagedPolicy::of(decode(&bytes)?), since_ms));
-            }
-        }
-        Ok(policies)
     }
 }

@@ -1,4 +1,4 @@
-//! Users, their keys and policies as stored.
+//! Users, their keys, groups and policies as stored.
 //!
 //! All rows lie in one group of the system partition, so that whatever belongs
 //! together changes in one commit. Their suffixes:
@@ -10,6 +10,8 @@
 //! | `k` and a key's id | [`UserKeyRow`] |
 //! | `p` and a policy's id | [`ManagedPolicyRow`] |
 //! | `q` and a policy's name | the id, 8 bytes, big-endian |
+//! | `g` and a group's id | [`GroupRow`] |
+//! | `h` and a group's name | the id, 8 bytes, big-endian |
 //!
 //! Numbers in suffixes are 8 bytes, big-endian.
 
@@ -50,6 +52,8 @@ pub(super) struct UserRow {
     pub country_code: String,
     #[prost(string, tag = "10")]
     pub email: String,
+    #[prost(message, repeated, tag = "11")]
+    pub groups: Vec<Membership>,
 }
 
 /// What a user's row says of a key. A key that it does not name is not his.
@@ -71,6 +75,33 @@ pub(super) struct AttachedPolicy {
     pub id: u64,
     #[prost(uint64, tag = "2")]
     pub attached_ms: u64,
+}
+
+/// A group that a user is in.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct Membership {
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    #[prost(uint64, tag = "2")]
+    pub joined_ms: u64,
+}
+
+/// A group as stored; fields are only ever added. Who is in it, the users' rows say.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct GroupRow {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, tag = "3")]
+    pub remark: String,
+    #[prost(uint64, tag = "4")]
+    pub created_ms: u64,
+    #[prost(message, repeated, tag = "5")]
+    pub policies: Vec<AttachedPolicy>,
+    /// How many users name it, changed by the commits that change theirs.
+    #[prost(uint64, tag = "6")]
+    pub members: u64,
 }
 
 /// A user's key as stored; fields are only ever added.
@@ -126,6 +157,14 @@ pub(super) fn policy_row(id: u64) -> RowRef {
 
 pub(super) fn policy_name_row(name: &str) -> RowRef {
     row(b'q', name.as_bytes())
+}
+
+pub(super) fn group_row(id: u64) -> RowRef {
+    row(b'g', &id.to_be_bytes())
+}
+
+pub(super) fn group_name_row(name: &str) -> RowRef {
+    row(b'h', name.as_bytes())
 }
 
 pub(super) fn put<M: Message>(row: RowRef, record: &M) -> Write {
@@ -257,6 +296,8 @@ mod tests {
             phone: "1".into(),
             country_code: "86".into(),
             email: "e".into(),
+            // Fields that are not in it have come later.
+            ..UserRow::default()
         };
         let key =
             UserKeyRow { user_uin: 100_000_000_002, sealed_secret: Bytes::from_static(&[1, 2, 3]) };
@@ -269,7 +310,18 @@ mod tests {
             updated_ms: 1_700_000_000_001,
             write_id: Bytes::from_static(&[4; 16]),
         };
+        let group = GroupRow {
+            id: 100_000_003,
+            name: "readers".into(),
+            remark: "r".into(),
+            created_ms: 1_700_000_000_000,
+            policies: vec![AttachedPolicy { id: 100_000_001, attached_ms: 1_700_000_000_001 }],
+            members: 2,
+        };
+        let member = Membership { group: 100_000_003, joined_ms: 1_700_000_000_002 };
         let bytes = |text| Bytes::from(hex::decode(text).unwrap());
+        assert_eq!(decode::<GroupRow>(&bytes(GROUP_ROW)).unwrap(), group);
+        assert_eq!(decode::<Membership>(&bytes(MEMBERSHIP)).unwrap(), member);
         assert_eq!(decode::<UserRow>(&bytes(USER_ROW)).unwrap(), user);
         assert_eq!(decode::<UserKeyRow>(&bytes(USER_KEY_ROW)).unwrap(), key);
         assert_eq!(decode::<ManagedPolicyRow>(&bytes(POLICY_ROW)).unwrap(), policy);
@@ -279,6 +331,9 @@ mod tests {
                             6669787475726510011881d095ffbc312201643a0c0881c2d72f1082d095ffbc314201314a02\
                             3836520165";
     const USER_KEY_ROW: &str = "0882d0dbc3f4021203010203";
+    const GROUP_ROW: &str = "0883c2d72f1207726561646572731a01722080d095ffbc312a0c0881c2d72f1081d095ffbc3130\
+                             02";
+    const MEMBERSHIP: &str = "0883c2d72f1082d095ffbc31";
     const POLICY_ROW: &str = "0881c2d72f1201701a016422027b7d2880d095ffbc313081d095ffbc313a1004040404040404\
                             040404040404040404";
 }

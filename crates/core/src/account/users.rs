@@ -5,10 +5,9 @@ use std::sync::Arc;
 use costrel_policy::Policy;
 
 use super::identity::{KeyPair, random_below};
-use super::managed::ManagedPolicy;
 use super::rows::{
-    UserKeyEntry, UserKeyRow, UserRow, decode, key_row, policy_row, put, put_number, user_name_row,
-    user_row,
+    GroupRow, UserKeyEntry, UserKeyRow, UserRow, decode, group_row, key_row, put, put_number,
+    user_name_row, user_row,
 };
 use super::{AccessKey, Accounts, IdentityError, Uin, seal_context};
 use crate::engine::Write;
@@ -32,7 +31,10 @@ pub struct User {
     pub created_ms: u64,
     /// Ids of the policies attached, and since when.
     pub attached: Vec<(u64, u64)>,
-    /// The policies attached, where they count, and how long their texts are together.
+    /// Ids of the groups that he is in.
+    pub groups: Vec<u64>,
+    /// His policies and those of his groups, where they count, and how long their texts
+    /// are together.
     pub policies: Vec<Arc<Policy>>,
     pub(super) policy_bytes: usize,
 }
@@ -64,7 +66,7 @@ pub struct KeyInfo {
 }
 
 impl User {
-    fn of(row: UserRow) -> User {
+    pub(super) fn of(row: UserRow) -> User {
         User {
             uin: Uin(row.uin),
             uid: row.uid,
@@ -77,6 +79,7 @@ impl User {
             },
             created_ms: row.created_ms,
             attached: row.policies.iter().map(|policy| (policy.id, policy.attached_ms)).collect(),
+            groups: row.groups.iter().map(|member| member.group).collect(),
             policies: Vec::new(),
             policy_bytes: 0,
         }
@@ -140,6 +143,13 @@ impl Accounts {
         row.map(User::of).ok_or(IdentityError::NoSuchUser)
     }
 
+    /// A user by his number within the account. Every user is looked at: clients that go
+    /// by it are of before there were the others.
+    pub async fn user_of_uid(&self, uid: u64) -> Result<User, IdentityError> {
+        let (_, rows) = self.page(b'u', |row: &UserRow| row.uid == uid, 0, 1).await?;
+        rows.into_iter().next().map(User::of).ok_or(IdentityError::NoSuchUser)
+    }
+
     /// All users, in the order of their numbers.
     pub async fn users(&self) -> Result<Vec<User>> {
         let (_, rows) = self.page(b'u', |_: &UserRow| true, 0, usize::MAX).await?;
@@ -162,15 +172,25 @@ impl Accounts {
         .await
     }
 
-    /// `force` takes keys and attachments along, without which there must be none.
+    /// `force` takes keys, attachments and memberships along, without which there must
+    /// be none.
     pub async fn delete_user(&self, name: &str, force: bool) -> Result<(), IdentityError> {
         let user = self.user_named(name).await?;
+        if force {
+            for group in user.groups {
+                match self.remove_from_group(user.uin, group).await {
+                    Ok(()) | Err(IdentityError::NotMember | IdentityError::NoSuchGroup) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
         let rows = [user_row(user.uin.0), user_name_row(name)];
         self.change(&rows, |found| {
             let [Some(row), Some(_)] = found else { return Err(IdentityError::NoSuchUser) };
             let row: UserRow = decode(row)?;
             let in_use = !row.keys.is_empty() || !row.policies.is_empty();
-            if in_use && !force {
+            // Who joined a group meanwhile is still counted there.
+            if (in_use && !force) || !row.groups.is_empty() {
                 return Err(IdentityError::UserInUse);
             }
             let mut writes = rows.iter().cloned().map(Write::Delete).collect::<Vec<_>>();
@@ -268,15 +288,14 @@ impl Accounts {
             .unseal(&key.sealed_secret, &seal_context(id))
             .map_err(|error| Error::Damaged(format!("access key {id}: {error}")))?;
         let mut user = User::of(row);
-        let rows: Vec<_> = user.attached.iter().map(|(id, _)| policy_row(*id)).collect();
-        if !rows.is_empty() {
-            // One that is not there was deleted.
-            for bytes in self.read_identities(&rows).await?.into_iter().flatten() {
-                user.policy_bytes += bytes.len();
-                // What cannot be read might forbid anything.
-                user.policies.push(ManagedPolicy::of(decode(&bytes)?).read()?);
+        let mut ids: Vec<u64> = user.attached.iter().map(|(id, _)| *id).collect();
+        let groups: Vec<_> = user.groups.iter().map(|id| group_row(*id)).collect();
+        if !groups.is_empty() {
+            for bytes in self.read_identities(&groups).await?.iter().flatten() {
+                ids.extend(decode::<GroupRow>(bytes)?.policies.iter().map(|policy| policy.id));
             }
         }
+        (user.policies, user.policy_bytes) = self.policies_in_force(ids).await?;
         Ok(Some(AccessKey {
             id: id.to_owned(),
             secret,

@@ -1,6 +1,7 @@
 //! What a request asks for, whichever way its parameters came.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use costrel_signature::encode::QueryPair;
 use http::{HeaderMap, HeaderName};
@@ -36,6 +37,25 @@ enum Parameters<'a> {
     Json(Map<String, Value>),
     /// Flat pairs of a query or a form: `Tags.0.Key=…`.
     Pairs(&'a [QueryPair<'a>]),
+}
+
+/// Some numbers by their names, `None` for what is none.
+#[derive(Default)]
+pub(super) struct Record(Vec<(&'static str, Option<i64>)>);
+
+impl Record {
+    fn from_json(json: &Value, fields: &[&'static str]) -> Option<Record> {
+        let mut record = Record::default();
+        for (name, value) in json.as_object()?.iter().filter(|(_, value)| !value.is_null()) {
+            record.0.push((fields.iter().find(|known| *known == name)?, value.as_i64()));
+        }
+        Some(record)
+    }
+
+    pub fn number(&self, name: &'static str) -> Result<Option<i64>, CloudFailure> {
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        found.map(|(_, number)| number.ok_or(CloudFailure::BadType(name))).transpose()
+    }
 }
 
 impl<'a> Call<'a> {
@@ -124,6 +144,41 @@ impl<'a> Call<'a> {
                 };
                 let items = pairs.iter().filter(|(known, _)| of_list(known));
                 items.map(|(_, value)| value.parse().map_err(|_| bad())).collect()
+            }
+        }
+    }
+
+    /// Records of whole numbers: `[{"Id": 1}, …]`, or `Name.0.Id=1&…`, whose fields are
+    /// among these.
+    pub fn records(
+        &self,
+        name: &'static str,
+        fields: &[&'static str],
+    ) -> Result<Vec<Record>, CloudFailure> {
+        let bad = || CloudFailure::BadType(name);
+        match &self.parameters {
+            Parameters::Json(object) => match object.get(name) {
+                None | Some(Value::Null) => Ok(Vec::new()),
+                Some(Value::Array(list)) => list
+                    .iter()
+                    .map(|item| Record::from_json(item, fields).ok_or_else(bad))
+                    .collect(),
+                Some(_) => Err(bad()),
+            },
+            Parameters::Pairs(pairs) => {
+                let mut records = BTreeMap::<u32, Record>::new();
+                for (known, value) in pairs.iter() {
+                    let Some(rest) = known.strip_prefix(name).and_then(|r| r.strip_prefix('.'))
+                    else {
+                        continue;
+                    };
+                    let (index, field) = rest.split_once('.').ok_or_else(bad)?;
+                    let field = fields.iter().find(|known| **known == field).ok_or_else(bad)?;
+                    let number = value.parse().map_err(|_| CloudFailure::BadType(field))?;
+                    let record = records.entry(index.parse().map_err(|_| bad())?).or_default();
+                    record.0.push((field, Some(number)));
+                }
+                Ok(records.into_values().collect())
             }
         }
     }

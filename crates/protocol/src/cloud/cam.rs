@@ -2,7 +2,9 @@
 //!
 //! Source: CAM's API documents, version 2019-01-16.
 
-use costrel_core::account::{KeyInfo, ManagedPolicy, Uin, User, UserDetails};
+mod groups;
+
+use costrel_core::account::{KeyInfo, ManagedPolicy, PolicyHolder, Uin, User, UserDetails};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
@@ -101,15 +103,53 @@ pub(super) const SERVICE: Service = Service {
             &["TargetUin", "Page", "Rp"],
             list_attached_user_policies,
         ),
-        not_yet("CreateGroup"),
-        not_yet("GetGroup"),
-        not_yet("ListGroups"),
-        not_yet("UpdateGroup"),
-        not_yet("DeleteGroup"),
-        not_yet("AddUserToGroup"),
-        not_yet("RemoveUserFromGroup"),
-        not_yet("AttachGroupPolicy"),
-        not_yet("DetachGroupPolicy"),
+        action("CreateGroup", "name/cam:CreateGroup", &["GroupName", "Remark"], groups::create),
+        action("GetGroup", "name/cam:GetGroup", &["GroupId"], groups::get),
+        action("ListGroups", "name/cam:ListGroups", &["Page", "Rp", "Keyword"], groups::list),
+        action(
+            "UpdateGroup",
+            "name/cam:UpdateGroup",
+            &["GroupId", "GroupName", "Remark"],
+            groups::update,
+        ),
+        action("DeleteGroup", "name/cam:DeleteGroup", &["GroupId"], groups::delete),
+        action("AddUserToGroup", "name/cam:AddUserToGroup", &["Info"], groups::add_user),
+        action(
+            "RemoveUserFromGroup",
+            "name/cam:RemoveUserFromGroup",
+            &["Info"],
+            groups::remove_user,
+        ),
+        action(
+            "ListUsersForGroup",
+            "name/cam:ListUsersForGroup",
+            &["GroupId", "Page", "Rp"],
+            groups::list_users,
+        ),
+        action(
+            "ListGroupsForUser",
+            "name/cam:ListGroupsForUser",
+            &["Uid", "SubUin", "Page", "Rp"],
+            groups::list_of_user,
+        ),
+        action(
+            "AttachGroupPolicy",
+            "name/cam:AttachGroupPolicy",
+            &["PolicyId", "AttachGroupId"],
+            groups::attach_policy,
+        ),
+        action(
+            "DetachGroupPolicy",
+            "name/cam:DetachGroupPolicy",
+            &["PolicyId", "DetachGroupId"],
+            groups::detach_policy,
+        ),
+        action(
+            "ListAttachedGroupPolicies",
+            "name/cam:ListAttachedGroupPolicies",
+            &["TargetGroupId", "Page", "Rp"],
+            groups::list_policies,
+        ),
         not_yet("CreateRole"),
         not_yet("GetRole"),
         not_yet("DescribeRoleList"),
@@ -332,7 +372,7 @@ fn delete_policy<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 fn attach_user_policy<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let (id, uin) = (id(asked, "PolicyId")?, user(asked, "AttachUin")?);
-        asked.accounts.attach_user_policy(uin, id).await?;
+        asked.accounts.attach_policy(uin, id).await?;
         Ok(Map::new())
     })
 }
@@ -340,32 +380,38 @@ fn attach_user_policy<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 fn detach_user_policy<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let (id, uin) = (id(asked, "PolicyId")?, user(asked, "DetachUin")?);
-        asked.accounts.detach_user_policy(uin, id).await?;
+        asked.accounts.detach_policy(uin, id).await?;
         Ok(Map::new())
     })
 }
 
 fn list_attached_user_policies<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let (skip, limit) = page(asked)?;
-        let attached = asked.accounts.attached_policies(user(asked, "TargetUin")?).await?;
-        let list: Vec<Value> = attached
-            .iter()
-            .skip(skip)
-            .take(limit)
-            .map(|(policy, since_ms)| {
-                json!({
-                    "PolicyId": policy.id,
-                    "PolicyName": policy.name,
-                    "AddTime": time(*since_ms),
-                    "CreateMode": BY_SYNTAX,
-                    "PolicyType": "User",
-                    "Remark": policy.description,
-                })
-            })
-            .collect();
-        Ok(object([("TotalNum", attached.len().into()), ("List", list.into())]))
+        let holder = PolicyHolder::User(user(asked, "TargetUin")?);
+        attached_fields(asked, holder, "Remark").await
     })
+}
+
+/// A page of the policies that somebody has. Their description is called otherwise
+/// for each kind of holder.
+async fn attached_fields(
+    asked: &Asked<'_>,
+    holder: PolicyHolder,
+    description: &'static str,
+) -> Answered {
+    let (skip, limit) = page(asked)?;
+    let attached = asked.accounts.attached_policies(holder).await?;
+    let list = attached.iter().skip(skip).take(limit).map(|(policy, since_ms)| {
+        Value::Object(object([
+            ("PolicyId", policy.id.into()),
+            ("PolicyName", policy.name.as_str().into()),
+            ("AddTime", time(*since_ms)),
+            ("CreateMode", BY_SYNTAX.into()),
+            ("PolicyType", "User".into()),
+            (description, policy.description.as_str().into()),
+        ]))
+    });
+    Ok(object([("TotalNum", attached.len().into()), ("List", list.collect())]))
 }
 
 /// Kind of a policy that somebody wrote, and how he did.

@@ -176,6 +176,12 @@ fn code_of_identity(error: &IdentityError) -> &'static str {
         IdentityError::PolicyExists => "FailedOperation.PolicyNameInUse",
         IdentityError::NoSuchPolicy => "ResourceNotFound.PolicyIdNotFound",
         IdentityError::TooManyPolicies { .. } => "FailedOperation.PolicyFull",
+        IdentityError::GroupName { .. } => "InvalidParameter.ParamError",
+        IdentityError::GroupExists => "InvalidParameter.GroupNameInUse",
+        IdentityError::NoSuchGroup => "ResourceNotFound.GroupNotExist",
+        IdentityError::GroupInUse => "FailedOperation",
+        IdentityError::TooManyGroups { .. } => "InvalidParameter.UserGroupFull",
+        IdentityError::NotMember => "ResourceNotFound.NotFound",
         IdentityError::Policy(fault) => match fault {
             PolicyFault::TooLarge => "InvalidParameter.PolicyDocumentLengthOverLimit",
             PolicyFault::Version => "InvalidParameter.VersionError",

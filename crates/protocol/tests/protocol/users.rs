@@ -27,7 +27,7 @@ impl Somebody {
         let name = format!("p{}", world.accounts.managed_policies("", 0, 1).await.unwrap().0);
         let accounts = &world.accounts;
         let id = accounts.create_policy(&name, "", cam(statements).as_bytes()).await.unwrap();
-        accounts.attach_user_policy(self.user.uin, id).await.unwrap();
+        accounts.attach_policy(self.user.uin, id).await.unwrap();
     }
 
     fn signs(&self, call: Call) -> Call {
@@ -176,7 +176,7 @@ async fn a_users_temporary_key_goes_as_far_as_both_policies() {
     }
     // What the user loses, the key loses, and with his key it ends.
     for (id, _) in world.accounts.user(some.user.uin).await.unwrap().attached {
-        world.accounts.detach_user_policy(some.user.uin, id).await.unwrap();
+        world.accounts.detach_policy(some.user.uin, id).await.unwrap();
     }
     let read = get(Dialect::S3, &path).temporary(&temporary);
     read.send(&world).await.refused(403, "AccessDenied");
