@@ -807,7 +807,6 @@ def test_post_policy_version_2(server, bucket):
 
 def test_what_is_not_implemented_says_so(client, bucket):
     calls = [
-        lambda: client.put_object(Bucket=bucket, Key="k", Body=b"", ACL="public-read"),
         lambda: client.put_object(Bucket=bucket, Key="k", Body=b"", ServerSideEncryption="AES256"),
         lambda: client.put_object(
             Bucket=bucket, Key="k", Body=b"", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32
@@ -816,4 +815,3 @@ def test_what_is_not_implemented_says_so(client, bucket):
     for number, call in enumerate(calls):
         assert (number, *refused(call)) == (number, 501, "NotImplemented")
     assert keys_of(client.list_objects_v2(Bucket=bucket)) == []
-    client.put_object(Bucket=bucket, Key="k", Body=b"", ACL="private")

@@ -1223,16 +1223,12 @@ def test_form_shape(server, client, bucket):
 
 def test_what_is_not_implemented_says_so(client, bucket):
     calls = [
-        lambda: client.put_bucket_acl(Bucket=bucket, ACL="public-read"),
-        lambda: client.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read"),
         lambda: client.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="AES256"),
     ]
     for number, call in enumerate(calls):
         error = refused(call)
         assert (number, error.get_status_code(), error.get_error_code()) == (number, 501, "NotImplemented")
     assert not client.object_exists(Bucket=bucket, Key="k")
-    # Saying what holds anyway is no request for anything.
-    client.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="private")
 
 
 def test_a_client_without_retries_sees_the_server(client):

@@ -1,5 +1,5 @@
 //! Who may use a bucket besides its owner: its policies, one in each grammar, and
-//! what it blocks of public access.
+//! what it blocks of public access. (ACLs are in `acl.rs`.)
 //!
 //! A policy is kept as its author wrote it, in a row in the group of the bucket's
 //! name, written by the commit that notes its id in the bucket's record. Whoever
@@ -171,7 +171,7 @@ impl Store {
     }
 
     /// A bucket about which nothing is said any more has no reference either.
-    async fn change_access(
+    pub(crate) async fn change_access(
         self: &Arc<Self>,
         bucket: &Bucket,
         change: impl Fn(&mut AccessRef) -> Result<Vec<Write>> + Send + 'static,

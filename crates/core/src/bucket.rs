@@ -18,6 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use crate::access::policy_rows;
+use crate::acl::Acl;
 use crate::cors::cors_row;
 use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
@@ -88,9 +89,16 @@ pub struct InitialSettings {
     /// Object lock, and so versions.
     pub object_lock: bool,
     pub tags: Tags,
+    /// Its owner's alone if nothing is said.
+    pub acl: Option<Acl>,
 }
 
 impl InitialSettings {
+    fn access_record(&self, owner_uin: u64) -> Option<AccessRef> {
+        let acl = self.acl.as_ref()?.to_record(owner_uin)?;
+        Some(AccessRef { acl: Some(acl), ..AccessRef::default() })
+    }
+
     fn lock_record(&self) -> BucketRecord {
         match self.object_lock {
             false => BucketRecord::default(),
@@ -413,6 +421,7 @@ impl Store {
         region: Option<&str>,
         initial: InitialSettings,
     ) -> Result<Arc<Bucket>> {
+        initial.acl.as_ref().map_or(Ok(()), Acl::check)?;
         let store = self.clone();
         let region = region.unwrap_or(&self.options.region).to_owned();
         detached(async move {
@@ -455,6 +464,7 @@ impl Store {
             region: region.to_owned(),
             owner_uin,
             tags: initial.tags.as_slice().to_vec(),
+            access: initial.access_record(owner_uin),
             ..initial.lock_record()
         };
         let bucket = Bucket::from_record(name.clone(), record.clone())?;

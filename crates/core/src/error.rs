@@ -67,6 +67,11 @@ pub enum Error {
     /// The bucket takes no policy that lets anybody in.
     #[error("public policies are blocked")]
     PublicPolicyBlocked,
+    /// The bucket takes no ACL that lets anybody in, for itself and for its objects.
+    #[error("public ACLs are blocked")]
+    PublicAclBlocked,
+    #[error("the ACL has more than {max} grants")]
+    TooManyGrants { max: usize },
     #[error("the bucket blocks no public access")]
     NoPublicAccessBlock,
 

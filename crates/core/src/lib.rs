@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod account;
+pub mod acl;
 pub mod body;
 pub mod bucket;
 pub mod checksum;

@@ -41,6 +41,8 @@ pub const LIFECYCLE_NEWER_MAX: u32 = 100;
 pub const CORS_RULES_MAX: usize = 100;
 /// Longest id of a CORS rule in characters; AWS S3.
 pub const CORS_ID_CHARS_MAX: usize = 255;
+/// Most grants of an ACL; both services.
+pub const ACL_GRANTS_MAX: usize = 100;
 /// Longest default retention of object lock; both services know the days, S3 the
 /// years.
 pub const RETENTION_DAYS_MAX: u64 = 36_500;

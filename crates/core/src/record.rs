@@ -170,6 +170,34 @@ pub struct ObjectRecord {
     /// Of an archived object that was ever to be restored.
     #[prost(message, optional, tag = "19")]
     pub restore: Option<RestoreRecord>,
+    /// Absent while it is its owner's alone.
+    #[prost(message, optional, tag = "20")]
+    pub acl: Option<AclRecord>,
+}
+
+/// An access control list, the owner's own grant included.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AclRecord {
+    #[prost(message, repeated, tag = "1")]
+    pub grants: Vec<GrantRecord>,
+    /// Of an object: its bucket's list counts, and there are no grants.
+    #[prost(bool, tag = "2")]
+    pub inherits: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GrantRecord {
+    /// 1: an account or a user, 2: everybody, 3: everybody who signs.
+    #[prost(uint32, tag = "1")]
+    pub grantee: u32,
+    #[prost(uint64, tag = "2")]
+    pub account: u64,
+    /// The account's own number if it is the account that is meant.
+    #[prost(uint64, tag = "3")]
+    pub uin: u64,
+    /// [`crate::acl::Permission`].
+    #[prost(uint32, tag = "4")]
+    pub permission: u32,
 }
 
 /// A restore, begun, done or expired by now.
@@ -276,6 +304,8 @@ pub struct UploadRecord {
     pub tags: Vec<Pair>,
     #[prost(message, optional, tag = "9")]
     pub lock: Option<LockRecord>,
+    #[prost(message, optional, tag = "10")]
+    pub acl: Option<AclRecord>,
 }
 
 /// One part of an upload, or of an object completed from it.
@@ -385,6 +415,16 @@ pub struct AccessRef {
     /// There once somebody has said what of public access is blocked.
     #[prost(message, optional, tag = "3")]
     pub block: Option<BlockRecord>,
+    /// Absent while the bucket is its owner's alone.
+    #[prost(message, optional, tag = "4")]
+    pub acl: Option<AclRecord>,
+}
+
+impl AccessRef {
+    /// Whether anything could deny something to the owner's root.
+    pub fn has_policies(&self) -> bool {
+        !self.cam_policy.is_empty() || !self.iam_policy.is_empty()
+    }
 }
 
 /// What of public access is blocked.

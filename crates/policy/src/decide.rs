@@ -39,18 +39,20 @@ pub enum Who {
     User { account: u64, uin: u64 },
 }
 
+impl Who {
+    /// The account that he belongs to.
+    pub fn account(self) -> Option<u64> {
+        match self {
+            Who::Anonymous => None,
+            Who::Root(account) | Who::User { account, .. } => Some(account),
+        }
+    }
+}
+
 impl Caller {
     /// A caller without policies or limits of his own.
     pub fn new(who: Who) -> Caller {
         Caller { who, name: None, policies: Vec::new(), session: Vec::new() }
-    }
-
-    /// The account that he belongs to.
-    fn account(&self) -> Option<u64> {
-        match self.who {
-            Who::Anonymous => None,
-            Who::Root(account) | Who::User { account, .. } => Some(account),
-        }
     }
 }
 
@@ -73,10 +75,13 @@ pub struct Grants<'a> {
     pub restrict_public: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What comes of it, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Decision {
-    Allowed,
     Denied,
+    /// No policy says anything: allowed if an ACL allows it.
+    LeftToAcls,
+    Allowed,
 }
 
 /// Decides. In this order; the first that applies counts:
@@ -93,7 +98,14 @@ pub enum Decision {
 /// 7. A policy of the bucket that allows: allowed, unless the policy lets anybody
 ///    in, the bucket restricts such policies, and the caller is not of the owner's
 ///    account.
-/// 8. Otherwise: denied.
+/// 8. An ACL that allows: allowed. The object's own counts for what is done to the
+///    object, and that of its bucket where it has none of its own; the bucket's
+///    for everything else. Grants to everybody are passed over where the bucket
+///    ignores public ACLs, and all grants where its owner owns whatever is in it.
+///    ACLs are no policies and are not read here: [`Decision::LeftToAcls`] leaves
+///    them to whoever asks, so that an object is looked up only if all depends on
+///    it. (`Bucket::acl_allows` in the core.)
+/// 9. Otherwise: denied.
 ///
 /// A Deny applies unless it is certain that it does not, an Allow only if it is
 /// certain that it does: conditions on what cannot be known never let anybody in.
@@ -119,7 +131,7 @@ pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
     if owner_root {
         return Decision::Allowed;
     }
-    let of_owner = caller.account() == Some(attempt.target.owner_uin);
+    let of_owner = caller.who.account() == Some(attempt.target.owner_uin);
     if matches!(caller.who, Who::User { .. }) {
         let allowed = caller.policies.iter().any(|policy| judge.allowed_by(policy));
         match (allowed, of_owner) {
@@ -132,7 +144,7 @@ pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
     let counts = |policy: &&Arc<Policy>| !(restricts && policy.is_public());
     match grants.policies.iter().filter(counts).any(|policy| judge.allowed_by(policy)) {
         true => Decision::Allowed,
-        false => Decision::Denied,
+        false => Decision::LeftToAcls,
     }
 }
 

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use costrel_core::Error;
+use costrel_core::bucket::Bucket;
 use costrel_core::checksum::{Algorithm, Checksum, ChecksumType};
 use costrel_core::lock::{Retention, RetentionMode, VersionLock};
 use costrel_core::object::{Attributes, ObjectInfo};
@@ -14,9 +15,11 @@ use costrel_core::tier::StorageClass;
 use costrel_core::version::VersionRef;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::acl;
 use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
+use crate::gateway::Gateway;
 use crate::query::Query;
 use crate::reply::{Reply, set, set_etag, set_number};
 use crate::request::{Outcome, Request, bad_header};
@@ -39,22 +42,21 @@ pub fn shown_class(class: &str) -> &str {
 
 /// Headers that say something of the object that is made, by their names behind
 /// the prefix. Other operations would not obey them.
-pub const OF_NEW_OBJECTS: &[&str] =
-    &["tagging", "object-lock-mode", "object-lock-retain-until-date", "object-lock-legal-hold"];
-pub const OF_SYMLINKS: &[&str] = &[
+pub const OF_NEW_OBJECTS: &[&str] = &[
     "tagging",
     "object-lock-mode",
     "object-lock-retain-until-date",
     "object-lock-legal-hold",
-    "symlink-target",
+    "acl",
+    "grant-read",
+    "grant-write",
+    "grant-read-acp",
+    "grant-write-acp",
+    "grant-full-control",
 ];
-pub const OF_COPIES: &[&str] = &[
-    "tagging",
-    "tagging-directive",
-    "object-lock-mode",
-    "object-lock-retain-until-date",
-    "object-lock-legal-hold",
-];
+
+/// Those of ACLs alone.
+pub const OF_ACLS: &[&str] = OF_NEW_OBJECTS.split_at(4).1;
 
 /// Refuses headers that ask for what is not there yet, so that nothing is
 /// accepted that would not be obeyed.
@@ -86,7 +88,7 @@ pub fn refuse_unsupported_but(
 /// field, may be accepted with this value.
 pub fn supported(name: &str, value: &str) -> bool {
     match name {
-        // Everything is private to its owner, which is what these say.
+        // Where nothing is made that could have one, these change nothing.
         "acl" => matches!(value, "" | "private" | "default" | "bucket-owner-full-control"),
         "object-ownership" => value == "BucketOwnerEnforced",
         "bucket-object-lock-enabled" => value.eq_ignore_ascii_case("false"),
@@ -115,12 +117,17 @@ pub fn supported(name: &str, value: &str) -> bool {
 }
 
 /// The attributes in a request's headers.
-pub fn of_request(request: &Request<'_>) -> Outcome<Attributes> {
+pub async fn of_request(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+) -> Outcome<Attributes> {
     Ok(Attributes {
         metadata: metadata_of_request(request)?,
         storage_class: storage_class(request.header(&request.dialect.headers().storage_class))?,
         tags: tags_of_request(request)?,
         lock: lock_of_request(request)?,
+        acl: acl::of_new_object(gateway, request, bucket).await?,
     })
 }
 

@@ -59,7 +59,7 @@ impl Authenticator {
         let now = (now_ms / 1000) as i64;
         let verified = self.verifier.verify(&presented, request, &secret, now)?;
         if let Some(row) = row.filter(|_| is_presigned_by_list(&presented)) {
-            check_covers(&presented, row)?;
+            check_covers(&presented, request.headers, row)?;
         }
         let overrides_signed = request
             .query
@@ -112,12 +112,25 @@ fn is_presigned_by_list(presented: &Presented<'_>) -> bool {
     matches!(presented.form(), Form::CosQuery | Form::CosMerged)
 }
 
+/// Headers that say who may use what is made.
+const OF_ACLS: [&str; 6] = [
+    "x-cos-acl",
+    "x-cos-grant-read",
+    "x-cos-grant-write",
+    "x-cos-grant-read-acp",
+    "x-cos-grant-write-acp",
+    "x-cos-grant-full-control",
+];
+
 /// Whoever was given a URL must not make another request of it by adding what
-/// its maker did not sign: a copy of any object in place of an upload.
-fn check_covers(presented: &Presented<'_>, row: &OpRow) -> Outcome<()> {
+/// its maker did not sign: a copy of any object in place of an upload, or an object
+/// for everybody.
+fn check_covers<H: HeaderSource>(presented: &Presented<'_>, sent: &H, row: &OpRow) -> Outcome<()> {
     let parameters = row.query.iter().map(|param| param.name());
     let parameters = parameters.filter(|name| !presented.signs_parameter(name));
-    let headers = row.headers.iter().copied().filter(|name| !presented.signs_header(name));
+    let of_acls = OF_ACLS.iter().filter(|name| sent.values(name).next().is_some());
+    let headers = row.headers.iter().chain(of_acls).copied();
+    let headers = headers.filter(|name| !presented.signs_header(name));
     match parameters.chain(headers).next() {
         Some(name) => Err(Failure::NotSigned(name)),
         None => Ok(()),

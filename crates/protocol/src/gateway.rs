@@ -367,8 +367,8 @@ impl Gateway {
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
         use handlers::{
-            bucket, copy, cors, delete, lifecycle, list, lock, multipart, object, policy, restore,
-            symlink, tags, versions,
+            acl, bucket, copy, cors, delete, lifecycle, list, lock, multipart, object, policy,
+            restore, symlink, tags, versions,
         };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket | Operation::Preflight => {
@@ -409,6 +409,10 @@ impl Gateway {
             Operation::GetBucketLifecycle => lifecycle::get(self, request, target).await,
             Operation::PutBucketLifecycle => lifecycle::put(self, request, target, &mut body).await,
             Operation::DeleteBucketLifecycle => lifecycle::delete(self, target).await,
+            Operation::GetBucketAcl => acl::of_bucket(request, target),
+            Operation::PutBucketAcl => acl::set_of_bucket(self, request, target, &mut body).await,
+            Operation::GetObjectAcl => acl::of_object(self, request, target).await,
+            Operation::PutObjectAcl => acl::set_of_object(self, request, target, &mut body).await,
             Operation::GetBucketPolicy => policy::get(self, request, target).await,
             Operation::PutBucketPolicy => policy::put(self, request, target, &mut body).await,
             Operation::DeleteBucketPolicy => policy::delete(self, request, target).await,

@@ -4,6 +4,7 @@
 //! Everything that the two dialects share is written once; what differs is data
 //! of [`dialect::Dialect`] or a row of [`ops`]. This crate knows no engine.
 
+pub mod acl;
 pub mod address;
 mod attributes;
 mod auth;

@@ -131,6 +131,7 @@ impl Store {
             metadata: Some(request.attributes.metadata.clone()),
             tags: request.attributes.tags.as_slice().to_vec(),
             lock: request.attributes.lock.to_record(),
+            acl: request.attributes.acl.to_record(bucket.owner_uin),
             appendable: true,
             ..Default::default()
         });

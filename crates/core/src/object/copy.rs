@@ -8,6 +8,7 @@ use super::{
     Attributes, GetRequest, Links, ObjectInfo, ObjectReader, PutOutcome, Replaced, Replacement,
     Selection,
 };
+use crate::acl::ObjectAcl;
 use crate::bucket::Bucket;
 use crate::checksum::{Algorithm, Expected};
 use crate::error::{Error, Result};
@@ -45,6 +46,8 @@ pub struct CopyRequest {
     pub tags: Option<Tags>,
     /// Never the source's.
     pub lock: VersionLock,
+    /// Never the source's.
+    pub acl: ObjectAcl,
     /// A checksum to compute besides those the source has.
     pub checksum: Option<Algorithm>,
     pub conditions: WriteConditions,
@@ -130,6 +133,7 @@ impl Store {
             storage_class: request.storage_class.clone().unwrap_or_default(),
             tags: request.tags.clone().unwrap_or_else(|| info.tags()),
             lock: request.lock,
+            acl: request.acl.clone(),
         };
         self.check_attributes(bucket, &attributes)?;
         let asked: Vec<Algorithm> = match request.checksum {
@@ -149,7 +153,7 @@ impl Store {
         };
         let ingested = self.ingest(intake, &mut reader).await?;
         let checksums = full_checksums(&kept, &ingested.digests);
-        let record = self.simple_record(attributes, &ingested, &checksums);
+        let record = self.simple_record(bucket, attributes, &ingested, &checksums);
         let (key, conditions) = (&request.key, &request.conditions);
         let source_version = info.version;
         if over_itself {
@@ -223,6 +227,7 @@ impl Store {
                 storage_class: request.storage_class.clone().unwrap_or_default(),
                 tags: Tags::default(),
                 lock: request.lock,
+                acl: request.acl.clone(),
             };
             self.check_attributes(bucket, &attributes)?;
             let mut record = old.clone();
@@ -236,6 +241,7 @@ impl Store {
             // It is a copy like any other, and copies are not restored.
             record.restore = None;
             record.lock = attributes.lock.to_record();
+            record.acl = attributes.acl.to_record(bucket.owner_uin);
             let outcome = PutOutcome::of(&record);
             let replacement = Replacement {
                 record,

@@ -241,6 +241,7 @@ impl Store {
         current: &CurrentObject,
         replacement: &Replacement<'_>,
     ) -> Result<Replaced> {
+        settled.settings.check_acl(replacement.record.acl.as_ref())?;
         let mut change = current.unchanged();
         let mut record = Cow::Borrowed(&replacement.record);
         let version = match &current.history {

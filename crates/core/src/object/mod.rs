@@ -27,6 +27,7 @@ pub use read::ObjectReader;
 pub(crate) use read::{checked, runs};
 pub use symlink::{Link, SymlinkRequest};
 
+use crate::acl::ObjectAcl;
 use crate::bucket::Bucket;
 use crate::checksum::Checksum;
 use crate::engine::{Expect, Write};
@@ -83,6 +84,7 @@ pub struct Attributes {
     pub storage_class: String,
     pub tags: Tags,
     pub lock: VersionLock,
+    pub acl: ObjectAcl,
 }
 
 impl Attributes {
@@ -114,6 +116,7 @@ impl Store {
     /// Whether a bucket can have an object with these attributes.
     pub(crate) fn check_attributes(&self, bucket: &Bucket, attributes: &Attributes) -> Result<()> {
         attributes.check()?;
+        self.check_new_acl(bucket, &attributes.acl)?;
         self.check_new_lock(bucket, &attributes.lock)
     }
 

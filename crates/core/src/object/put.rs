@@ -86,13 +86,14 @@ impl Store {
         };
         let ingested = self.ingest(intake, body).await?;
         let checksums = full_checksums(&kept, &ingested.digests);
-        let record = self.simple_record(request.attributes, &ingested, &checksums);
+        let record = self.simple_record(bucket, request.attributes, &ingested, &checksums);
         self.put_ingested(bucket, &request.key, record, &request.conditions, ingested).await
     }
 
     /// The record of a body stored in one piece.
     pub(crate) fn simple_record(
         &self,
+        bucket: &Bucket,
         attributes: Attributes,
         ingested: &Ingested,
         checksums: &[Checksum],
@@ -107,6 +108,7 @@ impl Store {
             metadata: Some(attributes.metadata),
             tags: attributes.tags.into_vec(),
             lock: attributes.lock.to_record(),
+            acl: attributes.acl.to_record(bucket.owner_uin),
             checksums: checksums.iter().map(StoredChecksum::new).collect(),
             content: ingested.content.clone(),
             ..Default::default()

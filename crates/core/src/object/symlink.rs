@@ -99,6 +99,7 @@ impl Store {
             metadata: Some(attributes.metadata),
             tags: attributes.tags.into_vec(),
             lock: attributes.lock.to_record(),
+            acl: attributes.acl.to_record(bucket.owner_uin),
             content: Some(Content::Link(target.as_str().to_owned())),
             ..Default::default()
         };

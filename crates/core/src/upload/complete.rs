@@ -144,6 +144,7 @@ impl Store {
             metadata: Some(Store::upload_metadata(upload)),
             tags: upload.record.tags.clone(),
             lock: upload.record.lock.clone(),
+            acl: upload.record.acl.clone(),
             checksums: checksum.iter().map(StoredChecksum::new).collect(),
             content: Some(Content::Parts(parts)),
             ..Default::default()

@@ -90,6 +90,7 @@ impl Store {
             metadata: Some(request.attributes.metadata),
             tags: request.attributes.tags.into_vec(),
             lock: request.attributes.lock.to_record(),
+            acl: request.attributes.acl.to_record(bucket.owner_uin),
             checksum_algorithm: request.checksum.map_or(0, |c| c.algorithm as u32),
             checksum_composite: request.checksum.is_some_and(|c| c.kind == ChecksumType::Composite),
             completing: false,

@@ -234,6 +234,7 @@ fn copy_request(bucket: &Arc<Bucket>, from: &str, to: &str, class: Option<&str>)
         storage_class: class.map(str::to_owned),
         tags: None,
         lock: Default::default(),
+        acl: Default::default(),
         checksum: None,
         conditions: Default::default(),
     }

@@ -211,6 +211,7 @@ async fn copies() {
                 storage_class: None,
                 tags: None,
                 lock: Default::default(),
+                acl: Default::default(),
                 checksum: None,
                 conditions: Default::default(),
             };

@@ -170,6 +170,7 @@ async fn locks_come_with_what_is_made(world: &World) {
         storage_class: None,
         tags: None,
         lock: VersionLock { legal_hold: Some(false), ..Default::default() },
+        acl: Default::default(),
         checksum: None,
         conditions: Default::default(),
     };
@@ -222,6 +223,7 @@ async fn without_versions_nothing_locked_is_replaced(world: &World) {
             storage_class: None,
             tags: None,
             lock: Default::default(),
+            acl: Default::default(),
             checksum: None,
             conditions: Default::default(),
         };

@@ -364,6 +364,7 @@ fn copy(source: &CopySource, at: &str) -> CopyRequest {
         storage_class: None,
         tags: None,
         lock: Default::default(),
+        acl: Default::default(),
         checksum: None,
         conditions: WriteConditions::default(),
     }

@@ -10,10 +10,10 @@ use costrel_core::lifecycle::{
     Transition, TransitionMinimum, TransitionTime,
 };
 use costrel_core::record::{
-    AccessRef, BlockRecord, BucketLockRecord, BucketRecord, ClockRecord, Content, GarbageRecord,
-    HistoryRecord, LayoutRecord, LifecycleRef, ListedRecord, LockRecord, Metadata, ObjectRecord,
-    Pair, PartRecord, Parts, PendingRecord, PolicyRecord, RestoreRecord, Run, StoredChecksum,
-    UploadRecord, decode, encode,
+    AccessRef, AclRecord, BlockRecord, BucketLockRecord, BucketRecord, ClockRecord, Content,
+    GarbageRecord, GrantRecord, HistoryRecord, LayoutRecord, LifecycleRef, ListedRecord,
+    LockRecord, Metadata, ObjectRecord, Pair, PartRecord, Parts, PendingRecord, PolicyRecord,
+    RestoreRecord, Run, StoredChecksum, UploadRecord, decode, encode,
 };
 use prost::Message;
 
@@ -89,6 +89,19 @@ fn lock() -> LockRecord {
     }
 }
 
+fn acl() -> AclRecord {
+    let grant = |grantee, uin, permission| GrantRecord {
+        grantee,
+        account: if uin > 0 { 100_000_000_001 } else { 0 },
+        uin,
+        permission,
+    };
+    AclRecord {
+        grants: vec![grant(2, 0, 1), grant(3, 0, 2), grant(1, 100_000_000_011, 5)],
+        inherits: true,
+    }
+}
+
 fn tags() -> Vec<Pair> {
     vec![Pair { name: "colour".into(), value: "blue".into() }]
 }
@@ -125,6 +138,7 @@ fn versions() {
     check("version", &in_version);
     check("version-tags", &ObjectRecord { tags: tags(), ..in_version.clone() });
     check("version-lock", &ObjectRecord { lock: Some(lock()), ..in_version.clone() });
+    check("version-acl", &ObjectRecord { acl: Some(acl()), ..in_version.clone() });
     let restore = RestoreRecord {
         asked_ms: 1_795_000_000_123,
         ready_ms: 1_795_000_001_123,
@@ -165,7 +179,8 @@ fn uploads_and_parts() {
     };
     check("upload", &upload);
     check("upload-tags", &UploadRecord { tags: tags(), ..upload.clone() });
-    check("upload-lock", &UploadRecord { lock: Some(lock()), ..upload });
+    check("upload-lock", &UploadRecord { lock: Some(lock()), ..upload.clone() });
+    check("upload-acl", &UploadRecord { acl: Some(acl()), ..upload });
     let part = |content| PartRecord {
         write_id: id(1),
         size: 5 << 30,
@@ -229,8 +244,15 @@ fn system_rows() {
         public_policy: true,
         restrict_public_buckets: true,
     };
-    let access = AccessRef { cam_policy: id(8), iam_policy: id(9), block: Some(block) };
+    let access = AccessRef {
+        cam_policy: id(8),
+        iam_policy: id(9),
+        block: Some(block),
+        ..AccessRef::default()
+    };
     check("bucket-access", &BucketRecord { access: Some(access), ..versioned.clone() });
+    let access = AccessRef { acl: Some(acl()), ..AccessRef::default() };
+    check("bucket-acl", &BucketRecord { access: Some(access), ..versioned.clone() });
     check("bucket-cors", &BucketRecord { cors: id(10), ..versioned.clone() });
     let rule = CorsRule {
         id: "pages".into(),

@@ -151,6 +151,7 @@ async fn copies_are_of_what_a_link_leads_to(world: &World) {
             storage_class: class.map(str::to_owned),
             tags: None,
             lock: Default::default(),
+            acl: Default::default(),
             checksum: None,
             conditions: WriteConditions::default(),
         };

@@ -47,6 +47,7 @@ async fn copy(
         storage_class: Some(class.to_owned()),
         tags: None,
         lock: Default::default(),
+        acl: Default::default(),
         checksum: None,
         conditions: Default::default(),
     };

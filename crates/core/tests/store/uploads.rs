@@ -320,6 +320,7 @@ async fn parts_copied_from_objects(world: &World) {
         storage_class: None,
         tags: None,
         lock: Default::default(),
+        acl: Default::default(),
         checksum: None,
         conditions: Default::default(),
     };

@@ -242,6 +242,7 @@ async fn copies_are_versions(world: &World) {
             storage_class: None,
             tags: None,
             lock: Default::default(),
+            acl: Default::default(),
             checksum: None,
             conditions: Default::default(),
         };

@@ -129,7 +129,13 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             Code::each("NoSuchPolicy", "NoSuchBucketPolicy"),
             "The bucket policy does not exist",
         ),
-        Error::PublicPolicyBlocked => {
+        Error::TooManyGrants { max } => new(
+            S::BAD_REQUEST,
+            Code::each("InvalidArgument", "MalformedACLError"),
+            "The ACL has too many grants.",
+        )
+        .with("MaxGrantsAllowed", max),
+        Error::PublicPolicyBlocked | Error::PublicAclBlocked => {
             new(S::FORBIDDEN, Code::both("AccessDenied"), "Access Denied")
         }
         Error::NoPublicAccessBlock => new(

@@ -5,6 +5,7 @@
 //! exhaustive match per kind. Nothing of an operator's concern reaches a client:
 //! texts about damage go to the log.
 
+mod acl;
 mod core_errors;
 mod cors;
 mod lifecycle;
@@ -19,6 +20,7 @@ use costrel_signature::policy::PolicyError;
 use costrel_signature::{ParseError, VerifyError};
 use http::StatusCode;
 
+pub use acl::AclFault;
 pub use cors::PreflightFault;
 
 use crate::address::AddressError;
@@ -61,6 +63,8 @@ pub enum Failure {
     NotSigned(&'static str),
     #[error(transparent)]
     Preflight(#[from] PreflightFault),
+    #[error(transparent)]
+    Acl(#[from] AclFault),
     #[error("anonymous access is not allowed")]
     Anonymous,
     #[error("access denied")]
@@ -242,6 +246,7 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
             let message = format!("The URL was presigned without {name}");
             Described::new(S::FORBIDDEN, Code::both("AccessDenied"), message)
         }
+        Failure::Acl(fault) => acl::describe(fault, dialect),
         Failure::Preflight(fault) => cors::describe_preflight(fault),
         Failure::Anonymous | Failure::AccessDenied => access_denied(dialect),
         Failure::Head(status @ S::REQUEST_HEADER_FIELDS_TOO_LARGE) => new(

@@ -5,7 +5,8 @@ use costrel_core::tags::Tags;
 use http::StatusCode;
 
 use super::upload;
-use crate::attributes::{refuse_unsupported_but, tag_pairs};
+use crate::acl::{self, Subject};
+use crate::attributes::{OF_ACLS, refuse_unsupported_but, tag_pairs};
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
@@ -22,11 +23,12 @@ pub async fn create(
     request: &Request<'_>,
     body: &mut RequestBody<'_>,
 ) -> Outcome<Reply> {
-    let obeyed: &[&str] = match request.dialect {
+    let own: &[&str] = match request.dialect {
         Dialect::Cos => &["tagging"],
         Dialect::S3 => &["bucket-object-lock-enabled"],
     };
-    refuse_unsupported_but(request.dialect, request.headers, obeyed)?;
+    let obeyed = [OF_ACLS, own].concat();
+    refuse_unsupported_but(request.dialect, request.headers, &obeyed)?;
     let name = BucketName::new(request.bucket_name()?)?;
     if request.dialect == Dialect::Cos {
         check_cos_name(&name, request.appid())?;
@@ -38,8 +40,10 @@ pub async fn create(
         Err(error) => return Err(error.into()),
     };
     let region = region(request, &asked)?;
-    let (owner, initial) = (request.owner_uin(), initial_settings(request)?);
+    let (owner, mut initial) = (request.owner_uin(), initial_settings(request)?);
+    let said = acl::of_headers(request, Subject::Bucket)?;
     let besides = [
+        (!said.is_private(owner), Operation::PutBucketAcl),
         (!initial.tags.as_slice().is_empty(), Operation::PutBucketTagging),
         (initial.object_lock, Operation::PutObjectLock),
     ];
@@ -47,6 +51,7 @@ pub async fn create(
     for operation in std::iter::once(Operation::CreateBucket).chain(besides) {
         gateway.require_of_account(request, operation, name.as_str(), region.as_deref())?;
     }
+    initial.acl = gateway.bucket_acl(request.dialect, owner, said).await?;
     let bucket = gateway.store.create_bucket_with(name, owner, region.as_deref(), initial).await?;
     let mut reply = reply::empty(StatusCode::OK);
     if request.dialect == Dialect::S3 {

@@ -14,6 +14,7 @@ use http::{HeaderName, Uri};
 
 use super::lifecycle;
 use super::multipart::upload_id;
+use crate::acl;
 use crate::address::{self, Style};
 use crate::attributes::{
     self, checksum_element, checksum_text, checksum_type_text, refuse_unsupported, storage_class,
@@ -36,7 +37,8 @@ pub async fn copy_object(
     row: &OpRow,
     bucket: &Bucket,
 ) -> Outcome<Reply> {
-    attributes::refuse_unsupported_but(request.dialect, request.headers, attributes::OF_COPIES)?;
+    let obeyed = [attributes::OF_NEW_OBJECTS, &["tagging-directive"]].concat();
+    attributes::refuse_unsupported_but(request.dialect, request.headers, &obeyed)?;
     let names = request.dialect.headers();
     let metadata = match replaces(request, &names.metadata_directive)? {
         true => Some(attributes::metadata_of_request(request)?),
@@ -53,6 +55,7 @@ pub async fn copy_object(
         metadata,
         tags,
         lock: attributes::lock_of_request(request)?,
+        acl: acl::of_new_object(gateway, request, bucket).await?,
         storage_class: class.map(|class| storage_class(Some(class))).transpose()?,
         checksum: match request.dialect {
             Dialect::S3 => attributes::named_algorithm(request, &dialect::s3::CHECKSUM_ALGORITHM)?,

@@ -1,5 +1,6 @@
 //! What the operations do, each once for both dialects.
 
+pub mod acl;
 pub mod bucket;
 pub mod copy;
 pub mod cors;

@@ -35,7 +35,7 @@ pub async fn initiate(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket)
     };
     let initiate = InitiateRequest {
         key: request.new_key()?,
-        attributes: attributes::of_request(request)?,
+        attributes: attributes::of_request(gateway, request, bucket).await?,
         checksum,
     };
     let key = initiate.key.clone();

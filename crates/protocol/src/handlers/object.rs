@@ -35,7 +35,7 @@ pub async fn put(
     body: &mut RequestBody<'_>,
 ) -> Outcome<Reply> {
     refuse_unsupported_but(request.dialect, request.headers, OF_NEW_OBJECTS)?;
-    let attributes = attributes::of_request(request)?;
+    let attributes = attributes::of_request(gateway, request, bucket).await?;
     let key = request.new_key()?;
     let conditions = request.write_conditions()?;
     let mut upload = upload::upload(request, body)?;
@@ -81,7 +81,7 @@ pub async fn append(
         value: String::new(),
         why: "The append position is missing.",
     })?;
-    let attributes = attributes::of_request(request)?;
+    let attributes = attributes::of_request(gateway, request, bucket).await?;
     let mut upload = upload::upload(request, body)?;
     let append = AppendRequest {
         key: request.new_key()?,

@@ -17,6 +17,7 @@ use costrel_signature::{PostForm, detect_post};
 use http::{StatusCode, header};
 
 use super::{lifecycle, multipart::location};
+use crate::acl;
 use crate::attributes::{
     self, OF_NEW_OBJECTS, checksum_header, parse_checksum, storage_class, supported,
 };
@@ -114,11 +115,13 @@ pub async fn post_object(
         source.range = (min, max.min(limits::PUT_BYTES_MAX));
     }
 
-    let put = put_request(&request, &fields, &object)?;
+    let mut put = put_request(&request, &fields, &object)?;
     let need = Need::new(Operation::PostObject, Some(&object), None).with_fields(&fields);
     let need = need.with_tags(&put.attributes.tags);
     gateway.require(&request, &bucket, need).await?;
     gateway.require_besides(&request, &bucket, need).await?;
+    let said = acl::of_fields(request.dialect, &fields)?;
+    put.attributes.acl = gateway.object_acl(request.dialect, &bucket, said).await?;
     let key = put.key.clone();
     let outcome = gateway.store.put_object(&bucket, put, &mut source).await?;
     let mut reply = answer(&request, &form, bucket.name.as_str(), &object, &outcome)?;
@@ -146,7 +149,8 @@ fn put_request(
         } else if name == names.tagging.as_str() {
             attributes.tags = attributes::parse_tags(&name, value)?;
         }
-        let is_obeyed = name.starts_with(names.prefix) && OF_NEW_OBJECTS.contains(&behind_prefix);
+        let is_obeyed = (name.starts_with(names.prefix) || name == "acl")
+            && OF_NEW_OBJECTS.contains(&behind_prefix);
         if !is_metadata && !is_tagging && !is_obeyed && !supported(behind_prefix, value) {
             return Err(Failure::NotImplemented(name.into()));
         }

@@ -5,7 +5,7 @@ use costrel_core::object::SymlinkRequest;
 use http::StatusCode;
 
 use super::lifecycle;
-use crate::attributes::{self, OF_SYMLINKS, refuse_unsupported_but, set_version};
+use crate::attributes::{self, OF_NEW_OBJECTS, refuse_unsupported_but, set_version};
 use crate::dialect::cos::SYMLINK_TARGET;
 use crate::gateway::Gateway;
 use crate::percent;
@@ -13,7 +13,8 @@ use crate::reply::{self, Reply, set, set_etag};
 use crate::request::{Outcome, Request, bad_header, new_object_key};
 
 pub async fn put(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    refuse_unsupported_but(request.dialect, request.headers, OF_SYMLINKS)?;
+    let obeyed = [OF_NEW_OBJECTS, &["symlink-target"]].concat();
+    refuse_unsupported_but(request.dialect, request.headers, &obeyed)?;
     let name = &SYMLINK_TARGET;
     let text = request.header(name).unwrap_or_default();
     if text.is_empty() {
@@ -25,7 +26,7 @@ pub async fn put(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> O
     let put = SymlinkRequest {
         key: request.new_key()?,
         target: new_object_key(request.dialect, &target)?,
-        attributes: attributes::of_request(request)?,
+        attributes: attributes::of_request(gateway, request, bucket).await?,
         conditions: request.write_conditions()?,
     };
     let key = put.key.clone();

@@ -1,6 +1,7 @@
 //! What policies call an operation. A policy of either grammar judges requests of
 //! both dialects, so every operation has a name in both, whichever it came from.
 
+use costrel_core::acl::Permission;
 use costrel_policy::Action;
 
 use super::Operation;
@@ -29,6 +30,12 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::DeleteBucketLifecycle => {
             ("name/cos:DeleteBucketLifecycle", "s3:PutLifecycleConfiguration")
         }
+        Operation::GetBucketAcl => ("name/cos:GetBucketACL", "s3:GetBucketAcl"),
+        Operation::PutBucketAcl => ("name/cos:PutBucketACL", "s3:PutBucketAcl"),
+        Operation::GetObjectAcl if versioned => ("name/cos:GetObjectACL", "s3:GetObjectVersionAcl"),
+        Operation::GetObjectAcl => ("name/cos:GetObjectACL", "s3:GetObjectAcl"),
+        Operation::PutObjectAcl if versioned => ("name/cos:PutObjectACL", "s3:PutObjectVersionAcl"),
+        Operation::PutObjectAcl => ("name/cos:PutObjectACL", "s3:PutObjectAcl"),
         Operation::GetBucketPolicy => ("name/cos:GetBucketPolicy", "s3:GetBucketPolicy"),
         Operation::PutBucketPolicy => ("name/cos:PutBucketPolicy", "s3:PutBucketPolicy"),
         Operation::DeleteBucketPolicy => ("name/cos:DeleteBucketPolicy", "s3:DeleteBucketPolicy"),
@@ -113,6 +120,46 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::DeleteBucketTagging => ("name/cos:DeleteBucketTagging", "s3:PutBucketTagging"),
     };
     Action { cam, iam }
+}
+
+/// What an ACL has to grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// By the bucket's list.
+    OfBucket(Permission),
+    /// By the object's.
+    OfObject(Permission),
+}
+
+/// What an ACL has to grant for an operation, if any can: what both services list.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html>
+pub fn granted(operation: Operation, versioned: bool) -> Option<Granted> {
+    Some(match operation {
+        Operation::HeadBucket
+        | Operation::ListObjects
+        | Operation::ListObjectsV2
+        | Operation::ListObjectVersions
+        | Operation::ListMultipartUploads => Granted::OfBucket(Permission::Read),
+        // Who may write may not remove what was there before him.
+        Operation::DeleteObject | Operation::DeleteObjects if versioned => return None,
+        Operation::PutObject
+        | Operation::CopyObject
+        | Operation::AppendObject
+        | Operation::PutSymlink
+        | Operation::PostObject
+        | Operation::CreateMultipartUpload
+        | Operation::UploadPart
+        | Operation::UploadPartCopy
+        | Operation::CompleteMultipartUpload
+        | Operation::DeleteObject
+        | Operation::DeleteObjects => Granted::OfBucket(Permission::Write),
+        Operation::GetBucketAcl => Granted::OfBucket(Permission::ReadAcp),
+        Operation::PutBucketAcl => Granted::OfBucket(Permission::WriteAcp),
+        Operation::GetObject | Operation::HeadObject => Granted::OfObject(Permission::Read),
+        Operation::GetObjectAcl => Granted::OfObject(Permission::ReadAcp),
+        Operation::PutObjectAcl => Granted::OfObject(Permission::WriteAcp),
+        _ => return None,
+    })
 }
 
 /// Deleting or loosening what a governance retention keeps.

@@ -33,8 +33,8 @@ pub(super) const ROWS: &[OpRow] = &[
     op("GetBucketObjectVersions", "name/cos:GetBucketObjectVersions", Get, Bucket, &[Sub("versions")]).does(Operation::ListObjectVersions),
 
     // Bucket configuration
-    op("GetBucketACL", "name/cos:GetBucketACL", Get, Bucket, &[Sub("acl")]),
-    op("PutBucketACL", "name/cos:PutBucketACL", Put, Bucket, &[Sub("acl")]),
+    op("GetBucketACL", "name/cos:GetBucketACL", Get, Bucket, &[Sub("acl")]).does(Operation::GetBucketAcl),
+    op("PutBucketACL", "name/cos:PutBucketACL", Put, Bucket, &[Sub("acl")]).does(Operation::PutBucketAcl),
     op("GetBucketCORS", "name/cos:GetBucketCORS", Get, Bucket, &[Sub("cors")]).does(Operation::GetBucketCors),
     op("PutBucketCORS", "name/cos:PutBucketCORS", Put, Bucket, &[Sub("cors")]).does(Operation::PutBucketCors),
     op("DeleteBucketCORS", "name/cos:DeleteBucketCORS", Delete, Bucket, &[Sub("cors")]).does(Operation::DeleteBucketCors),
@@ -112,8 +112,8 @@ pub(super) const ROWS: &[OpRow] = &[
     op("RenameObject", "name/cos:RenameObject", Put, Object, &[Sub("rename")]),
 
     // Object sub-resources
-    op("GetObjectACL", "name/cos:GetObjectACL", Get, Object, &[Sub("acl")]),
-    op("PutObjectACL", "name/cos:PutObjectACL", Put, Object, &[Sub("acl")]),
+    op("GetObjectACL", "name/cos:GetObjectACL", Get, Object, &[Sub("acl")]).does(Operation::GetObjectAcl),
+    op("PutObjectACL", "name/cos:PutObjectACL", Put, Object, &[Sub("acl")]).does(Operation::PutObjectAcl),
     op("GetObjectTagging", "name/cos:GetObjectTagging", Get, Object, &[Sub("tagging")]).does(Operation::GetObjectTagging),
     op("PutObjectTagging", "name/cos:PutObjectTagging", Put, Object, &[Sub("tagging")]).does(Operation::PutObjectTagging),
     op("DeleteObjectTagging", "name/cos:DeleteObjectTagging", Delete, Object, &[Sub("tagging")]).does(Operation::DeleteObjectTagging),

@@ -16,7 +16,7 @@ use http::Method;
 
 use crate::dialect::Dialect;
 
-pub use actions::{BYPASS_GOVERNANCE, action, iam_actions};
+pub use actions::{BYPASS_GOVERNANCE, Granted, action, granted, iam_actions};
 pub use coverage::coverage_markdown;
 pub use route::{RouteError, route};
 
@@ -33,6 +33,10 @@ pub enum Operation {
     GetBucketLifecycle,
     PutBucketLifecycle,
     DeleteBucketLifecycle,
+    GetBucketAcl,
+    PutBucketAcl,
+    GetObjectAcl,
+    PutObjectAcl,
     GetBucketPolicy,
     PutBucketPolicy,
     DeleteBucketPolicy,
@@ -103,6 +107,15 @@ impl Operation {
         )
     }
 
+    /// Whether its headers may say who may use what it makes or is about.
+    pub fn takes_acl(self) -> bool {
+        self.creates()
+            || matches!(
+                self,
+                Operation::CreateBucket | Operation::PutBucketAcl | Operation::PutObjectAcl
+            )
+    }
+
     /// Whether it lists what a bucket holds.
     pub fn lists(self) -> bool {
         matches!(
@@ -123,6 +136,8 @@ impl Operation {
                 | Operation::GetObjectAttributes
                 | Operation::DeleteObject
                 | Operation::RestoreObject
+                | Operation::GetObjectAcl
+                | Operation::PutObjectAcl
                 | Operation::GetObjectRetention
                 | Operation::PutObjectRetention
                 | Operation::GetObjectLegalHold

@@ -39,8 +39,8 @@ pub(super) const ROWS: &[OpRow] = &[
     op("PutBucketAbac", "s3:PutBucketAbac", Put, Bucket, &[Sub("abac")]),
     op("GetBucketAccelerateConfiguration", "s3:GetAccelerateConfiguration", Get, Bucket, &[Sub("accelerate")]),
     op("PutBucketAccelerateConfiguration", "s3:PutAccelerateConfiguration", Put, Bucket, &[Sub("accelerate")]),
-    op("GetBucketAcl", "s3:GetBucketAcl", Get, Bucket, &[Sub("acl")]),
-    op("PutBucketAcl", "s3:PutBucketAcl", Put, Bucket, &[Sub("acl")]),
+    op("GetBucketAcl", "s3:GetBucketAcl", Get, Bucket, &[Sub("acl")]).does(Operation::GetBucketAcl),
+    op("PutBucketAcl", "s3:PutBucketAcl", Put, Bucket, &[Sub("acl")]).does(Operation::PutBucketAcl),
     op("GetBucketAnalyticsConfiguration", "s3:GetAnalyticsConfiguration", Get, Bucket, &[Sub("analytics"), Key("id")]),
     op("PutBucketAnalyticsConfiguration", "s3:PutAnalyticsConfiguration", Put, Bucket, &[Sub("analytics"), Key("id")]),
     op("DeleteBucketAnalyticsConfiguration", "s3:PutAnalyticsConfiguration", Delete, Bucket, &[Sub("analytics"), Key("id")]),
@@ -124,8 +124,8 @@ pub(super) const ROWS: &[OpRow] = &[
     op("PreflightBucket", "", Options, Bucket, &[]).public().does(Operation::Preflight),
 
     // Object sub-resources
-    op("GetObjectAcl", "s3:GetObjectAcl", Get, Object, &[Sub("acl")]),
-    op("PutObjectAcl", "s3:PutObjectAcl", Put, Object, &[Sub("acl")]),
+    op("GetObjectAcl", "s3:GetObjectAcl", Get, Object, &[Sub("acl")]).does(Operation::GetObjectAcl),
+    op("PutObjectAcl", "s3:PutObjectAcl", Put, Object, &[Sub("acl")]).does(Operation::PutObjectAcl),
     op("GetObjectAnnotation", "s3:GetObjectAnnotation", Get, Object, &[Sub("annotation"), Key("annotationName")]),
     op("PutObjectAnnotation", "s3:PutObjectAnnotation", Put, Object, &[Sub("annotation"), Key("annotationName")]),
     op("DeleteObjectAnnotation", "s3:DeleteObjectAnnotation", Delete, Object, &[Sub("annotation"), Key("annotationName")]),

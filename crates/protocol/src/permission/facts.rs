@@ -57,6 +57,13 @@ impl RequestFacts<'_> {
         }
     }
 
+    fn of_acl(&self, name: &str) -> Fact<'_> {
+        match self.need.operation.takes_acl() {
+            true => self.extension(name),
+            false => Fact::Absent,
+        }
+    }
+
     /// Of a lock that may stand in a document as well, which is not read yet.
     fn of_lock(&self, name: &str) -> Fact<'_> {
         match self.need.operation {
@@ -210,8 +217,12 @@ impl Facts for RequestFacts<'_> {
                 }
             }
             Key::VersionId => Fact::optional(self.need.version),
-            Key::Acl => self.of_new("acl"),
-            Key::Grant(grant) => self.of_new(match grant {
+            Key::Acl => match self.of_acl("acl") {
+                // A form has a field of its own for it.
+                Fact::Absent if self.need.fields.is_some() => self.header("acl"),
+                fact => fact,
+            },
+            Key::Grant(grant) => self.of_acl(match grant {
                 Grant::Read => "grant-read",
                 Grant::Write => "grant-write",
                 Grant::ReadAcp => "grant-read-acp",

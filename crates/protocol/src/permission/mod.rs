@@ -12,15 +12,16 @@ use costrel_core::Error;
 use costrel_core::account::{AccessKey, Session};
 use costrel_core::bucket::Bucket;
 use costrel_core::names::ObjectKey;
-use costrel_core::record::AccessRef;
+use costrel_core::object::ObjectInfo;
 use costrel_core::tags::Tags;
 use costrel_core::version::VersionRef;
 use costrel_policy::{Action, Attempt, Caller, Decision, Grants, Key, Policy, Target, Who, decide};
 
+use crate::acl::{self, Subject};
 use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::gateway::Gateway;
-use crate::ops::{self, OpRow, Operation, RouteError};
+use crate::ops::{self, Granted, OpRow, Operation, RouteError};
 use crate::request::{Outcome, Request};
 
 pub(crate) use cloud::permits_action;
@@ -40,6 +41,8 @@ pub(crate) struct Need<'a> {
     tags: Option<&'a Tags>,
     /// The prefix of a list that was not asked for.
     prefix: Option<&'a str>,
+    /// What an ACL has to grant for it, if one can.
+    granted: Option<Granted>,
 }
 
 impl<'a> Need<'a> {
@@ -51,12 +54,13 @@ impl<'a> Need<'a> {
     ) -> Self {
         let version = version.filter(|version| !version.is_empty());
         let action = ops::action(operation, version.is_some());
-        Need { operation, action, key, version, fields: None, tags: None, prefix: None }
+        let granted = ops::granted(operation, version.is_some());
+        Need { operation, action, key, version, fields: None, tags: None, prefix: None, granted }
     }
 
     /// To do what an operation asks for besides.
     fn besides(self, action: Action) -> Self {
-        Need { action, ..self }
+        Need { action, granted: None, ..self }
     }
 
     pub(crate) fn with_fields(self, fields: &'a [(String, String)]) -> Self {
@@ -122,7 +126,7 @@ impl Gateway {
         Ok(bucket)
     }
 
-    /// What a new object's tags and lock need besides the object itself.
+    /// What a new object's tags, lock and ACL need besides the object itself.
     pub(crate) async fn require_besides(
         &self,
         request: &Request<'_>,
@@ -143,6 +147,15 @@ impl Gateway {
             given(&names.tagging) || need.tags.is_some_and(|tags| !tags.as_slice().is_empty());
         let retention =
             given(&names.object_lock_mode) || given(&names.object_lock_retain_until_date);
+        let said = match need.fields {
+            Some(fields) => acl::of_fields(request.dialect, fields),
+            None => acl::of_headers(request, Subject::Object),
+        };
+        // Whom an ACL lets write, it lets say who may read that.
+        if !said?.is_private(bucket.owner_uin) {
+            let action = ops::action(Operation::PutObjectAcl, false);
+            self.require(request, bucket, Need { action, ..need }).await?;
+        }
         let besides = [
             (tags, Operation::PutObjectTagging),
             (retention, Operation::PutObjectRetention),
@@ -198,12 +211,9 @@ impl Gateway {
         need: Need<'_>,
     ) -> Outcome<bool> {
         let owner_root = is_owner_root(request, bucket);
-        let settings = bucket.settings();
-        let access = match &settings.access {
-            Some(access) => access,
-            None if is_unlimited(request, bucket) => return Ok(true),
-            None => &AccessRef::default(),
-        };
+        if is_unlimited(request, bucket) {
+            return Ok(true);
+        }
         let on_policy = need.operation.on_policy();
         // A policy that cannot be read can still be replaced.
         let policies: Arc<[Arc<Policy>]> = match owner_root && on_policy {
@@ -214,22 +224,43 @@ impl Gateway {
         let asks = |policy: &Arc<Policy>| policy.asks(|key| matches!(key, Key::ExistingTag(_)));
         let existing_tags =
             match policies.iter().chain(&caller.session).chain(&caller.policies).any(asks) {
-                true => self.existing_tags(bucket, need).await?,
+                true => self.object_meant(bucket, need).await?.map(|info| info.tags()),
                 false => None,
             };
         let place = Place { region: &bucket.region, owner_uin: bucket.owner_uin };
         let facts =
             RequestFacts { request, place, need, existing_tags, now_ms: self.store.now_ms() };
-        let attempt = Attempt {
-            caller: &caller,
-            action: need.action,
-            target: self.target(bucket, need.key),
-            on_policy,
-            facts: &facts,
+        let block = bucket.public_access_block();
+        let restrict_public = block.is_some_and(|block| block.restrict_public_buckets);
+        let decision = {
+            let attempt = Attempt {
+                caller: &caller,
+                action: need.action,
+                target: self.target(bucket, need.key),
+                on_policy,
+                facts: &facts,
+            };
+            decide(&attempt, Grants { policies: &policies, restrict_public })
         };
-        let restrict_public =
-            access.block.as_ref().is_some_and(|block| block.restrict_public_buckets);
-        Ok(decide(&attempt, Grants { policies: &policies, restrict_public }) == Decision::Allowed)
+        match decision {
+            Decision::Allowed => Ok(true),
+            Decision::Denied => Ok(false),
+            Decision::LeftToAcls => self.acl_allows(bucket, need, caller.who).await,
+        }
+    }
+
+    /// Whether an ACL allows what no policy says anything of. An object that is not
+    /// there has none of its own: who may list its bucket may look for it.
+    async fn acl_allows(&self, bucket: &Bucket, need: Need<'_>, who: Who) -> Outcome<bool> {
+        Ok(match need.granted {
+            None => false,
+            Some(Granted::OfBucket(permission)) => bucket.acl_allows(who, permission, None)?,
+            Some(Granted::OfObject(permission)) => {
+                let info = self.object_meant(bucket, need).await?;
+                let acl = info.map(|info| info.acl()).transpose()?;
+                bucket.acl_allows(who, permission, acl.as_ref())?
+            }
+        })
     }
 
     /// What is done in an account and to none of its buckets yet: listing them, and
@@ -262,7 +293,7 @@ impl Gateway {
         };
         match decide(&attempt, Grants::default()) {
             Decision::Allowed => Ok(()),
-            Decision::Denied => Err(refusal(request)),
+            Decision::Denied | Decision::LeftToAcls => Err(refusal(request)),
         }
     }
 
@@ -285,17 +316,17 @@ impl Gateway {
         }
     }
 
-    /// The tags of the object that is meant; `None` if there is no such object. They
-    /// are those of the moment: who overwrites an object with another one's tags
-    /// may still be seen by readers of before.
-    async fn existing_tags(&self, bucket: &Bucket, need: Need<'_>) -> Outcome<Option<Tags>> {
+    /// The object that is meant, as it is at the moment, if there is one: who
+    /// overwrites an object with another one's tags or ACL may still be seen by
+    /// readers of before.
+    async fn object_meant(&self, bucket: &Bucket, need: Need<'_>) -> Outcome<Option<ObjectInfo>> {
         let Some(key) = need.key.and_then(|key| ObjectKey::new(key).ok()) else { return Ok(None) };
         let version = match need.version.map(VersionRef::parse) {
             Some(None) => return Ok(None),
             version => version.flatten(),
         };
         match self.store.stat_object(bucket, &key, version).await {
-            Ok(info) => Ok(Some(info.tags().clone())),
+            Ok(info) => Ok(Some(info)),
             Err(error) if is_absence(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -344,7 +375,7 @@ fn session<'a>(request: &'a Request<'_>) -> Option<&'a Session> {
 pub(crate) fn is_unlimited(request: &Request<'_>, bucket: &Bucket) -> bool {
     is_owner_root(request, bucket)
         && session(request).is_none()
-        && bucket.settings().access.is_none()
+        && bucket.settings().access.as_ref().is_none_or(|access| !access.has_policies())
 }
 
 /// Whether the caller is the root of a bucket's owner, perhaps with limits.

@@ -1,6 +1,7 @@
 //! XML bodies: answers are appended to one buffer, requests are read by a
 //! bounded pull parser that knows no DTD.
 
+mod acl;
 mod cors;
 mod lifecycle;
 mod lock;
@@ -10,6 +11,7 @@ mod restore;
 mod settings;
 mod writer;
 
+pub use acl::{AclDocument, GranteeName, parse_acl, write_acl};
 pub use cors::{parse_cors, write_cors};
 pub use lifecycle::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
 pub use lock::{LockRule, parse_legal_hold, parse_lock_configuration, parse_retention};

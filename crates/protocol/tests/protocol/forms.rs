@@ -355,9 +355,9 @@ async fn every_condition_is_checked() {
             ),
             (
                 "acl",
-                form().field("acl", "public-read").condition(r#"{"acl": "public-read"}"#),
-                501,
-                "NotImplemented",
+                form().field("acl", "open").condition(r#"{"acl": "open"}"#),
+                400,
+                "InvalidArgument",
             ),
             (
                 "wrong MD5",

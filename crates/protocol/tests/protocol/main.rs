@@ -2,6 +2,7 @@
 //! product's own signer, against a store in memory. Answers are read as bytes,
 //! so that the spelling of header names is part of what is tested.
 
+mod acls;
 mod bad_input;
 mod chunked;
 mod client;

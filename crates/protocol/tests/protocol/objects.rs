@@ -133,8 +133,6 @@ async fn headers_that_would_not_be_obeyed() {
     for dialect in Dialect::ALL {
         let prefix = dialect.headers().prefix;
         for (name, value) in [
-            ("acl", "public-read"),
-            ("grant-read", "id=\"1\""),
             ("server-side-encryption", "AES256"),
             ("website-redirect-location", "/x"),
             ("traffic-limit", "819200"),
@@ -148,8 +146,6 @@ async fn headers_that_would_not_be_obeyed() {
     let picture = put(Dialect::Cos, &object()).header("Pic-Operations", "{}").body("x");
     picture.send(&world).await.refused(501, "NotImplemented");
     assert_eq!(world.stored().await, stored);
-    let private = put(Dialect::Cos, &object()).header("x-cos-acl", "private").body("x");
-    private.send(&world).await.ok();
 }
 
 fn append(position: &str) -> Call {

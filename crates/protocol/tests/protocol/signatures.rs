@@ -375,7 +375,7 @@ async fn headers_in_a_presigned_url() {
     copy.send(&world).await.refused(404, "NoSuchKey");
     for (name, value, status, code) in [
         ("x-amz-checksum-crc32", "AAAAAA==", 400, "BadDigest"),
-        ("x-amz-acl", "public-read", 501, "NotImplemented"),
+        ("x-amz-acl", "open", 400, "InvalidArgument"),
         ("x-amz-server-side-encryption", "AES256", 501, "NotImplemented"),
         ("x-amz-meta-a", "line\nbreak", 400, "InvalidArgument"),
     ] {

@@ -10,32 +10,32 @@ use crate::client::{Call, delete, get, post, put};
 use crate::policies::{cam, iam, is_denied, judged, set, with_objects};
 use crate::world::{APPID, BUCKET, UIN, World};
 
-struct Somebody {
-    user: User,
+pub struct Somebody {
+    pub user: User,
     pair: KeyPair,
 }
 
 impl Somebody {
-    async fn new(world: &World, name: &str) -> Somebody {
+    pub async fn new(world: &World, name: &str) -> Somebody {
         let user = world.accounts.add_user(name, UserDetails::default()).await.unwrap();
         let pair = world.accounts.create_key(user.uin, "").await.unwrap();
         Somebody { user, pair }
     }
 
     /// Gives a further policy.
-    async fn may(&self, world: &World, statements: &str) {
+    pub async fn may(&self, world: &World, statements: &str) {
         let name = format!("p{}", world.accounts.managed_policies("", 0, 1).await.unwrap().0);
         let accounts = &world.accounts;
         let id = accounts.create_policy(&name, "", cam(statements).as_bytes()).await.unwrap();
         accounts.attach_policy(self.user.uin, id).await.unwrap();
     }
 
-    fn signs(&self, call: Call) -> Call {
+    pub fn signs(&self, call: Call) -> Call {
         call.key(self.pair.id(), self.pair.secret().expose())
     }
 }
 
-fn all(effect: &str, actions: &str) -> String {
+pub fn all(effect: &str, actions: &str) -> String {
     format!(r#"{{"effect": "{effect}", {actions}, "resource": "*"}}"#)
 }
 

@@ -117,7 +117,7 @@ async fn every_answer_has_a_request_id_of_its_own() {
             (head(dialect, &path).signing(Signing::Nothing), 403),
             (get(dialect, &path).header("Range", "bytes=5-"), 416),
             (get(dialect, &format!("/{BUCKET}")), 200),
-            (put(dialect, &path).query("acl", ""), 501),
+            (put(dialect, &path).query("live", ""), 501),
             (get(dialect, &path).method("PATCH"), 405),
         ];
         for (call, status) in calls {
@@ -193,7 +193,7 @@ async fn connections_are_kept() {
     };
     let mut stream = world.connect();
     stream.write_all(&keep(put(Dialect::S3, &path).body("one"))).await.unwrap();
-    let refused = put(Dialect::S3, &path).query("acl", "").body("two");
+    let refused = put(Dialect::S3, &path).query("renameObject", "").body("two");
     stream.write_all(&keep(refused)).await.unwrap();
     let last = get(Dialect::S3, &path).bytes(&world);
     stream.write_all(&last).await.unwrap();
