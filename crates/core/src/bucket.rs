@@ -281,6 +281,23 @@ impl Store {
         self.read_row(Partition::System, group, RowRef::only(Table::Bucket)).await
     }
 
+    /// Takes over what a bucket's row says, for all who know the bucket: those who
+    /// looked it up before must not go by other settings, under another gate, than
+    /// those who look it up now.
+    async fn read_settings_again(&self, bucket: &Bucket) {
+        let read = async {
+            let row = self.bucket_row(&bucket.name).await?.ok_or(Error::NoSuchBucket)?;
+            BucketSettings::from_record(&decode(&row, "bucket record")?)
+        };
+        match read.await {
+            Ok(settings) => *bucket.state.settings.write() = Arc::new(settings),
+            Err(_) => self.buckets.forget(bucket.partition()),
+        }
+        if self.engine.peers().is_some() {
+            self.buckets.forget(bucket.partition());
+        }
+    }
+
     /// The settings for the commit of a write.
     pub(crate) async fn settled<'a>(&self, bucket: &'a Bucket) -> Result<Settled<'a>> {
         if self.engine.peers().is_some() {
@@ -396,7 +413,7 @@ impl Store {
                     Ok(Err(_)) => {}
                     Err(error) => {
                         // Nobody knows which settings count; the row does.
-                        store.buckets.forget(bucket.partition());
+                        store.read_settings_again(&bucket).await;
                         return Err(error);
                     }
                 }
