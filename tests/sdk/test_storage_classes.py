@@ -172,6 +172,59 @@ def test_a_restore_takes_its_time_and_expires():
     server.finish()
 
 
+def test_intelligent_tiering_goes_down_unread_and_up_with_a_read(tmp_path):
+    cold = tmp_path / "cold"
+    cold.mkdir()
+    args = ["--places", f"cold={cold}", "--tiers", "STANDARD_IA=cold"]
+    server = harness.Server(args=args, env={"COSTREL_DAY_SECONDS": "1"}).start()
+    server.cold = cold
+    aws, cos, bucket = s3(server), make_client(server), bucket_name()
+    cos.create_bucket(bucket)
+    assert cos.get_bucket_intelligenttiering(Bucket=bucket) == {"IntelligentTieringConfiguration": None}
+    of_30_days = {"Status": "Enabled", "Transition": {"Days": "30", "RequestFrequent": "1"}}
+    cos.put_bucket_intelligenttiering(Bucket=bucket, IntelligentTieringConfiguration=of_30_days)
+    assert cos.get_bucket_intelligenttiering(Bucket=bucket) == of_30_days
+    for days in ("7", "soon"):
+        wrong = {"Status": "Enabled", "Transition": {"Days": days, "RequestFrequent": "1"}}
+        put = lambda **kw: cos.put_bucket_intelligenttiering(**kw)
+        assert cos_refused(put, Bucket=bucket, IntelligentTieringConfiguration=wrong).get_status_code() == 400
+    assert cos.get_bucket_intelligenttiering(Bucket=bucket) == of_30_days
+
+    data = text(300_000)
+    cos.put_object(Bucket=bucket, Key="seldom", Body=data, StorageClass="INTELLIGENT_TIERING")
+    aws.put_object(Bucket=bucket, Key="often", Body=data, StorageClass="INTELLIGENT_TIERING")
+    aws.put_object(Bucket=bucket, Key="small", Body=b"x", StorageClass="INTELLIGENT_TIERING")
+    aws.put_object(Bucket=bucket, Key="plain", Body=data)
+
+    def tiers():
+        listed = cos.list_objects(Bucket=bucket)["Contents"]
+        shown = {each["Key"]: each.get("StorageTier") for each in listed}
+        for key, tier in shown.items():
+            assert cos.head_object(Bucket=bucket, Key=key).get("x-cos-storage-tier") in (tier, "FREQUENT", "INFREQUENT")
+        return shown
+
+    fresh = {"seldom": "FREQUENT", "often": "FREQUENT", "small": "FREQUENT", "plain": None}
+    assert tiers() == fresh
+    assert stored(server) == 0
+    deadline = time.monotonic() + 60
+    while tiers() != {**fresh, "seldom": "INFREQUENT"}:
+        assert time.monotonic() < deadline, tiers()
+        assert aws.get_object(Bucket=bucket, Key="often")["Body"].read() == data
+        time.sleep(0.3)
+    assert len(data) <= stored(server) < 2 * len(data)
+    assert aws.head_object(Bucket=bucket, Key="seldom")["StorageClass"] == "INTELLIGENT_TIERING"
+    server.stop()
+    server.start()
+    assert cos.head_object(Bucket=bucket, Key="seldom")["x-cos-storage-tier"] == "INFREQUENT"
+    assert aws.get_object(Bucket=bucket, Key="seldom", Range="bytes=5-9")["Body"].read() == data[5:10]
+    deadline = time.monotonic() + 20
+    while cos.head_object(Bucket=bucket, Key="seldom")["x-cos-storage-tier"] != "FREQUENT" or stored(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert aws.get_object(Bucket=bucket, Key="seldom")["Body"].read() == data
+    server.finish()
+
+
 def test_a_place_is_remembered(server, aws, bucket):
     aws.put_object(Bucket=bucket, Key="k", Body=b"x", StorageClass="STANDARD_IA")
     server.stop()

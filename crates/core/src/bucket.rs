@@ -29,6 +29,7 @@ use crate::names::BucketName;
 use crate::record::{AccessRef, BucketRecord, LifecycleRef, decode, encode};
 use crate::store::{Store, detached};
 use crate::tags::Tags;
+use crate::tiering::Tiering;
 use crate::version::Versioning;
 
 /// A bucket that exists, as far as this process knows.
@@ -67,6 +68,8 @@ pub struct BucketSettings {
     pub access: Option<AccessRef>,
     /// Names its CORS rules; empty if it has none.
     pub cors: Bytes,
+    /// There once it has, or may have, objects in intelligent tiering.
+    pub tiering: Option<Tiering>,
 }
 
 impl BucketSettings {
@@ -79,6 +82,7 @@ impl BucketSettings {
             lifecycle: record.lifecycle.clone(),
             access: record.access.clone(),
             cors: record.cors.clone(),
+            tiering: record.tiering.as_ref().map(Tiering::from_record),
         })
     }
 }
@@ -369,7 +373,7 @@ impl Store {
 
     /// Changes a bucket's record when no write of this process is being committed
     /// by the old one.
-    async fn change_settings(
+    pub(crate) async fn change_settings(
         self: &Arc<Self>,
         bucket: &Bucket,
         change: impl Fn(&mut BucketRecord) -> Result<()> + Send + 'static,

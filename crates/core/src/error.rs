@@ -172,6 +172,10 @@ pub enum Error {
     #[error("the object's class cannot be restored so fast")]
     RestoreSpeed,
 
+    // Intelligent tiering
+    #[error("intelligent tiering does not know these days")]
+    InvalidTiering,
+
     // Storage
     #[error("storage is full")]
     StorageFull,

@@ -37,6 +37,7 @@ mod store;
 pub mod tags;
 pub mod tend;
 pub mod tier;
+pub mod tiering;
 pub mod transfer;
 pub mod upload;
 pub mod version;

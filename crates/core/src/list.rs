@@ -15,6 +15,7 @@ use crate::engine::{Partition, ScanRange, Step, Table};
 use crate::error::Result;
 use crate::record::{ListedRecord, RestoreRecord, StoredChecksum, decode_listed};
 use crate::store::Store;
+use crate::tiering::AccessTier;
 
 #[derive(Clone, Debug, Default)]
 pub struct ListObjects {
@@ -36,6 +37,8 @@ pub struct ObjectEntry {
     pub storage_class: String,
     pub checksums: Vec<Checksum>,
     pub restore: Option<RestoreRecord>,
+    /// `None` for objects that are not in intelligent tiering.
+    pub access_tier: Option<AccessTier>,
 }
 
 impl ObjectEntry {
@@ -45,6 +48,7 @@ impl ObjectEntry {
             modified_ms: record.modified_ms,
             etag: record.etag_text(),
             checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
+            access_tier: AccessTier::of(&record.storage_class, record.access.as_ref()),
             storage_class: record.storage_class,
             restore: record.restore,
         }

@@ -173,6 +173,10 @@ pub struct ObjectRecord {
     /// Absent while it is its owner's alone.
     #[prost(message, optional, tag = "20")]
     pub acl: Option<AclRecord>,
+    /// Of an object in intelligent tiering; none while it was not read since the day of
+    /// its making.
+    #[prost(message, optional, tag = "23")]
+    pub access: Option<AccessRecord>,
 }
 
 /// An access control list, the owner's own grant included.
@@ -198,6 +202,17 @@ pub struct GrantRecord {
     /// [`crate::acl::Permission`].
     #[prost(uint32, tag = "4")]
     pub permission: u32,
+}
+
+/// When an object in intelligent tiering was last read, and where it lies.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AccessRecord {
+    /// True to the day.
+    #[prost(uint64, tag = "1")]
+    pub accessed_ms: u64,
+    /// In the infrequent tier.
+    #[prost(bool, tag = "2")]
+    pub infrequent: bool,
 }
 
 /// A restore, begun, done or expired by now.
@@ -278,6 +293,8 @@ pub struct ListedRecord {
     pub delete_marker: bool,
     #[prost(message, optional, tag = "19")]
     pub restore: Option<RestoreRecord>,
+    #[prost(message, optional, tag = "23")]
+    pub access: Option<AccessRecord>,
 }
 
 /// An open multipart upload.
@@ -386,6 +403,18 @@ pub struct BucketRecord {
     /// How often the settings have been changed.
     #[prost(uint64, tag = "15")]
     pub epoch: u64,
+    /// There once the bucket has, or may have, objects in intelligent tiering.
+    #[prost(message, optional, tag = "20")]
+    pub tiering: Option<TieringRecord>,
+}
+
+/// [`crate::tiering::Tiering`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TieringRecord {
+    #[prost(uint32, tag = "1")]
+    pub days: u32,
+    #[prost(bool, tag = "2")]
+    pub implied: bool,
 }
 
 /// What a bucket's record says of its lifecycle's rules, which have a row of their

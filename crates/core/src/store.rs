@@ -21,6 +21,7 @@ use crate::restore::RestoreDelays;
 use crate::scrub::ScrubProgress;
 use crate::setting_cache::SettingCache;
 use crate::tier::Tiers;
+use crate::tiering::Accesses;
 
 /// What the store is told from outside.
 #[derive(Clone, Debug)]
@@ -70,6 +71,7 @@ pub struct Store {
     pub(crate) scrub: ScrubProgress,
     pub(crate) lifecycles: SettingCache<Lifecycle>,
     pub(crate) cors_rules: SettingCache<Cors>,
+    pub(crate) accesses: Accesses,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -103,6 +105,7 @@ impl Store {
             scrub: ScrubProgress::default(),
             lifecycles: SettingCache::default(),
             cors_rules: SettingCache::default(),
+            accesses: Accesses::default(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });

@@ -333,6 +333,9 @@ pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo) {
             set(reply, dialect::cos::OBJECT_TYPE, "symlink");
             return;
         }
+        if let Some(tier) = record.access_tier() {
+            set(reply, dialect::cos::STORAGE_TIER, tier.name());
+        }
         set_number(reply, dialect::cos::HASH_CRC64ECMA, record.crc64);
         let kind = if record.appendable { "appendable" } else { "normal" };
         set(reply, dialect::cos::OBJECT_TYPE, kind);

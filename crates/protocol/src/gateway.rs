@@ -368,7 +368,7 @@ impl Gateway {
     ) -> Outcome<Reply> {
         use handlers::{
             acl, bucket, copy, cors, delete, lifecycle, list, lock, multipart, object, policy,
-            restore, symlink, tags, versions,
+            restore, symlink, tags, tiering, versions,
         };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket | Operation::Preflight => {
@@ -401,6 +401,8 @@ impl Gateway {
             Operation::GetBucketCors => cors::get(self, request, target).await,
             Operation::PutBucketCors => cors::put(self, request, target, &mut body).await,
             Operation::DeleteBucketCors => cors::delete(self, target).await,
+            Operation::GetBucketTiering => Ok(tiering::get(request, target)),
+            Operation::PutBucketTiering => tiering::put(self, request, target, &mut body).await,
             Operation::GetBucketTagging => tags::of_bucket(request, target),
             Operation::PutBucketTagging => {
                 tags::set_of_bucket(self, request, target, &mut body).await

@@ -35,6 +35,7 @@ pub struct Running {
     pub store: Arc<Store>,
     pub collector: Arc<costrel_core::collector::CollectorStats>,
     pub lifecycle: Arc<costrel_core::lifecycle::LifecycleStats>,
+    pub accesses: Arc<costrel_core::tiering::AccessStats>,
     pub operator: Arc<Operator>,
     /// Rows that a preview looks at in a second, at most.
     pub scan_rate: u64,
@@ -82,6 +83,7 @@ impl Console {
         if let Some(running) = self.running.read().clone() {
             metrics::write_store(&mut page, &running.store, &running.collector);
             metrics::write_lifecycle(&mut page, &running.lifecycle, running.store.now_ms());
+            metrics::write_accesses(&mut page, &running.accesses, running.store.accesses_dropped());
         }
         page.finish()
     }

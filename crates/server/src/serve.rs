@@ -13,6 +13,7 @@ use costrel_core::lock;
 use costrel_core::restore::RestoreDelays;
 use costrel_core::scrub::{self, ScrubOptions};
 use costrel_core::tier::Tiers;
+use costrel_core::tiering::AccessJob;
 use costrel_core::transfer::{self, Unfinished};
 use costrel_core::{Store, StoreOptions, tend};
 use tokio::net::TcpListener;
@@ -96,7 +97,9 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     let operator = Operator::new(identity::known_master_key(&config, &identity::process_env)?);
     let lifecycle = lifecycle_job(&config, &store, &accounts);
     let lifecycle_stats = lifecycle.stats();
-    let upkeep = Upkeep::start(&config, &store, collector, lifecycle, &accounts);
+    let accesses = AccessJob::new(store.clone(), config.lifecycle_move_rate.0);
+    let access_stats = accesses.stats();
+    let upkeep = Upkeep::start(&config, &store, collector, lifecycle, accesses, &accounts);
 
     let access_log =
         (config.log_level >= LogLevel::Info).then(|| AccessLog::new(log, config.log_format));
@@ -108,6 +111,7 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         store: store.clone(),
         collector: collector_stats,
         lifecycle: lifecycle_stats,
+        accesses: access_stats,
         operator: Arc::new(operator),
         scan_rate: u64::from(config.lifecycle_scan_rate.0),
     });
@@ -230,6 +234,7 @@ impl Upkeep {
         store: &Arc<Store>,
         collector: Collector,
         lifecycle: LifecycleJob,
+        accesses: AccessJob,
         accounts: &Accounts,
     ) -> Self {
         let options = ScrubOptions { bytes_per_second: config.scrub_rate.0, pause: SCRUB_PAUSE };
@@ -239,6 +244,7 @@ impl Upkeep {
             tokio::spawn(lock::keep_time(store.clone())),
             tokio::spawn(scrub::run(store.clone(), uin, options)),
             tokio::spawn(lifecycle.run()),
+            tokio::spawn(accesses.run()),
             tokio::spawn(tend::run(store.clone())),
         ])
     }

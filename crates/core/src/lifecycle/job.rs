@@ -27,6 +27,7 @@ use crate::object::MovePace;
 use crate::pace::Pace;
 use crate::record::{decode, encode};
 use crate::store::{Store, unchanged};
+use crate::tiering::Tiering;
 
 #[derive(Clone, Copy, Debug)]
 pub struct LifecycleOptions {
@@ -52,7 +53,9 @@ pub struct LifecycleStats {
     pub uploads_aborted: AtomicU64,
     /// Objects and versions that have another class.
     pub moved: AtomicU64,
-    /// Their bytes.
+    /// Objects and versions that went to the infrequent tier.
+    pub cooled: AtomicU64,
+    /// The bytes of both.
     pub moved_bytes: AtomicU64,
     /// Of objects and versions that are gone for good.
     pub bytes: AtomicU64,
@@ -235,13 +238,15 @@ impl LifecycleJob {
     }
 
     /// Whether a bucket has rules that changed, or that a midnight was for, since
-    /// the round before began.
+    /// the round before began, or intelligent tiering that a midnight was for.
     fn waits(&self, bucket: &Bucket, progress: &Progress) -> bool {
-        bucket.settings().lifecycle.as_ref().is_some_and(|rules| {
-            let calendar = Calendar::new(self.store.options.day_ms, rules.utc_offset_s);
+        let (settings, day_ms) = (bucket.settings(), self.store.options.day_ms);
+        let midnight =
+            |calendar: Calendar| calendar.last_midnight(progress.began_ms) > progress.before_ms;
+        settings.lifecycle.as_ref().is_some_and(|rules| {
             rules.changed_ms >= progress.before_ms
-                || calendar.last_midnight(progress.began_ms) > progress.before_ms
-        })
+                || midnight(Calendar::new(day_ms, rules.utc_offset_s))
+        }) || settings.tiering.is_some() && midnight(Tiering::calendar(day_ms))
     }
 
     /// Applies one bucket's rules from where the progress says.
@@ -252,7 +257,9 @@ impl LifecycleJob {
         rows: &mut Pace,
         ends: &mut Ends,
     ) -> Result<bool> {
+        let tiering = bucket.settings().tiering;
         let lifecycle = match self.store.lifecycle(bucket).await {
+            Err(Error::NoLifecycle) if tiering.is_some() => Arc::default(),
             Err(Error::NoLifecycle) => return Ok(true),
             found => found?,
         };
@@ -264,7 +271,7 @@ impl LifecycleJob {
             progress.go_to(aspect, place.clone());
             let partition = bucket.partition();
             let day_ms = self.store.options.day_ms;
-            let walk = Walk::begin(aspect, partition, &lifecycle, day_ms, &place);
+            let walk = Walk::begin(aspect, partition, &lifecycle, tiering, day_ms, &place);
             let Some(mut walk) = walk else { continue };
             let engine = self.store.engine.clone();
             while let Some(page) = walk.page(&*engine, self.store.now_ms()).await? {
@@ -337,6 +344,10 @@ impl LifecycleJob {
             Ended::Moved { bytes } => {
                 stats.moved_bytes.fetch_add(bytes, Relaxed);
                 &stats.moved
+            }
+            Ended::Cooled { bytes } => {
+                stats.moved_bytes.fetch_add(bytes, Relaxed);
+                &stats.cooled
             }
         };
         counter.fetch_add(1, Relaxed);

@@ -88,7 +88,7 @@ impl Store {
         let mut pace = Pace::new(rows_per_second);
         let mut preview = Preview::default();
         for aspect in Aspect::ALL {
-            let walk = Walk::begin(aspect, partition, &rules, day_ms, &Place::default());
+            let walk = Walk::begin(aspect, partition, &rules, None, day_ms, &Place::default());
             let Some(mut walk) = walk else { continue };
             while let Some(page) = walk.page(&*self.engine, self.now_ms()).await? {
                 preview.rows += page.rows as u64;

@@ -18,8 +18,9 @@ use crate::engine::Expect;
 use crate::error::{Error, Result};
 use crate::names::{ObjectKey, UploadId};
 use crate::object::{Change, History, MovePace, StoredVersion, version_row};
-use crate::record::{ObjectRecord, decode};
+use crate::record::{AccessRecord, ObjectRecord, decode};
 use crate::store::Store;
+use crate::tiering::Tiering;
 use crate::upload::upload_row;
 
 /// Something that a walk has found to be due.
@@ -35,7 +36,7 @@ pub(super) enum Found {
         place: Noncurrent,
     },
     /// A current object, or a version that is not the current one, that another class
-    /// waits for.
+    /// or the infrequent tier waits for.
     Sinking(ObjectKey, Option<Older>),
     /// A key whose current version is a delete marker.
     Marker(ObjectKey),
@@ -61,12 +62,17 @@ pub(super) enum Ended {
     Moved {
         bytes: u64,
     },
+    /// One is in the infrequent tier.
+    Cooled {
+        bytes: u64,
+    },
 }
 
 /// The rules in force, for the length of a commit.
 pub(super) struct InForce {
     pub rules: Arc<Lifecycle>,
     pub calendar: Calendar,
+    pub tiering: Option<Tiering>,
     pub now_ms: u64,
 }
 
@@ -100,10 +106,13 @@ impl Store {
         settings: &BucketSettings,
     ) -> Result<Option<InForce>> {
         let rules = self.rules_by(bucket, settings).await?;
-        Ok(rules.map(|rules| {
-            let calendar = rules.calendar(self.options.day_ms);
-            InForce { rules, calendar, now_ms: self.now_ms() }
-        }))
+        let tiering = settings.tiering;
+        if rules.is_none() && tiering.is_none() {
+            return Ok(None);
+        }
+        let rules = rules.unwrap_or_default();
+        let calendar = rules.calendar(self.options.day_ms);
+        Ok(Some(InForce { rules, calendar, tiering, now_ms: self.now_ms() }))
     }
 
     async fn expire(&self, bucket: &Bucket, key: &ObjectKey) -> Result<Option<Ended>> {
@@ -251,6 +260,10 @@ impl Store {
 }
 
 impl InForce {
+    pub fn cools(&self, day_ms: u64, record: &ObjectRecord) -> Option<AccessRecord> {
+        self.tiering.as_ref()?.cools(day_ms, record, self.now_ms)
+    }
+
     fn removes_marker(&self, key: &ObjectKey, marker: &ObjectRecord) -> bool {
         let key = key.as_str().as_bytes();
         let fate = self.rules.marker_removal(&self.calendar, key, marker.modified_ms);

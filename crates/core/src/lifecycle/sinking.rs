@@ -1,4 +1,5 @@
-//! Moving what is due to a colder class.
+//! Moving what is due to a colder class, or in intelligent tiering to the infrequent
+//! tier.
 //!
 //! Bytes take their time, so they are brought before the settings' gate is taken. What
 //! was judged before is judged again under it, and the commit holds only if it is still
@@ -13,7 +14,7 @@ use super::removal::Ended;
 use crate::bucket::{Bucket, Settled};
 use crate::error::Result;
 use crate::names::ObjectKey;
-use crate::object::{Brought, MovePace, Moved, version_row};
+use crate::object::{Brought, Destination, MovePace, Moved, version_row};
 use crate::record::decode;
 use crate::store::Store;
 
@@ -39,16 +40,24 @@ impl Store {
     ) -> Result<Option<Ended>> {
         for _ in 0..TRIES_MAX {
             let Some(moved) = self.to_move(bucket, key, older).await? else { return Ok(None) };
-            let judged = self.due_class(bucket, key, &moved, older).await?;
-            let Some(class) = judged.map(|(_, class)| class) else { return Ok(None) };
-            let brought = self.bring(bucket, key, &moved, &class, pace).await?;
+            let judged = self.due_move(bucket, key, &moved, older).await?;
+            let Some(destination) = judged.map(|(_, to)| to) else { return Ok(None) };
+            self.expect_class(bucket, &destination.class).await?;
+            let brought = self.bring(bucket, key, &moved, &destination, pace).await?;
             if matches!(brought, Brought::Gone) {
                 continue;
             }
-            let judged = self.due_class(bucket, key, &moved, older).await?;
+            let judged = self.due_move(bucket, key, &moved, older).await?;
             let Some((settled, again)) = judged else { return Ok(None) };
-            if again == class && self.commit_move(&settled, key, &moved, brought, &class).await? {
-                return Ok(Some(Ended::Moved { bytes: moved.record.size }));
+            let bytes = moved.record.size;
+            let ended = match again.class == moved.record.storage_class {
+                true => Ended::Cooled { bytes },
+                false => Ended::Moved { bytes },
+            };
+            if again.is_beside(&destination)
+                && self.commit_move(&settled, key, &moved, brought, again).await?
+            {
+                return Ok(Some(ended));
             }
         }
         Ok(None)
@@ -78,15 +87,14 @@ impl Store {
         Ok(Some(Moved { current, record, older: Some((suffix.clone(), row.clone())) }))
     }
 
-    /// The class that rules want a version to have by now, and the gate that they are
-    /// in force under.
-    async fn due_class<'b>(
+    /// Where a version should be by now, and the gate that this is in force under.
+    async fn due_move<'b>(
         &self,
         bucket: &'b Bucket,
         key: &ObjectKey,
         moved: &Moved,
         older: Option<&Older>,
-    ) -> Result<Option<(Settled<'b>, String)>> {
+    ) -> Result<Option<(Settled<'b>, Destination)>> {
         let settled = self.settled(bucket).await?;
         let Some(law) = self.in_force(bucket, &settled.settings).await? else { return Ok(None) };
         if !moved.record.may_move() {
@@ -101,6 +109,15 @@ impl Store {
                 rules.noncurrent_transition(calendar, &facts, older.place, class, law.now_ms)
             }
         };
-        Ok(sinking.map(|sinking| (settled, sinking.class.to_owned())))
+        let destination = match sinking {
+            Some(sinking) => Some(Destination {
+                class: sinking.class.to_owned(),
+                access: moved.record.access_on_entering(sinking.class, law.now_ms),
+            }),
+            None => law
+                .cools(self.options.day_ms, &moved.record)
+                .map(|access| Destination { class: class.clone(), access: Some(access) }),
+        };
+        Ok(destination.map(|destination| (settled, destination)))
     }
 }

@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::names::{ObjectKey, UploadId};
 use crate::record::{HistoryRecord, ObjectRecord, UploadRecord, decode};
 use crate::scan::{OwnedRow, behind};
+use crate::tiering::Tiering;
 
 /// Rows in memory at once.
 const PAGE_ROWS: usize = 512;
@@ -49,6 +50,11 @@ impl Aspect {
         }
     }
 
+    /// Whether it is of things that may be moved.
+    fn has_bytes(self) -> bool {
+        matches!(self, Aspect::Objects | Aspect::Noncurrent)
+    }
+
     /// Whether a rule has anything to do with it.
     fn concerns(self, rule: &Rule) -> bool {
         use Expiration::{Date, Days, LoneMarker};
@@ -75,6 +81,8 @@ pub(super) struct Walk {
     partition: Partition,
     lifecycle: Arc<Lifecycle>,
     calendar: Calendar,
+    tiering: Option<Tiering>,
+    day_ms: u64,
     /// Sorted, and none begins with another.
     prefixes: Arc<Vec<Bytes>>,
     chain: Chain,
@@ -110,16 +118,19 @@ pub(super) struct Page {
 }
 
 impl Walk {
-    /// `None`: no rule is about it.
+    /// `None`: no rule is about it, nor is intelligent tiering.
     pub fn begin(
         aspect: Aspect,
         partition: Partition,
         lifecycle: &Arc<Lifecycle>,
+        tiering: Option<Tiering>,
         day_ms: u64,
         place: &Place,
     ) -> Option<Walk> {
         let rules = lifecycle.enabled().filter(|rule| aspect.concerns(rule));
-        let prefixes = disjoint(rules.map(Rule::prefix).collect());
+        let tiering = tiering.filter(|_| aspect.has_bytes());
+        let prefixes = rules.map(Rule::prefix).chain(tiering.map(|_| ""));
+        let prefixes = disjoint(prefixes.collect());
         let first = prefixes.first()?.clone();
         let next = match place.group < first {
             true => ScanRange { start_group: first, ..ScanRange::all() },
@@ -134,6 +145,8 @@ impl Walk {
             partition,
             calendar: lifecycle.calendar(day_ms),
             lifecycle: lifecycle.clone(),
+            tiering,
+            day_ms,
             prefixes: Arc::new(prefixes),
             chain: Chain::default(),
             next: Some(next),
@@ -201,12 +214,8 @@ impl Walk {
                 let (facts, object) = (Facts::of(key, &record), ObjectKey::from_stored(key)?);
                 let fate = rules.expiration(calendar, &facts);
                 if fate.is_none_or(|fate| fate.at_ms > now_ms) {
-                    if !record.may_move() {
-                        return Ok(None);
-                    }
                     let sinking = rules.transition(calendar, &facts, &record.storage_class, now_ms);
-                    return Ok(sinking
-                        .map(|sinking| sinking.due(Found::Sinking(object, None), record.size)));
+                    return Ok(self.moves(&record, sinking, Found::Sinking(object, None), now_ms));
                 }
                 (fate, Found::Object(object), record.size)
             }
@@ -219,16 +228,11 @@ impl Walk {
                 let fate = rules.noncurrent_removal(calendar, &facts, place);
                 let (suffix, row) = (row.suffix.clone(), row.value.clone());
                 if fate.is_none_or(|fate| fate.at_ms > now_ms) {
-                    if !record.may_move() {
-                        return Ok(None);
-                    }
                     let class = &record.storage_class;
                     let sinking =
                         rules.noncurrent_transition(calendar, &facts, place, class, now_ms);
                     let older = Some(Older { suffix, row, place });
-                    return Ok(
-                        sinking.map(|sinking| sinking.due(Found::Sinking(key, older), record.size))
-                    );
+                    return Ok(self.moves(&record, sinking, Found::Sinking(key, older), now_ms));
                 }
                 (fate, Found::Version { key, suffix, row, place }, record.size)
             }
@@ -252,11 +256,24 @@ impl Walk {
         let due = fate.filter(|fate| fate.at_ms <= now_ms);
         Ok(due.map(|fate| Due { found, bytes, rule_id: fate.rule.id.clone() }))
     }
-}
 
-impl Sinking<'_> {
-    fn due(&self, found: Found, bytes: u64) -> Due {
-        Due { found, bytes, rule_id: self.rule.id.clone() }
+    /// What becomes of something that stays, but not where it is.
+    fn moves(
+        &self,
+        record: &ObjectRecord,
+        sinking: Option<Sinking<'_>>,
+        found: Found,
+        now_ms: u64,
+    ) -> Option<Due> {
+        if !record.may_move() {
+            return None;
+        }
+        let bytes = record.size;
+        if let Some(sinking) = sinking {
+            return Some(Due { found, bytes, rule_id: sinking.rule.id.clone() });
+        }
+        self.tiering.as_ref()?.cools(self.day_ms, record, now_ms)?;
+        Some(Due { found, bytes, rule_id: String::new() })
     }
 }
 

@@ -58,6 +58,7 @@ impl Store {
             return Err(Error::AppendToVersions);
         }
         self.check_attributes(bucket, &request.attributes)?;
+        self.expect_class(bucket, &request.attributes.storage_class).await?;
         let check = |current: &CurrentObject| match &current.record {
             Some(record) if !record.appendable => Err(Error::NotAppendable),
             Some(record) if record.size != request.position => {

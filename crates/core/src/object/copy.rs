@@ -98,6 +98,8 @@ impl Store {
         if onto_itself && request.metadata.is_none() && request.storage_class.is_none() {
             return Err(Error::CopyOntoItself);
         }
+        let class = request.storage_class.as_deref().unwrap_or_default();
+        self.expect_class(bucket, class).await?;
         loop {
             // Where versions are kept, the copy is one more, with its own bytes.
             let has_versions = bucket.versioning().has_versions();
@@ -213,7 +215,8 @@ impl Store {
             let current = self.current_object(bucket, &request.key).await?;
             let old = current.record.as_ref().ok_or(Error::NoSuchKey)?;
             let (tiers, class) = (&self.options.tiers, request.storage_class.as_deref());
-            if tiers.of(&old.storage_class) != tiers.of(class.unwrap_or_default())
+            let from = tiers.at(&old.storage_class, old.access.as_ref());
+            if from != tiers.of(class.unwrap_or_default())
                 || matches!(old.content, Some(Content::Link(_)))
             {
                 return Ok(None);
@@ -240,6 +243,7 @@ impl Store {
             record.storage_class = attributes.storage_class;
             // It is a copy like any other, and copies are not restored.
             record.restore = None;
+            record.access = None;
             record.lock = attributes.lock.to_record();
             record.acl = attributes.acl.to_record(bucket.owner_uin);
             let outcome = PutOutcome::of(&record);

@@ -190,6 +190,8 @@ impl Store {
         let (info, range, reader) = self.read_through(bucket, request, true).await?;
         self.check_readable(&info.record)?;
         let reader = reader.ok_or_else(|| Error::Internal("no body was opened".into()))?;
+        let key = info.link.as_ref().map_or(&request.key, |link| &link.target);
+        self.note_read(bucket, key, &info.record);
         Ok((info, range, reader))
     }
 

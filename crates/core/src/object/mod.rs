@@ -20,7 +20,7 @@ pub use delete::{DeleteOutcome, DeleteRequest};
 pub(crate) use get::Found;
 pub use get::{GetRequest, Links, Selection};
 pub(crate) use history::{Change, CurrentObject, History, Replaced, StoredVersion, version_row};
-pub(crate) use moving::{Brought, MovePace, Moved};
+pub(crate) use moving::{Brought, Destination, MovePace, Moved};
 pub(crate) use put::full_checksums;
 pub use put::{PutOutcome, PutRequest};
 pub use read::ObjectReader;

@@ -1,4 +1,4 @@
-//! Bringing a version's bytes to another class's tier, without a change of anything
+//! Bringing a version's bytes to the tier of another class or access tier, without a change of anything
 //! else that is said about it.
 //!
 //! A body in one piece is written anew as a pending blob, and the commit that says the
@@ -24,7 +24,9 @@ use crate::ingest::{Ingested, Intake};
 use crate::limits::PUT_BYTES_MAX;
 use crate::names::ObjectKey;
 use crate::pace::Pace;
-use crate::record::{Content, ObjectRecord, PartRecord, Parts, decode, encode, part_suffix};
+use crate::record::{
+    AccessRecord, Content, ObjectRecord, PartRecord, Parts, decode, encode, part_suffix,
+};
 use crate::store::{Store, unchanged};
 use crate::tier::Tier;
 
@@ -47,6 +49,22 @@ impl Moved {
             Some((suffix, row)) => Some((version_row(suffix), row.clone())),
             None => Some((RowRef::only(Table::Object), self.current.row.clone()?)),
         }
+    }
+}
+
+/// What a move makes of a version.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub class: String,
+    /// Where it lies in intelligent tiering, if that is the class.
+    pub access: Option<AccessRecord>,
+}
+
+impl Destination {
+    /// Whether the bytes belong in the same place.
+    pub fn is_beside(&self, other: &Destination) -> bool {
+        let is_below = |access: &Option<AccessRecord>| access.as_ref().map(|a| a.infrequent);
+        self.class == other.class && is_below(&self.access) == is_below(&other.access)
     }
 }
 
@@ -78,18 +96,19 @@ impl BodySource for Paced<'_> {
 }
 
 impl Store {
-    /// Writes a version's bytes where a class keeps them.
+    /// Writes a version's bytes where they are to be kept.
     pub(crate) async fn bring(
         self: &Arc<Self>,
         bucket: &Bucket,
         key: &ObjectKey,
         moved: &Moved,
-        class: &str,
+        destination: &Destination,
         pace: &MovePace,
     ) -> Result<Brought> {
-        let record = &moved.record;
-        let from = self.options.tiers.of(&record.storage_class);
-        let way = Way { bucket, group: &key.group(), from, to: self.options.tiers.of(class), pace };
+        let (record, tiers) = (&moved.record, &self.options.tiers);
+        let from = tiers.at(&record.storage_class, record.access.as_ref());
+        let to = tiers.at(&destination.class, destination.access.as_ref());
+        let way = Way { bucket, group: &key.group(), from, to, pace };
         let Some((holder, held)) = moved.holder() else { return Ok(Brought::Gone) };
         match &record.content {
             Some(Content::Parts(parts)) => {
@@ -211,7 +230,7 @@ impl Store {
         }
     }
 
-    /// Gives a version its new class, and the bytes that were brought for it. False:
+    /// Gives a version its new class and access tier, and the bytes that were brought for it. False:
     /// it, or the key's current version, has changed meanwhile.
     pub(crate) async fn commit_move(
         &self,
@@ -219,7 +238,7 @@ impl Store {
         key: &ObjectKey,
         moved: &Moved,
         brought: Brought,
-        class: &str,
+        destination: Destination,
     ) -> Result<bool> {
         let mut change = moved.current.unchanged();
         if let Some((suffix, row)) = &moved.older {
@@ -228,8 +247,9 @@ impl Store {
         let of_key = change.expects.len();
         let mut new = ObjectRecord {
             write_id: self.fresh_id(),
-            storage_class: class.to_owned(),
+            storage_class: destination.class,
             restore: None,
+            access: destination.access,
             ..moved.record.clone()
         };
         let ingested = match brought {

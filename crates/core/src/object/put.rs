@@ -68,6 +68,7 @@ impl Store {
         body: &mut dyn BodySource,
     ) -> Result<PutOutcome> {
         self.check_attributes(bucket, &request.attributes)?;
+        self.expect_class(bucket, &request.attributes.storage_class).await?;
         if !request.conditions.is_empty() {
             // Spares the client sending a body that cannot be taken; judged
             // again at the commit.

@@ -76,11 +76,12 @@ pub(crate) fn upload_row(id: UploadId) -> RowRef {
 
 impl Store {
     pub async fn initiate_upload(
-        &self,
+        self: &Arc<Self>,
         bucket: &Bucket,
         request: InitiateRequest,
     ) -> Result<UploadId> {
         self.check_attributes(bucket, &request.attributes)?;
+        self.expect_class(bucket, &request.attributes.storage_class).await?;
         let now_ms = self.now_ms();
         let id = UploadId::fresh(now_ms, &*self.entropy);
         let record = UploadRecord {

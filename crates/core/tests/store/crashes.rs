@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use costrel_core::bucket::Bucket;
@@ -15,12 +16,16 @@ use costrel_core::list::ListObjects;
 use costrel_core::names::{BucketName, UploadId};
 use costrel_core::object::{CopyRequest, CopySource, PutOutcome};
 use costrel_core::record::Metadata;
+use costrel_core::tiering::AccessJob;
 use costrel_core::upload::{CompletePart, ListUploads};
 use costrel_core::version::{VersionRef, Versioning};
 use costrel_core::{Error, Result};
 
 use crate::common::faulty::{Fault, Faulty, Plan};
 use crate::common::{LARGE, OWNER, SMALL, World, body, key};
+
+/// Length of a body that may lie in the infrequent tier.
+const TIERED: usize = 70_000;
 
 const KEYS: [&str; 6] = ["a", "b", "c", "grown", "copy", "multi"];
 
@@ -139,10 +144,17 @@ impl Run<'_> {
         let job = LifecycleJob::new(store.clone(), options);
         let round = job.round().await;
         // What cannot be ended is passed over and counted.
-        let failed = job.stats().failures.load(std::sync::atomic::Ordering::Relaxed) > 0;
+        let failed = job.stats().failures.load(Relaxed) > 0;
         let taken_back = store.delete_lifecycle(&self.bucket).await;
         self.model.failures += usize::from(taken_back.is_err());
         if failed { Err(Error::StorageUnavailable) } else { round }
+    }
+
+    /// Writes down what was read, and brings back what lay below.
+    async fn raise(&mut self) {
+        let job = AccessJob::new(self.world.store.clone(), 1 << 30);
+        job.write_down().await;
+        self.model.failures += job.stats().failures.load(Relaxed) as usize;
     }
 
     async fn get(&mut self, key: &'static str) {
@@ -275,6 +287,12 @@ async fn workload(run: &mut Run<'_>) {
     run.put("multi", 16, SMALL).await;
     run.put("c", 12, 0).await;
     run.delete("c").await;
+    run.put("c", 17, TIERED).await;
+    for class in ["STANDARD_IA", "INTELLIGENT_TIERING"] {
+        run.sink("c", class).await;
+    }
+    run.get("c").await;
+    run.raise().await;
     if run.bucket.versioning().has_versions() {
         run.put("c", 13, SMALL).await;
         run.remove("c").await;

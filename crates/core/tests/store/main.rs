@@ -23,6 +23,7 @@ mod readers;
 mod records;
 mod scrubbing;
 mod symlinks;
+mod tiering;
 mod tiers;
 mod transfer;
 mod uploads;

@@ -326,6 +326,11 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
                 "Restore is not allowed for the object's current storage class",
             ),
         },
+        Error::InvalidTiering => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidArgument"),
+            "Objects move after 30, 60 or 90 days.",
+        ),
         Error::RestoreUnderWay => new(
             S::CONFLICT,
             Code::both("RestoreAlreadyInProgress"),

@@ -125,6 +125,13 @@ pub fn owner(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Strin
     }
 }
 
+/// Which access tier a listed object lies in, where its class has several.
+pub(super) fn write_access_tier(xml: &mut XmlWriter, dialect: Dialect, entry: &ObjectEntry) {
+    if let (Dialect::Cos, Some(tier)) = (dialect, entry.access_tier) {
+        xml.text("StorageTier", tier.name());
+    }
+}
+
 impl Shown<'_> {
     fn write(&self, xml: &mut XmlWriter) {
         for (key, entry) in &self.page.entries {
@@ -154,6 +161,7 @@ impl Shown<'_> {
                 });
             }
             xml.text("StorageClass", shown_class(&entry.storage_class));
+            write_access_tier(xml, self.request.dialect, entry);
             if restore::is_listed(self.request) {
                 let record = entry.restore.as_ref();
                 restore::write_status(self.gateway, xml, self.request.dialect, record);

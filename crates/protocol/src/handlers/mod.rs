@@ -16,6 +16,7 @@ pub mod restore;
 pub mod service;
 pub mod symlink;
 pub mod tags;
+pub mod tiering;
 mod upload;
 pub mod versions;
 

@@ -4,7 +4,7 @@ use costrel_core::bucket::Bucket;
 use costrel_core::version::{ListVersions, VersionEntry, VersionRef, Versioning};
 use http::StatusCode;
 
-use super::list::owner;
+use super::list::{owner, write_access_tier};
 use super::{restore, upload};
 use crate::attributes::{checksum_type_text, shown_class};
 use crate::dialect::Dialect;
@@ -134,6 +134,7 @@ fn write_entry(
             }
             xml.number("Size", object.size);
             xml.text("StorageClass", shown_class(&object.storage_class));
+            write_access_tier(xml, request.dialect, object);
             if restore::is_listed(request) {
                 restore::write_status(gateway, xml, request.dialect, object.restore.as_ref());
             }

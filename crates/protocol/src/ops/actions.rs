@@ -109,6 +109,12 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::GetBucketCors => ("name/cos:GetBucketCORS", "s3:GetBucketCORS"),
         Operation::PutBucketCors => ("name/cos:PutBucketCORS", "s3:PutBucketCORS"),
         Operation::DeleteBucketCors => ("name/cos:DeleteBucketCORS", "s3:PutBucketCORS"),
+        Operation::GetBucketTiering => {
+            ("name/cos:GetBucketIntelligentTiering", "s3:GetIntelligentTieringConfiguration")
+        }
+        Operation::PutBucketTiering => {
+            ("name/cos:PutBucketIntelligentTiering", "s3:PutIntelligentTieringConfiguration")
+        }
         // Never judged, and IAM has no name for it.
         Operation::Preflight => ("name/cos:OptionsObject", ""),
         // IAM has none; a link is an object of its key.

@@ -78,6 +78,8 @@ pub enum Operation {
     GetBucketCors,
     PutBucketCors,
     DeleteBucketCors,
+    GetBucketTiering,
+    PutBucketTiering,
     /// Asked by browsers before what a page wants to send, of buckets and objects.
     Preflight,
     GetBucketTagging,

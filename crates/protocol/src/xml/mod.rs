@@ -24,6 +24,6 @@ pub use requests::{
 pub use restore::parse_restore;
 pub use settings::{
     CONFIGURATION_BYTES_MAX, VersioningStatus, parse_public_access_block, parse_tagging,
-    parse_versioning,
+    parse_tiering, parse_versioning,
 };
 pub use writer::{DECLARATION, XmlWriter};

@@ -17,7 +17,7 @@ struct Configuration {
 
 const BOTH: &[Dialect] = &[Dialect::Cos, Dialect::S3];
 
-const ALL: [Configuration; 8] = [
+const ALL: [Configuration; 9] = [
     of_bucket("versioning", "VersioningConfiguration", "<Status>Enabled</Status>"),
     of_bucket("tagging", "Tagging", "<TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet>"),
     of_bucket(
@@ -37,6 +37,14 @@ const ALL: [Configuration; 8] = [
         "CORSConfiguration",
         "<CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>",
     ),
+    Configuration {
+        dialects: &[Dialect::Cos],
+        ..of_bucket(
+            "intelligenttiering",
+            "IntelligentTieringConfiguration",
+            "<Status>Enabled</Status><Transition><Days>60</Days></Transition>",
+        )
+    },
     Configuration { key: Some("k"), ..of_bucket("tagging", "Tagging", "<TagSet/>") },
     Configuration {
         key: Some("k"),
@@ -85,7 +93,9 @@ async fn configured() -> World {
     made.header("x-amz-bucket-object-lock-enabled", "true").send(&world).await.ok();
     put(Dialect::S3, &format!("/{BUCKET}/k")).body("data").send(&world).await.ok();
     for configuration in &ALL {
-        configuration.set(Dialect::S3, configuration.document()).send(&world).await.ok();
+        // Last in both lists: what S3 has, a client of S3 has set.
+        let dialect = configuration.dialects[configuration.dialects.len() - 1];
+        configuration.set(dialect, configuration.document()).send(&world).await.ok();
     }
     world
 }

@@ -26,6 +26,7 @@ mod sessions;
 mod signatures;
 mod symlinks;
 mod tags;
+mod tiering;
 mod users;
 mod versions;
 mod wire;

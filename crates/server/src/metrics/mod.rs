@@ -12,7 +12,7 @@ use costrel_core::collector::CollectorStats;
 use costrel_core::engine::{Health, MetricKind};
 
 pub use exposition::{CONTENT_TYPE, Exposition};
-pub use lifecycle::write_lifecycle;
+pub use lifecycle::{write_accesses, write_lifecycle};
 pub use requests::RequestCounters;
 
 use crate::logs::LogSink;
