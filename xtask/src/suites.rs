@@ -165,6 +165,12 @@ const SUITES: &[Suite] = &[
         Runner::Pytest("sdk/test_groups.py"),
     ),
     suite(
+        "roles",
+        "roles by the vendor's SDK, taken on through STS, in both dialects",
+        &[Python],
+        Runner::Pytest("sdk/test_roles.py"),
+    ),
+    suite(
         "temporary-keys",
         "temporary keys by the vendor's libraries, in both dialects",
         &[Python],

@@ -19,6 +19,7 @@ mod groups;
 mod holders;
 mod identity;
 mod managed;
+mod roles;
 mod rows;
 mod session;
 mod users;
@@ -42,12 +43,15 @@ use crate::secret::MasterKey;
 pub use cache::KEY_CACHE_MS;
 pub use groups::Group;
 pub use holders::PolicyHolder;
-pub use identity::{AccessKey, Account, AppId, InvalidIdentity, KeyPair, Uin};
+pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
 pub use managed::ManagedPolicy;
-pub use session::{GrantError, Session, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey};
+pub use roles::{ROLE_SESSION_S_MAX, Role, RoleChanges};
+pub use session::{
+    GrantError, Session, SessionKind, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey,
+};
 pub use users::{KeyInfo, User, UserDetails};
 
-use cache::KeyCache;
+use cache::Cache;
 use identity::{KEY_ID_LEN_MAX, random_below};
 use session::SessionCache;
 
@@ -127,7 +131,8 @@ pub struct Accounts {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     account: Arc<Account>,
-    cache: KeyCache,
+    cache: Cache<AccessKey>,
+    roles: Cache<Role>,
     sessions: SessionCache,
 }
 
@@ -170,6 +175,16 @@ pub enum IdentityError {
     TooManyGroups { max: usize },
     #[error("the user is not in this group")]
     NotMember,
+    #[error("a role's name has 1 to {len_max} letters, digits and +=,.@_-")]
+    RoleName { len_max: usize },
+    #[error("there is a role of this name")]
+    RoleExists,
+    #[error("there is no such role")]
+    NoSuchRole,
+    #[error("the role has policies")]
+    RoleInUse,
+    #[error("a role can be had for 1 to {max} seconds at a time")]
+    RoleDuration { max: u64 },
     #[error(transparent)]
     Policy(#[from] PolicyFault),
     #[error(transparent)]
@@ -227,7 +242,8 @@ impl Accounts {
             entropy,
             clock,
             account: Arc::new(account),
-            cache: KeyCache::default(),
+            cache: Cache::default(),
+            roles: Cache::default(),
             sessions: SessionCache::default(),
         };
         Ok((accounts, first))
@@ -269,7 +285,7 @@ impl Accounts {
             None => self.user_key(key_id).await?,
         };
         let Some(key) = key.map(Arc::new) else { return Ok(None) };
-        self.cache.put(key.clone(), now_ms);
+        self.cache.put(key_id, key.clone(), key.policy_bytes(), now_ms);
         Ok(Some(key))
     }
 
@@ -286,7 +302,7 @@ impl Accounts {
             secret,
             account: self.account.clone(),
             enabled: !row.disabled,
-            user: None,
+            holder: Holder::Root,
             session: None,
         }))
     }

@@ -213,7 +213,7 @@ async fn ask(
 ) -> Result<TemporaryKey, GrantError> {
     let root = find(accounts, "AKIDroot").await.unwrap();
     let policy = (Grammar::Cam, policy.as_bytes());
-    accounts.grant(&root, &SessionRequest { name, duration_s, policy })
+    accounts.grant(&root, &SessionRequest { name, duration_s, policy: Some(policy), role: None })
 }
 
 async fn opened(accounts: &Accounts, key: &TemporaryKey) -> Result<Arc<AccessKey>, KeyError> {
@@ -296,6 +296,7 @@ async fn what_a_temporary_key_may_not_be() {
 
     let temporary = opened(&accounts, &key).await.unwrap();
     let policy = (Grammar::Cam, ALL.as_bytes());
-    let again = accounts.grant(&temporary, &SessionRequest { name: "a", duration_s: 1, policy });
+    let request = SessionRequest { name: "a", duration_s: 1, policy: Some(policy), role: None };
+    let again = accounts.grant(&temporary, &request);
     assert!(matches!(again, Err(GrantError::Temporary)));
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use costrel_core::account::{
-    Accounts, FixedIdentity, IdentityError, KEY_CACHE_MS, KeyError, KeyPair, PolicyHolder,
-    UserDetails,
+    Accounts, FixedIdentity, GrantError, IdentityError, KEY_CACHE_MS, KeyError, KeyPair,
+    PolicyHolder, RoleChanges, SessionRequest, UserDetails,
 };
 use costrel_core::engine::Engine;
 use costrel_core::env::{Clock, Entropy};
 use costrel_core::secret::MasterKey;
+use costrel_policy::Grammar;
 use costrel_testkit::MemoryEngine;
 use rand::RngCore;
 
@@ -96,7 +97,7 @@ async fn a_keys_life() {
     for accounts in [&here, &there] {
         let key = accounts.find(pair.id(), None).await.unwrap();
         assert_eq!(key.secret, *pair.secret());
-        assert_eq!(key.user.as_ref().unwrap().name, "reader");
+        assert_eq!(key.user().unwrap().name, "reader");
     }
     here.enable_key(user.uin, pair.id(), false).await.unwrap();
     assert!(!is_known(&here, pair.id()).await, "at once here");
@@ -126,7 +127,7 @@ async fn a_policys_life() {
     let pair = here.create_key(user.uin, "").await.unwrap();
     let policies = async |accounts: &Accounts| {
         let key = accounts.find(pair.id(), None).await.unwrap();
-        key.user.as_ref().unwrap().policies.len()
+        key.user().unwrap().policies.len()
     };
     assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
     let id = here.create_policy("all", "Everything", ALL).await.unwrap();
@@ -212,7 +213,7 @@ async fn a_groups_life() {
     let pair = here.create_key(user.uin, "").await.unwrap();
     let policies = async |accounts: &Accounts| {
         let key = accounts.find(pair.id(), None).await.unwrap();
-        key.user.as_ref().unwrap().policies.len()
+        key.user().unwrap().policies.len()
     };
     assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
     let group = here.create_group("readers", "Read").await.unwrap();
@@ -272,4 +273,78 @@ async fn a_user_is_in_some_groups_and_no_more() {
     }
     assert_eq!(here.groups_of(user.uin).await.unwrap().len(), 10);
     assert_eq!(here.groups("g", 4, 100).await.unwrap().1.len(), 7);
+}
+
+const TRUST: &[u8] = br#"{"version": "2.0", "statement": [{"effect": "allow",
+    "action": "name/sts:AssumeRole", "principal": {"qcs": "qcs::cam::uin/100000000001:root"}}]}"#;
+
+#[tokio::test]
+async fn a_roles_life() {
+    let (here, there, clock) = gateways().await;
+    let trust = (Grammar::Cam, TRUST);
+    let role = here.create_role("auditor", trust, 7200, "Audits").await.unwrap();
+    let again = there.create_role("auditor", trust, 7200, "").await;
+    assert!(matches!(again, Err(IdentityError::RoleExists)));
+    for seconds in [0, 43_201] {
+        let refused = here.create_role("other", trust, seconds, "").await;
+        assert!(matches!(refused, Err(IdentityError::RoleDuration { .. })), "{seconds}");
+    }
+    // Whom it is about, it must say; what, it cannot.
+    for document in [ALL, &TRUST[..40], br#"{"version": "2.0", "statement": []}"#] {
+        let refused = here.create_role("other", (Grammar::Cam, document), 60, "").await;
+        assert!(matches!(refused, Err(IdentityError::Policy(_))));
+    }
+    let seen = there.role_named("auditor").await.unwrap();
+    assert_eq!((seen.id, &seen.description[..], &seen.trust.1[..]), (role.id, "Audits", TRUST));
+    let changes = RoleChanges { session_s_max: Some(60), ..RoleChanges::default() };
+    there.update_role(role.id, &changes).await.unwrap();
+    let role = here.role(role.id).await.unwrap();
+    assert_eq!((role.session_s_max, &role.description[..]), (60, "Audits"));
+    assert_eq!(here.roles(0, 10).await.unwrap().0, 1);
+
+    let id = here.create_policy("all", "", ALL).await.unwrap();
+    let holder = PolicyHolder::Role(role.id);
+    here.attach_policy(holder, id).await.unwrap();
+    let asker = here.find("AKIDroot", None).await.unwrap();
+    let ask = |duration_s| SessionRequest {
+        name: "somebody",
+        duration_s,
+        policy: None,
+        role: Some(&role),
+    };
+    let long = here.grant(&asker, &ask(61));
+    assert!(matches!(long, Err(GrantError::Duration { max: 60 })));
+    let key = here.grant(&asker, &ask(60)).unwrap();
+    let (key_id, token) = (key.pair.id().to_owned(), key.token.expose().to_owned());
+    let policies = async |accounts: &Accounts| {
+        let key = accounts.find(&key_id, Some(&token)).await.map_err(|e| e.to_string())?;
+        assert!(!key.is_root() && key.user().is_none());
+        assert_eq!(key.role().unwrap().name, "auditor");
+        Ok::<_, String>(key.policies().len())
+    };
+    assert_eq!((policies(&here).await, policies(&there).await), (Ok(1), Ok(1)));
+    here.detach_policy(holder, id).await.unwrap();
+    assert_eq!(policies(&here).await, Ok(0), "at once here");
+    clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
+    assert_eq!(policies(&there).await, Ok(0), "within a second there");
+
+    // With a key of a role another role can be asked for, and nothing else.
+    let temporary = here.find(&key_id, Some(&token)).await.unwrap();
+    let other = here.create_role("other", trust, 43_200, "").await.unwrap();
+    let chained = |duration_s| SessionRequest { role: Some(&other), ..ask(duration_s) };
+    assert!(here.grant(&temporary, &chained(3600)).is_ok());
+    let long = here.grant(&temporary, &chained(3601));
+    assert!(matches!(long, Err(GrantError::Duration { max: 3600 })));
+    let federated = SessionRequest { policy: Some((Grammar::Cam, ALL)), role: None, ..ask(60) };
+    assert!(matches!(here.grant(&temporary, &federated), Err(GrantError::Temporary)));
+
+    here.attach_policy(holder, id).await.unwrap();
+    assert!(matches!(here.delete_role(role.id, false).await, Err(IdentityError::RoleInUse)));
+    here.delete_role(role.id, true).await.unwrap();
+    assert!(policies(&here).await.is_err());
+    assert!(matches!(here.role_named("auditor").await, Err(IdentityError::NoSuchRole)));
+    // A new one of the name is another one.
+    here.create_role("auditor", trust, 7200, "").await.unwrap();
+    clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
+    assert!(policies(&there).await.is_err());
 }

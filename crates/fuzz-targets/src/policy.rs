@@ -29,6 +29,9 @@ const OWNER: u64 = 100_000_000_001;
 /// What is read as a policy decides about anything, the same each time, and never
 /// more for the caller than it would if everything were known to suit him.
 fn policy(grammar: Grammar, data: &[u8]) {
+    // Whoever it is of, it is read or refused.
+    let readers = [Policy::of_session, Policy::of_user, Policy::of_trust];
+    readers.into_iter().for_each(|read| drop(read(grammar, data)));
     // Documents of the other grammar are none, but those that say the same in both.
     let Ok(policy) = Policy::of_bucket(grammar, data) else { return };
     assert!(data.len() <= POLICY_BYTES_MAX);

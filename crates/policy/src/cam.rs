@@ -95,13 +95,23 @@ fn qcs(name: &str) -> Option<Principal> {
         _ => {}
     }
     let root = number(front.strip_prefix("uin/")?)?;
+    if who == "root" {
+        return Some(Principal::Delegate(root));
+    }
     match who.split_once('/')? {
         ("uin", "*") => Some(Principal::Account(root)),
         ("uin", user) => Some(match number(user)? {
             uin if uin == root => Principal::Root(root),
             uin => Principal::User { account: root, uin },
         }),
-        ("roleName" | "role", role) if !role.is_empty() => Some(Principal::Other),
+        // A service's role has that in front.
+        ("role", id) => {
+            Some(Principal::Role { account: root, id: number(id.rsplit('/').next()?)? })
+        }
+        ("roleName", name) => {
+            let name = name.rsplit('/').next().filter(|name| !name.is_empty())?;
+            Some(Principal::RoleNamed { account: root, name: name.into() })
+        }
         _ => None,
     }
 }

@@ -20,9 +20,11 @@ pub struct Action {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub who: Who,
-    /// A user's name.
+    /// A user's name, or a role's.
     pub name: Option<Arc<str>>,
-    /// A user's own policies, each of which counts.
+    /// What whoever took on a role calls himself.
+    pub session_name: Option<Arc<str>>,
+    /// A user's or a role's own policies, each of which counts.
     pub policies: Vec<Arc<Policy>>,
     /// What the credentials are limited to, if they are: all of it must allow what
     /// is asked for. Permanent keys have no such limits.
@@ -37,6 +39,8 @@ pub enum Who {
     Root(u64),
     /// A user of an account, by their numbers.
     User { account: u64, uin: u64 },
+    /// Whoever has taken on a role of an account, by their numbers.
+    Role { account: u64, id: u64 },
 }
 
 impl Who {
@@ -44,7 +48,9 @@ impl Who {
     pub fn account(self) -> Option<u64> {
         match self {
             Who::Anonymous => None,
-            Who::Root(account) | Who::User { account, .. } => Some(account),
+            Who::Root(account) | Who::User { account, .. } | Who::Role { account, .. } => {
+                Some(account)
+            }
         }
     }
 }
@@ -52,7 +58,7 @@ impl Who {
 impl Caller {
     /// A caller without policies or limits of his own.
     pub fn new(who: Who) -> Caller {
-        Caller { who, name: None, policies: Vec::new(), session: Vec::new() }
+        Caller { who, name: None, session_name: None, policies: Vec::new(), session: Vec::new() }
     }
 }
 
@@ -89,12 +95,12 @@ pub enum Decision {
 /// 1. A session policy that denies, or one that does not allow: denied.
 /// 2. The owner's root on the bucket's policy itself: allowed, so that nobody can
 ///    lock himself out. (AWS.)
-/// 3. A policy of the bucket or of the user that denies: denied. A bucket's policy of
+/// 3. A policy of the bucket, of the user or of the role that denies: denied. A bucket's policy of
 ///    IAM denies to the owner's root too; one of CAM does not, since in COS the root
 ///    may always do everything.
 /// 4. The owner's root: allowed.
-/// 5. A user of another account whose own policies do not allow: denied.
-/// 6. A policy of a user of the owner's that allows: allowed.
+/// 5. A user or a role of another account whose own policies do not allow: denied.
+/// 6. A policy of a user or a role of the owner's that allows: allowed.
 /// 7. A policy of the bucket that allows: allowed, unless the policy lets anybody
 ///    in, the bucket restricts such policies, and the caller is not of the owner's
 ///    account.
@@ -132,7 +138,7 @@ pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
         return Decision::Allowed;
     }
     let of_owner = caller.who.account() == Some(attempt.target.owner_uin);
-    if matches!(caller.who, Who::User { .. }) {
+    if matches!(caller.who, Who::User { .. } | Who::Role { .. }) {
         let allowed = caller.policies.iter().any(|policy| judge.allowed_by(policy));
         match (allowed, of_owner) {
             (true, true) => return Decision::Allowed,
@@ -145,6 +151,43 @@ pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
     match grants.policies.iter().filter(counts).any(|policy| judge.allowed_by(policy)) {
         true => Decision::Allowed,
         false => Decision::LeftToAcls,
+    }
+}
+
+/// Decides whether somebody may take on a role, whose trust policy says who may. In this
+/// order; the first that applies counts:
+///
+/// 1. A session policy that denies, or one that does not allow: denied.
+/// 2. The trust policy or one of the caller's that denies: denied.
+/// 3. A trust policy of IAM that allows the caller himself: allowed. (AWS.)
+/// 4. A trust policy that allows neither him nor his account: denied.
+/// 5. His account's root: allowed.
+/// 6. A policy of his that allows: allowed.
+/// 7. Otherwise: denied.
+pub fn decide_trust(attempt: &Attempt<'_>, trust: &Arc<Policy>) -> Decision {
+    let caller = attempt.caller;
+    let judge = Judge::new(attempt);
+    for policy in &caller.session {
+        if judge.denied_by(policy) || !judge.allowed_by(policy) {
+            return Decision::Denied;
+        }
+    }
+    if caller.policies.iter().chain([trust]).any(|policy| judge.denied_by(policy)) {
+        return Decision::Denied;
+    }
+    let himself = judge.allowed_by(trust);
+    if himself && trust.grammar == Grammar::Iam {
+        return Decision::Allowed;
+    }
+    let through_account = |one: &Principal| {
+        caller.who.account().is_some_and(|account| one.trusts_account(account)).into()
+    };
+    let allowed = himself || judge.allows(trust, &through_account);
+    let himself_may = matches!(caller.who, Who::Root(_))
+        || caller.policies.iter().any(|policy| judge.allowed_by(policy));
+    match allowed && himself_may {
+        true => Decision::Allowed,
+        false => Decision::Denied,
     }
 }
 
@@ -172,18 +215,32 @@ impl<'a> Judge<'a> {
     fn denied_by(&self, policy: &Policy) -> bool {
         let denies = |statement: &&Statement| !statement.allows;
         let mut statements = policy.statements.iter().filter(denies);
-        statements.any(|statement| self.applies(policy, statement) != Truth::False)
+        statements.any(|statement| {
+            let others = statement.principals.others;
+            let about = |one: &Principal| one.matches(self.attempt.caller, false, others).into();
+            self.applies(policy, statement, &about) != Truth::False
+        })
     }
 
     fn allowed_by(&self, policy: &Policy) -> bool {
+        // Those whom it allows something it names.
+        self.allows(policy, &|one| one.matches(self.attempt.caller, true, false).into())
+    }
+
+    fn allows(&self, policy: &Policy, about: &impl Fn(&Principal) -> Truth) -> bool {
         let allows = |statement: &&Statement| statement.allows;
         let mut statements = policy.statements.iter().filter(allows);
-        statements.any(|statement| self.applies(policy, statement) == Truth::True)
+        statements.any(|statement| self.applies(policy, statement, about) == Truth::True)
     }
 
     /// Whether a statement is about the attempt. What is cheap to tell comes first.
-    fn applies(&self, policy: &Policy, statement: &Statement) -> Truth {
-        let (caller, facts) = (self.attempt.caller, self.attempt.facts);
+    fn applies(
+        &self,
+        policy: &Policy,
+        statement: &Statement,
+        about: &impl Fn(&Principal) -> Truth,
+    ) -> Truth {
+        let facts = self.attempt.facts;
         let action = match policy.grammar {
             Grammar::Cam => self.cam,
             Grammar::Iam => &self.iam,
@@ -192,14 +249,11 @@ impl<'a> Judge<'a> {
         if by_action == Truth::False {
             return Truth::False;
         }
-        let about = |one: &Principal| {
-            one.matches(caller, statement.allows, statement.principals.others).into()
-        };
         if statement.principals.holds(about) == Truth::False {
             return Truth::False;
         }
         let mut truth = statement.resources.holds(|resource| match self.elsewhere {
-            true => resource.matches_elsewhere(),
+            true => resource.matches_elsewhere(facts),
             false => resource.matches(&self.attempt.target, &self.names, facts),
         });
         for condition in &statement.conditions {

@@ -105,8 +105,16 @@ fn aws(name: &str) -> Option<Principal> {
             let name = who.rsplit('/').next().filter(|name| !name.is_empty())?;
             Some(Principal::Named { account: number, name: name.into() })
         }
-        ("iam", _, Some("role")) => Some(Principal::Other),
-        ("sts", _, Some("assumed-role" | "federated-user")) => Some(Principal::Other),
+        ("iam", _, Some("role")) => {
+            let name = who.rsplit('/').next().filter(|name| !name.is_empty())?;
+            Some(Principal::RoleNamed { account: number, name: name.into() })
+        }
+        ("sts", _, Some("assumed-role")) => {
+            let (name, session) = who.split_once('/')?.1.split_once('/')?;
+            let (name, session) = (name.into(), session.into());
+            Some(Principal::RoleSession { account: number, name, session })
+        }
+        ("sts", _, Some("federated-user")) => Some(Principal::Other),
         _ => None,
     }
 }

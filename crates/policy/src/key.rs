@@ -54,6 +54,8 @@ pub enum Key {
     RequestTagKeys,
     /// A tag that the object has.
     ExistingTag(Box<str>),
+    /// What whoever takes on a role says that its owner told him.
+    ExternalId,
     /// CAM's numbers of the caller.
     Uin,
     OwnerUin,
@@ -124,6 +126,7 @@ const IAM: &[(&str, Key)] = &[
     ("s3:object-lock-retain-until-date", Key::LockUntil),
     ("s3:object-lock-legal-hold", Key::LegalHold),
     ("s3:requestobjecttagkeys", Key::RequestTagKeys),
+    ("sts:externalid", Key::ExternalId),
 ];
 
 /// IAM's keys that exist and cannot be known here, lower-case; with a slash at the
@@ -207,6 +210,7 @@ const CAM: &[(&str, Key)] = &[
     ("cos:content-type", Key::ContentType),
     ("cos:content-length", Key::ContentLength),
     ("cos:response-content-type", Key::ResponseContentType),
+    ("sts:external_id", Key::ExternalId),
 ];
 
 const CAM_UNSUPPORTED: &[&str] = &[

@@ -23,7 +23,7 @@ mod resource;
 mod time;
 mod value;
 
-pub use decide::{Action, Attempt, Caller, Decision, Grants, Who, decide};
+pub use decide::{Action, Attempt, Caller, Decision, Grants, Who, decide, decide_trust};
 pub use fault::PolicyFault;
 pub use key::{Grant, Key};
 pub use parse::{Grammar, POLICY_BYTES_MAX, Policy};

@@ -100,6 +100,15 @@ impl Policy {
         }
     }
 
+    /// Reads what a role says of who may take it on: it is about the role and so names
+    /// no resource.
+    pub fn of_trust(grammar: Grammar, document: &[u8]) -> Result<Policy, PolicyFault> {
+        match grammar {
+            Grammar::Cam => read(document, &cam::WORDS, Holder::Trust),
+            Grammar::Iam => read(document, &iam::WORDS, Holder::Trust),
+        }
+    }
+
     /// The first action that is none of those that there are, by its pattern.
     pub fn unknown_action(&self, known: impl Fn() -> Vec<&'static str>) -> Option<&str> {
         let syntax =
@@ -140,6 +149,8 @@ enum Holder {
     Bucket,
     Session,
     User,
+    /// A role, of who may take it on.
+    Trust,
 }
 
 fn read(document: &[u8], words: &Words, holder: Holder) -> Result<Policy, PolicyFault> {
@@ -170,7 +181,9 @@ fn read(document: &[u8], words: &Words, holder: Holder) -> Result<Policy, Policy
         let mut members = Members::of(json, words, &MEMBERS)?;
         let effect = effect(&mut members, words)?;
         let principals = match holder {
-            Holder::Bucket => principals(&mut members, words, for_all.as_ref(), effect)?,
+            Holder::Bucket | Holder::Trust => {
+                principals(&mut members, words, for_all.as_ref(), effect)?
+            }
             Holder::Session | Holder::User => no_principals(&mut members, words, holder)?,
         };
         let about = (effect, principals, holder);
@@ -249,20 +262,36 @@ fn statement(
     let actions_of = Named { named, others: action.1 };
     written.extend(actions);
 
-    let resource = members.either("Resource", "NotResource")?;
-    let resource = resource.ok_or(PolicyFault::Missing("Resource"))?;
-    let named = texts(resource.0, "Resource")?;
-    let named = named.iter().map(|name| match (words.other_resource)(name) {
-        true if !of_bucket => Ok(Resource::Elsewhere),
-        _ => (words.resource)(name, variables),
-    });
-    let resources = Named { named: named.collect::<Result<_, _>>()?, others: resource.1 };
+    let resources = match members.either("Resource", "NotResource")? {
+        // SDKs and consoles put it there, where it can mean nothing else.
+        Some((Json::Text(all), false)) if holder == Holder::Trust && all == "*" => all_resources(),
+        Some(_) if holder == Holder::Trust => {
+            return Err(PolicyFault::UnknownField("Resource".into()));
+        }
+        None if holder == Holder::Trust => all_resources(),
+        None => return Err(PolicyFault::Missing("Resource")),
+        Some((json, others)) => {
+            let named = texts(json, "Resource")?;
+            let named = named.iter().map(|name| match (words.other_resource)(name) {
+                true if !of_bucket => {
+                    let syntax = Syntax { wildcards: true, variables, fold: false };
+                    Pattern::parse(name, syntax).map(Resource::Elsewhere)
+                }
+                _ => (words.resource)(name, variables),
+            });
+            Named { named: named.collect::<Result<_, _>>()?, others }
+        }
+    };
 
     let conditions = match members.take("Condition") {
         None => Vec::new(),
         Some(condition) => conditions(condition, words, variables)?,
     };
     Ok(Statement { allows, principals, actions: actions_of, resources, conditions })
+}
+
+fn all_resources() -> Resources {
+    Named { named: vec![Resource::All], others: false }
 }
 
 fn conditions(

@@ -13,14 +13,20 @@ pub(crate) enum Principal {
     Root(u64),
     /// CAM: an account's root and all of its users.
     Account(u64),
-    /// IAM: an account. What is allowed to it, its root has and passes on by policies
+    /// An account, in IAM and in CAM's trust policies. What is allowed to it, its root has and passes on by policies
     /// of its users; what is denied to it is denied to all of them.
     Delegate(u64),
     /// CAM: a user by his number and his account's.
     User { account: u64, uin: u64 },
     /// IAM: a user by his account and his name.
     Named { account: u64, name: Box<str> },
-    /// Somebody who does not call here: a role, a service.
+    /// CAM: a role by its account and its number.
+    Role { account: u64, id: u64 },
+    /// A role by its account and its name.
+    RoleNamed { account: u64, name: Box<str> },
+    /// IAM: whoever has taken on a role and calls himself so.
+    RoleSession { account: u64, name: Box<str>, session: Box<str> },
+    /// Somebody who does not call here: a service.
     Other,
 }
 
@@ -36,8 +42,10 @@ impl Principal {
                 Principal::Root(uin) | Principal::Account(uin) | Principal::Delegate(uin),
                 Who::Root(root),
             ) => *uin == root,
-            (Principal::Account(uin), Who::User { account, .. }) => *uin == account,
-            (Principal::Delegate(uin), Who::User { account, .. }) => {
+            (Principal::Account(uin), Who::User { account, .. } | Who::Role { account, .. }) => {
+                *uin == account
+            }
+            (Principal::Delegate(uin), Who::User { account, .. } | Who::Role { account, .. }) => {
                 !allows && !others && *uin == account
             }
             (Principal::User { account, uin }, who) => {
@@ -46,9 +54,32 @@ impl Principal {
             (Principal::Named { account, name }, Who::User { account: of, .. }) => {
                 *account == of && caller.name.as_deref() == Some(&**name)
             }
-            (Principal::Root(_), Who::User { .. }) | (Principal::Named { .. }, Who::Root(_)) => {
-                false
+            (Principal::Role { account, id }, who) => {
+                who == Who::Role { account: *account, id: *id }
             }
+            (Principal::RoleNamed { account, name }, Who::Role { account: of, .. }) => {
+                *account == of && caller.name.as_deref() == Some(&**name)
+            }
+            (Principal::RoleSession { account, name, session }, Who::Role { account: of, .. }) => {
+                *account == of
+                    && caller.name.as_deref() == Some(&**name)
+                    && caller.session_name.as_deref() == Some(&**session)
+            }
+            (Principal::Root(_), Who::User { .. } | Who::Role { .. })
+            | (Principal::Named { .. }, Who::Root(_) | Who::Role { .. })
+            | (
+                Principal::RoleNamed { .. } | Principal::RoleSession { .. },
+                Who::Root(_) | Who::User { .. },
+            ) => false,
+        }
+    }
+
+    /// Whether it is an account as a whole, which passes on what it is allowed.
+    pub(crate) fn trusts_account(&self, account: u64) -> bool {
+        match self {
+            Principal::Anyone => true,
+            Principal::Account(uin) | Principal::Delegate(uin) => *uin == account,
+            _ => false,
         }
     }
 }

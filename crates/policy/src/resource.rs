@@ -19,8 +19,8 @@ pub struct Target<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Resource {
     All,
-    /// Something of another service.
-    Elsewhere,
+    /// Something of another service, by its whole name.
+    Elsewhere(Pattern),
     /// IAM: `bucket` or `bucket/key`.
     Arn {
         path: Pattern,
@@ -71,7 +71,7 @@ impl Resource {
     pub(crate) fn matches(&self, target: &Target<'_>, names: &Names, facts: &dyn Facts) -> Truth {
         match self {
             Resource::All => Truth::True,
-            Resource::Elsewhere => Truth::False,
+            Resource::Elsewhere(_) => Truth::False,
             Resource::Arn { path, .. } => path.matches(&names.path[..names.arn_len], facts),
             Resource::Qcs { region, owner, path, .. } => match owner.matches(target) {
                 true => region.matches(target.region, facts).min(path.matches(&names.path, facts)),
@@ -81,18 +81,21 @@ impl Resource {
     }
 
     /// Whether it can be what an action of another service is about.
-    pub(crate) fn matches_elsewhere(&self) -> Truth {
+    pub(crate) fn matches_elsewhere(&self, facts: &dyn Facts) -> Truth {
         match self {
             Resource::All => Truth::True,
-            Resource::Elsewhere => Truth::Unknown,
+            Resource::Elsewhere(pattern) => match facts.resources() {
+                [] => Truth::Unknown,
+                names => Truth::any(names.iter().map(|name| pattern.matches(name, facts))),
+            },
             Resource::Arn { .. } | Resource::Qcs { .. } => Truth::False,
         }
     }
 
     pub(crate) fn asks(&self, about: &impl Fn(&Key) -> bool) -> bool {
         match self {
-            Resource::All | Resource::Elsewhere => false,
-            Resource::Arn { path, .. } => path.asks(about),
+            Resource::All => false,
+            Resource::Elsewhere(path) | Resource::Arn { path, .. } => path.asks(about),
             Resource::Qcs { region, path, .. } => region.asks(about) || path.asks(about),
         }
     }
@@ -101,7 +104,7 @@ impl Resource {
     pub(crate) fn may_be_in(&self, target: &Target<'_>) -> bool {
         match self {
             Resource::All => true,
-            Resource::Elsewhere => false,
+            Resource::Elsewhere(_) => false,
             Resource::Arn { front, .. } => front.begins(target.bucket),
             Resource::Qcs { region, owner, front, .. } => {
                 owner.matches(target)

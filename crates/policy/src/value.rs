@@ -10,6 +10,12 @@ use crate::time;
 /// asked for.
 pub trait Facts {
     fn fact(&self, key: &Key) -> Fact<'_>;
+
+    /// The names, in both grammars, of what an action of another service than COS and S3
+    /// is about; none if they are not known.
+    fn resources(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// What is known about a key.

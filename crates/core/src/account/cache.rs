@@ -1,11 +1,9 @@
-//! Keys that were looked up lately.
+//! Keys and roles that were looked up lately.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-
-use super::AccessKey;
 
 /// How long a looked-up key is trusted without asking the engine again, in
 /// milliseconds: other gateways may change it.
@@ -16,41 +14,50 @@ pub const KEY_CACHE_MS: u64 = 1000;
 const KEY_CACHE_GENERATION: usize = 4096;
 const KEY_CACHE_POLICY_BYTES: usize = 4 << 20;
 
-/// Recently used keys in two generations: when the younger is full, the elder is
-/// dropped. Bounded, and a hit takes one shared lock.
-#[derive(Default)]
-pub(super) struct KeyCache(RwLock<Generations>);
+/// What was used lately, by name, in two generations: when the younger is full, the
+/// elder is dropped. Bounded, and a hit takes one shared lock.
+pub(super) struct Cache<T>(RwLock<Generations<T>>);
 
-#[derive(Default)]
-struct Generations {
-    young: HashMap<String, CachedKey>,
-    old: HashMap<String, CachedKey>,
+struct Generations<T> {
+    young: HashMap<String, Cached<T>>,
+    old: HashMap<String, Cached<T>>,
     young_policy_bytes: usize,
 }
 
-#[derive(Clone)]
-struct CachedKey {
-    key: Arc<AccessKey>,
+struct Cached<T> {
+    value: Arc<T>,
     loaded_ms: u64,
 }
 
-impl KeyCache {
-    pub fn get(&self, key_id: &str, now_ms: u64) -> Option<Arc<AccessKey>> {
+impl<T> Default for Cache<T> {
+    fn default() -> Self {
+        Cache(RwLock::new(Generations::new()))
+    }
+}
+
+impl<T> Generations<T> {
+    fn new() -> Generations<T> {
+        Generations { young: HashMap::new(), old: HashMap::new(), young_policy_bytes: 0 }
+    }
+}
+
+impl<T> Cache<T> {
+    pub fn get(&self, name: &str, now_ms: u64) -> Option<Arc<T>> {
         let generations = self.0.read();
-        let cached = generations.young.get(key_id).or_else(|| generations.old.get(key_id))?;
+        let cached = generations.young.get(name).or_else(|| generations.old.get(name))?;
         // A clock that went back makes the entry look unloaded yet: ask again.
         let age_ms = now_ms.checked_sub(cached.loaded_ms)?;
-        (age_ms < KEY_CACHE_MS).then(|| cached.key.clone())
+        (age_ms < KEY_CACHE_MS).then(|| cached.value.clone())
     }
 
     /// Forgets all: something was changed here.
     pub fn clear(&self) {
-        *self.0.write() = Generations::default();
+        *self.0.write() = Generations::new();
     }
 
-    pub fn put(&self, key: Arc<AccessKey>, loaded_ms: u64) {
+    /// `policy_bytes` are those of the policies that come with it.
+    pub fn put(&self, name: &str, value: Arc<T>, policy_bytes: usize, loaded_ms: u64) {
         let mut generations = self.0.write();
-        let policy_bytes = key.user.as_ref().map_or(0, |user| user.policy_bytes);
         if generations.young.len() >= KEY_CACHE_GENERATION
             || generations.young_policy_bytes + policy_bytes > KEY_CACHE_POLICY_BYTES
         {
@@ -58,36 +65,19 @@ impl KeyCache {
             generations.young_policy_bytes = 0;
         }
         generations.young_policy_bytes += policy_bytes;
-        generations.young.insert(key.id.clone(), CachedKey { key, loaded_ms });
+        generations.young.insert(name.to_owned(), Cached { value, loaded_ms });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Account, AppId, Uin, User, UserDetails};
     use super::*;
-    use crate::secret::Secret;
 
     #[test]
-    fn keys_with_long_policies_are_fewer() {
-        let account = Arc::new(Account { uin: Uin(1), appid: AppId(1) });
-        let cache = KeyCache::default();
+    fn what_comes_with_long_policies_is_less() {
+        let cache = Cache::default();
         for n in 0..64 {
-            let user = User {
-                uin: Uin(2),
-                uid: 2,
-                name: "reader".into(),
-                details: UserDetails::default(),
-                created_ms: 0,
-                attached: Vec::new(),
-                groups: Vec::new(),
-                policies: Vec::new(),
-                policy_bytes: 1 << 20,
-            };
-            let (secret, account) = (Secret::new("s"), account.clone());
-            let (id, enabled, user) = (format!("AKID{n}"), true, Some(Arc::new(user)));
-            let key = AccessKey { id, secret, account, enabled, user, session: None };
-            cache.put(Arc::new(key), 1000);
+            cache.put(&format!("AKID{n}"), Arc::new(n), 1 << 20, 1000);
         }
         let generations = cache.0.read();
         let bytes = (generations.young.len() + generations.old.len()) << 20;
@@ -98,14 +88,10 @@ mod tests {
 
     #[test]
     fn the_cache_is_bounded_and_expires() {
-        let account = Arc::new(Account { uin: Uin(1), appid: AppId(1) });
-        let cache = KeyCache::default();
+        let cache = Cache::default();
         let id = |n: usize| format!("AKID{n}");
         for n in 0..10 * KEY_CACHE_GENERATION {
-            let (secret, account) = (Secret::new("s"), account.clone());
-            let (id, enabled) = (id(n), true);
-            let key = AccessKey { id, secret, account, enabled, user: None, session: None };
-            cache.put(Arc::new(key), 1000);
+            cache.put(&id(n), Arc::new(n), 0, 1000);
         }
         let generations = cache.0.read();
         assert!(generations.young.len() + generations.old.len() <= 2 * KEY_CACHE_GENERATION);

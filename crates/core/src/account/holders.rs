@@ -1,4 +1,4 @@
-//! Who has policies: users and groups, each in the same way.
+//! Who has policies: users, groups and roles, each in the same way.
 
 use std::sync::Arc;
 
@@ -7,21 +7,23 @@ use costrel_policy::Policy;
 
 use super::managed::ManagedPolicy;
 use super::rows::{
-    AttachedPolicy, GroupRow, UserRow, decode, group_row, policy_row, put, user_row,
+    AttachedPolicy, GroupRow, RoleRow, UserRow, decode, group_row, policy_row, put, role_row,
+    user_row,
 };
 use super::{Accounts, IdentityError, Uin};
 use crate::engine::{RowRef, Write};
 use crate::error::Result;
 
-/// Most policies attached to a user or a group. (Tencent Cloud's limit of a user is
+/// Most policies attached to a user, a group or a role. (Tencent Cloud's limit of a user is
 /// 200; each of these judges every request.)
 const ATTACHED_MAX: usize = 50;
 
-/// A user or a group, by his or its number.
+/// A user, a group or a role, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyHolder {
     User(Uin),
     Group(u64),
+    Role(u64),
 }
 
 impl From<Uin> for PolicyHolder {
@@ -35,6 +37,7 @@ impl PolicyHolder {
         match self {
             PolicyHolder::User(uin) => user_row(uin.0),
             PolicyHolder::Group(id) => group_row(id),
+            PolicyHolder::Role(id) => role_row(id),
         }
     }
 
@@ -42,6 +45,7 @@ impl PolicyHolder {
         match self {
             PolicyHolder::User(_) => IdentityError::NoSuchUser,
             PolicyHolder::Group(_) => IdentityError::NoSuchGroup,
+            PolicyHolder::Role(_) => IdentityError::NoSuchRole,
         }
     }
 
@@ -49,6 +53,7 @@ impl PolicyHolder {
         Ok(match self {
             PolicyHolder::User(_) => HolderRow::User(decode(bytes)?),
             PolicyHolder::Group(_) => HolderRow::Group(decode(bytes)?),
+            PolicyHolder::Role(_) => HolderRow::Role(decode(bytes)?),
         })
     }
 }
@@ -56,6 +61,7 @@ impl PolicyHolder {
 enum HolderRow {
     User(UserRow),
     Group(GroupRow),
+    Role(RoleRow),
 }
 
 impl HolderRow {
@@ -63,6 +69,7 @@ impl HolderRow {
         match self {
             HolderRow::User(row) => &mut row.policies,
             HolderRow::Group(row) => &mut row.policies,
+            HolderRow::Role(row) => &mut row.policies,
         }
     }
 
@@ -70,6 +77,7 @@ impl HolderRow {
         match self {
             HolderRow::User(record) => put(row, record),
             HolderRow::Group(record) => put(row, record),
+            HolderRow::Role(record) => put(row, record),
         }
     }
 }

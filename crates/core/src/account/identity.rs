@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use costrel_policy::Policy;
+
+use super::roles::Role;
 use super::session::Session;
 use super::users::User;
 use crate::env::Entropy;
@@ -83,6 +86,16 @@ pub struct Account {
     pub appid: AppId,
 }
 
+/// In whose name a key signs.
+#[derive(Clone, Debug)]
+pub enum Holder {
+    /// The account's own.
+    Root,
+    User(Arc<User>),
+    /// Whoever has taken on the role.
+    Role(Arc<Role>),
+}
+
 /// A key that signs requests of an account.
 #[derive(Clone, Debug)]
 pub struct AccessKey {
@@ -91,10 +104,51 @@ pub struct AccessKey {
     pub account: Arc<Account>,
     /// Requests signed with a disabled key are refused.
     pub enabled: bool,
-    /// Whose it is; the root's if nobody's.
-    pub user: Option<Arc<User>>,
+    pub holder: Holder,
     /// What a temporary key is limited to; a permanent one has no limits of its own.
-    pub session: Option<Session>,
+    pub session: Option<Arc<Session>>,
+}
+
+impl AccessKey {
+    pub fn is_root(&self) -> bool {
+        matches!(self.holder, Holder::Root)
+    }
+
+    pub fn user(&self) -> Option<&User> {
+        match &self.holder {
+            Holder::User(user) => Some(user),
+            Holder::Root | Holder::Role(_) => None,
+        }
+    }
+
+    pub fn role(&self) -> Option<&Role> {
+        match &self.holder {
+            Holder::Role(role) => Some(role),
+            Holder::Root | Holder::User(_) => None,
+        }
+    }
+
+    /// The user's number, or the account's.
+    pub fn uin(&self) -> Uin {
+        self.user().map_or(self.account.uin, |user| user.uin)
+    }
+
+    /// What the user or the role may do. The root needs no policies.
+    pub fn policies(&self) -> &[Arc<Policy>] {
+        match &self.holder {
+            Holder::Root => &[],
+            Holder::User(user) => &user.policies,
+            Holder::Role(role) => &role.policies,
+        }
+    }
+
+    pub(super) fn policy_bytes(&self) -> usize {
+        match &self.holder {
+            Holder::Root => 0,
+            Holder::User(user) => user.policy_bytes,
+            Holder::Role(role) => role.policy_bytes,
+        }
+    }
 }
 
 /// A key id and its secret, checked for shape: the id has 3 to 128 letters,

@@ -1,4 +1,4 @@
-//! Users, their keys, groups and policies as stored.
+//! Users, their keys, groups, roles and policies as stored.
 //!
 //! All rows lie in one group of the system partition, so that whatever belongs
 //! together changes in one commit. Their suffixes:
@@ -12,10 +12,13 @@
 //! | `q` and a policy's name | the id, 8 bytes, big-endian |
 //! | `g` and a group's id | [`GroupRow`] |
 //! | `h` and a group's name | the id, 8 bytes, big-endian |
+//! | `r` and a role's id | [`RoleRow`] |
+//! | `s` and a role's name | the id, 8 bytes, big-endian |
 //!
 //! Numbers in suffixes are 8 bytes, big-endian.
 
 use bytes::Bytes;
+use costrel_policy::Grammar;
 use prost::Message;
 
 use super::{Accounts, IdentityError, commit_failed};
@@ -104,6 +107,63 @@ pub(super) struct GroupRow {
     pub members: u64,
 }
 
+/// A role as stored; fields are only ever added.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct RoleRow {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, tag = "3")]
+    pub description: String,
+    #[prost(message, optional, tag = "4")]
+    pub trust: Option<RowDocument>,
+    /// The longest that one may have it at a time, in seconds.
+    #[prost(uint64, tag = "5")]
+    pub session_s_max: u64,
+    #[prost(uint64, tag = "6")]
+    pub created_ms: u64,
+    #[prost(uint64, tag = "7")]
+    pub updated_ms: u64,
+    #[prost(message, repeated, tag = "8")]
+    pub policies: Vec<AttachedPolicy>,
+}
+
+/// A policy's document as its author wrote it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct RowDocument {
+    #[prost(enumeration = "RowGrammar", tag = "1")]
+    pub grammar: i32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub text: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum RowGrammar {
+    Cam = 0,
+    Iam = 1,
+}
+
+impl RowDocument {
+    pub fn new(grammar: Grammar, text: &[u8]) -> RowDocument {
+        let grammar = match grammar {
+            Grammar::Cam => RowGrammar::Cam,
+            Grammar::Iam => RowGrammar::Iam,
+        };
+        RowDocument { grammar: grammar.into(), text: Bytes::copy_from_slice(text) }
+    }
+
+    /// Its grammar, if it is one that is known here.
+    pub fn language(&self) -> Result<Grammar> {
+        match RowGrammar::try_from(self.grammar) {
+            Ok(RowGrammar::Cam) => Ok(Grammar::Cam),
+            Ok(RowGrammar::Iam) => Ok(Grammar::Iam),
+            Err(_) => Err(Error::Damaged("a policy of an unknown grammar".into())),
+        }
+    }
+}
+
 /// A user's key as stored; fields are only ever added.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct UserKeyRow {
@@ -167,6 +227,14 @@ pub(super) fn group_name_row(name: &str) -> RowRef {
     row(b'h', name.as_bytes())
 }
 
+pub(super) fn role_row(id: u64) -> RowRef {
+    row(b'r', &id.to_be_bytes())
+}
+
+pub(super) fn role_name_row(name: &str) -> RowRef {
+    row(b's', name.as_bytes())
+}
+
 pub(super) fn put<M: Message>(row: RowRef, record: &M) -> Write {
     Write::Put(row, record.encode_to_vec().into())
 }
@@ -225,6 +293,7 @@ impl Accounts {
                 self.engine.index().commit(Commit { partition, group, expects, writes }).await;
             // Whatever came of it, what is remembered may be of before.
             self.cache.clear();
+            self.roles.clear();
             match committed {
                 Ok(()) => return Ok(value),
                 Err(CommitError::Conflict(_)) => {}
@@ -320,6 +389,17 @@ mod tests {
         };
         let member = Membership { group: 100_000_003, joined_ms: 1_700_000_000_002 };
         let bytes = |text| Bytes::from(hex::decode(text).unwrap());
+        let role = RoleRow {
+            id: 4_611_686_018_000_000_001,
+            name: "auditor".into(),
+            description: "d".into(),
+            trust: Some(RowDocument::new(Grammar::Iam, b"{}")),
+            session_s_max: 3600,
+            created_ms: 1_700_000_000_000,
+            updated_ms: 1_700_000_000_001,
+            policies: vec![AttachedPolicy { id: 100_000_001, attached_ms: 1_700_000_000_001 }],
+        };
+        assert_eq!(decode::<RoleRow>(&bytes(ROLE_ROW)).unwrap(), role);
         assert_eq!(decode::<GroupRow>(&bytes(GROUP_ROW)).unwrap(), group);
         assert_eq!(decode::<Membership>(&bytes(MEMBERSHIP)).unwrap(), member);
         assert_eq!(decode::<UserRow>(&bytes(USER_ROW)).unwrap(), user);
@@ -331,6 +411,8 @@ mod tests {
                             6669787475726510011881d095ffbc312201643a0c0881c2d72f1082d095ffbc314201314a02\
                             3836520165";
     const USER_KEY_ROW: &str = "0882d0dbc3f4021203010203";
+    const ROLE_ROW: &str = "0881a89ab4feffffff3f120761756469746f721a01642206080112027b7d28901c3080d095ffbc313881d095ff\
+                            bc31420c0881c2d72f1081d095ffbc31";
     const GROUP_ROW: &str = "0883c2d72f1207726561646572731a01722080d095ffbc312a0c0881c2d72f1081d095ffbc3130\
                              02";
     const MEMBERSHIP: &str = "0883c2d72f1082d095ffbc31";

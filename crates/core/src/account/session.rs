@@ -3,7 +3,7 @@
 //! The token is everything that is known of such a key, sealed under a key that is
 //! derived from the master key and the id. So nothing is stored, every gateway that
 //! has the master key can open it, and a token opens for no other id. It ends at its
-//! time, or with the permanent key that asked for it.
+//! time, with the permanent key that asked for it, or with the role that it is for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use ring::digest::{SHA256, digest};
 
-use super::{AccessKey, Accounts, KeyError, KeyPair};
+use super::{AccessKey, Accounts, Holder, KeyError, KeyPair, Role};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -27,6 +27,9 @@ pub const TOKEN_BYTES_MAX: usize = 4096;
 /// Cloud.)
 const ROOT_DURATION_S_MAX: u64 = 7200;
 const USER_DURATION_S_MAX: u64 = 129_600;
+
+/// Longest life of a role's key that was asked for by a temporary one. (AWS.)
+const CHAINED_DURATION_S_MAX: u64 = 3600;
 
 /// Longest name of who is to use a key, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -39,7 +42,8 @@ const LEVEL: i32 = 19;
 /// What a temporary key is limited to.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Who is to use the key, as whoever asked for it calls him.
+    pub kind: SessionKind,
+    /// Who is to use the key, as whoever asked for it calls him; empty for oneself.
     pub name: String,
     /// Milliseconds since the Unix epoch, as are all times here.
     pub issued_ms: u64,
@@ -50,13 +54,24 @@ pub struct Session {
     pub issuer: String,
 }
 
+/// Whose temporary key it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionKind {
+    /// Somebody's whom the holder of the asking key lets in.
+    Federated,
+    /// His who has taken on a role.
+    Role,
+}
+
 /// What a temporary key is asked for with.
 #[derive(Clone, Debug)]
 pub struct SessionRequest<'a> {
     pub name: &'a str,
     pub duration_s: u64,
-    /// Limits it beside what the asking key may do.
-    pub policy: (Grammar, &'a [u8]),
+    /// Limits it beside what the asking key or the role may do.
+    pub policy: Option<(Grammar, &'a [u8])>,
+    /// The role that it is for, which the asker may take on.
+    pub role: Option<&'a Role>,
 }
 
 /// A temporary key as it is handed out, once.
@@ -72,6 +87,8 @@ pub struct TemporaryKey {
 pub enum GrantError {
     #[error("a temporary key cannot ask for another one")]
     Temporary,
+    #[error("a key that is for no role needs a policy")]
+    NoPolicy,
     #[error("the name must have 1 to {NAME_BYTES_MAX} letters, digits and +=,.@_-")]
     Name,
     #[error("a key must be good for a second at least")]
@@ -102,6 +119,9 @@ struct TokenRecord {
     name: String,
     #[prost(message, repeated, tag = "6")]
     policies: Vec<TokenPolicy>,
+    /// Nothing if it is for no role; then there is a policy.
+    #[prost(uint64, tag = "7")]
+    role: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -121,30 +141,8 @@ enum TokenGrammar {
     Iam = 2,
 }
 
-impl Accounts {
-    /// Makes a temporary key in the name of `issuer`.
-    pub fn grant(
-        &self,
-        issuer: &AccessKey,
-        request: &SessionRequest<'_>,
-    ) -> Result<TemporaryKey, GrantError> {
-        if issuer.session.is_some() {
-            return Err(GrantError::Temporary);
-        }
-        let named = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
-        if !(1..=NAME_BYTES_MAX).contains(&request.name.len()) || !request.name.bytes().all(named) {
-            return Err(GrantError::Name);
-        }
-        let max = match issuer.user {
-            None => ROOT_DURATION_S_MAX,
-            Some(_) => USER_DURATION_S_MAX,
-        };
-        match request.duration_s {
-            0 => return Err(GrantError::NoDuration),
-            duration_s if duration_s > max => return Err(GrantError::Duration { max }),
-            _ => {}
-        }
-        let (grammar, document) = request.policy;
+impl TokenPolicy {
+    fn new(grammar: Grammar, document: &[u8]) -> Result<TokenPolicy, GrantError> {
         Policy::of_session(grammar, document)?;
         let packed = zstd::bulk::compress(document, LEVEL)
             .map_err(|error| Error::Internal(format!("compressing a policy: {error}")))?;
@@ -152,17 +150,65 @@ impl Accounts {
             Grammar::Cam => TokenGrammar::Cam,
             Grammar::Iam => TokenGrammar::Iam,
         };
+        Ok(TokenPolicy { grammar: grammar.into(), document: packed.into() })
+    }
+}
+
+/// A token that was opened: its key, but for whose it is at the moment, and the role
+/// that it is for.
+#[derive(Clone)]
+struct Opened {
+    key: AccessKey,
+    role: Option<u64>,
+}
+
+impl Accounts {
+    /// Makes a temporary key in the name of `issuer`.
+    pub fn grant(
+        &self,
+        issuer: &AccessKey,
+        request: &SessionRequest<'_>,
+    ) -> Result<TemporaryKey, GrantError> {
+        // What was asked for with a temporary key ends with the permanent one behind it.
+        let origin = match &issuer.session {
+            None => &issuer.id,
+            Some(session) if request.role.is_some() => &session.issuer,
+            Some(_) => return Err(GrantError::Temporary),
+        };
+        let named = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
+        if !(1..=NAME_BYTES_MAX).contains(&request.name.len()) || !request.name.bytes().all(named) {
+            return Err(GrantError::Name);
+        }
+        let max = match (request.role, &issuer.holder) {
+            (Some(role), _) if issuer.session.is_some() => {
+                role.session_s_max.min(CHAINED_DURATION_S_MAX)
+            }
+            (Some(role), _) => role.session_s_max,
+            (None, Holder::Root) => ROOT_DURATION_S_MAX,
+            (None, _) => USER_DURATION_S_MAX,
+        };
+        match request.duration_s {
+            0 => return Err(GrantError::NoDuration),
+            duration_s if duration_s > max => return Err(GrantError::Duration { max }),
+            _ => {}
+        }
+        let policies = match request.policy {
+            Some((grammar, document)) => vec![TokenPolicy::new(grammar, document)?],
+            None if request.role.is_some() => Vec::new(),
+            None => return Err(GrantError::NoPolicy),
+        };
 
         let now_ms = self.clock.now_ms();
         let expires_ms = (now_ms / 1000 + request.duration_s) * 1000;
         let pair = KeyPair::generate(&*self.entropy);
         let record = TokenRecord {
             secret: pair.secret.expose().to_owned(),
-            issuer: issuer.id.clone(),
+            issuer: origin.clone(),
             issued_ms: now_ms,
             expires_ms,
             name: request.name.to_owned(),
-            policies: vec![TokenPolicy { grammar: grammar.into(), document: packed.into() }],
+            policies,
+            role: request.role.map_or(0, |role| role.id),
         };
         let key = self.master_key.derived(PURPOSE, pair.id.as_bytes());
         let token = BASE64.encode(key.seal(&record.encode_to_vec(), b"", &*self.entropy));
@@ -179,29 +225,30 @@ impl Accounts {
         token: &str,
     ) -> Result<Arc<AccessKey>, KeyError> {
         let name = SessionName::of(key_id, token);
-        let key = match self.sessions.get(&name) {
-            Some(key) => key,
+        let opened = match self.sessions.get(&name) {
+            Some(opened) => opened,
             None => {
-                let key = Arc::new(self.unseal_token(key_id, token)?);
-                self.sessions.put(name, key.clone(), token.len());
-                key
+                let opened = Arc::new(self.unseal_token(key_id, token)?);
+                self.sessions.put(name, opened.clone(), token.len());
+                opened
             }
         };
-        let session = key.session.as_ref().ok_or(KeyError::UnknownToken)?;
+        let session = opened.key.session.as_ref().ok_or(KeyError::UnknownToken)?;
         if self.clock.now_ms() >= session.expires_ms {
             return Err(KeyError::ExpiredToken);
         }
-        match self.lookup(&session.issuer).await? {
-            // What the user may do now is what counts, not what he might when he asked.
-            Some(issuer) if issuer.enabled => Ok(match &issuer.user {
-                None => key,
-                user => Arc::new(AccessKey { user: user.clone(), ..AccessKey::clone(&key) }),
-            }),
-            _ => Err(KeyError::UnknownToken),
-        }
+        let issuer = self.lookup(&session.issuer).await?;
+        let issuer = issuer.filter(|key| key.enabled).ok_or(KeyError::UnknownToken)?;
+        // What the user or the role may do now is what counts, not what it was when the
+        // key was asked for.
+        let holder = match opened.role {
+            None => issuer.holder.clone(),
+            Some(id) => Holder::Role(self.role_in_force(id).await?.ok_or(KeyError::UnknownToken)?),
+        };
+        Ok(Arc::new(AccessKey { holder, ..opened.key.clone() }))
     }
 
-    fn unseal_token(&self, key_id: &str, token: &str) -> Result<AccessKey, KeyError> {
+    fn unseal_token(&self, key_id: &str, token: &str) -> Result<Opened, KeyError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(KeyError::UnknownToken);
         }
@@ -212,7 +259,7 @@ impl Accounts {
         // key without its limits.
         let damaged = |what: String| Error::Damaged(format!("token of {key_id}: {what}"));
         let record = TokenRecord::decode(&opened[..]).map_err(|e| damaged(e.to_string()))?;
-        if record.policies.is_empty() {
+        if record.policies.is_empty() && record.role == 0 {
             return Err(damaged("no policy".into()).into());
         }
         let mut policies = Vec::with_capacity(record.policies.len());
@@ -228,20 +275,24 @@ impl Accounts {
                 Policy::of_session(grammar, &document).map_err(|e| damaged(e.to_string()))?;
             policies.push(Arc::new(policy));
         }
-        Ok(AccessKey {
+        let role = (record.role != 0).then_some(record.role);
+        let session = Session {
+            kind: if role.is_some() { SessionKind::Role } else { SessionKind::Federated },
+            name: record.name,
+            issued_ms: record.issued_ms,
+            expires_ms: record.expires_ms,
+            policies,
+            issuer: record.issuer,
+        };
+        let key = AccessKey {
             id: key_id.to_owned(),
             secret: Secret::new(record.secret),
             account: self.account.clone(),
             enabled: true,
-            user: None,
-            session: Some(Session {
-                name: record.name,
-                issued_ms: record.issued_ms,
-                expires_ms: record.expires_ms,
-                policies,
-                issuer: record.issuer,
-            }),
-        })
+            holder: Holder::Root,
+            session: Some(Arc::new(session)),
+        };
+        Ok(Opened { key, role })
     }
 }
 
@@ -266,8 +317,8 @@ pub(super) struct SessionCache(Mutex<Generations>);
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<SessionName, Arc<AccessKey>>,
-    old: HashMap<SessionName, Arc<AccessKey>>,
+    young: HashMap<SessionName, Arc<Opened>>,
+    old: HashMap<SessionName, Arc<Opened>>,
     young_bytes: usize,
 }
 
@@ -279,19 +330,19 @@ const GENERATION_BYTES: usize = 1 << 20;
 const ENTRY_BYTES: usize = 512;
 
 impl SessionCache {
-    fn get(&self, name: &SessionName) -> Option<Arc<AccessKey>> {
+    fn get(&self, name: &SessionName) -> Option<Arc<Opened>> {
         let generations = self.0.lock();
         generations.young.get(name).or_else(|| generations.old.get(name)).cloned()
     }
 
-    fn put(&self, name: SessionName, key: Arc<AccessKey>, token_bytes: usize) {
+    fn put(&self, name: SessionName, opened: Arc<Opened>, token_bytes: usize) {
         let bytes = token_bytes + ENTRY_BYTES;
         let mut generations = self.0.lock();
         if generations.young_bytes + bytes > GENERATION_BYTES {
             generations.old = std::mem::take(&mut generations.young);
             generations.young_bytes = 0;
         }
-        if generations.young.insert(name, key).is_none() {
+        if generations.young.insert(name, opened).is_none() {
             generations.young_bytes += bytes;
         }
     }
@@ -305,18 +356,19 @@ mod tests {
     #[test]
     fn opened_tokens_are_bounded_and_the_latest_stay() {
         let cache = SessionCache::default();
-        let key = Arc::new(AccessKey {
+        let key = AccessKey {
             id: "AKID".into(),
             secret: Secret::new("secret"),
             account: Arc::new(Account { uin: Uin(1), appid: AppId(1) }),
             enabled: true,
-            user: None,
+            holder: Holder::Root,
             session: None,
-        });
+        };
+        let opened = Arc::new(Opened { key, role: None });
         let name = |n: usize| SessionName::of("AKID", &n.to_string());
         let count = 10 * GENERATION_BYTES / (400 + ENTRY_BYTES);
         for n in 0..count {
-            cache.put(name(n), key.clone(), 400);
+            cache.put(name(n), opened.clone(), 400);
         }
         let generations = cache.0.lock();
         let kept = generations.young.len() + generations.old.len();

@@ -9,7 +9,7 @@ use super::rows::{
     GroupRow, UserKeyEntry, UserKeyRow, UserRow, decode, group_row, key_row, put, put_number,
     user_name_row, user_row,
 };
-use super::{AccessKey, Accounts, IdentityError, Uin, seal_context};
+use super::{AccessKey, Accounts, Holder, IdentityError, Uin, seal_context};
 use crate::engine::Write;
 use crate::error::{Error, Result};
 
@@ -301,7 +301,7 @@ impl Accounts {
             secret,
             account: self.account.clone(),
             enabled: !entry.disabled,
-            user: Some(Arc::new(user)),
+            holder: Holder::User(Arc::new(user)),
             session: None,
         }))
     }

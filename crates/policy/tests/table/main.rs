@@ -7,7 +7,7 @@ mod reference;
 
 use std::sync::Arc;
 
-use costrel_policy::{Attempt, Decision, Grammar, Grants, Policy, Who, decide};
+use costrel_policy::{Attempt, Decision, Grammar, Grants, Policy, Who, decide, decide_trust};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -49,13 +49,18 @@ fn whatever_is_broken_breaks_nothing() {
 fn both_evaluators_agree() {
     let (seed, mut rng) = seeded();
     let (mut allowed, mut denied_by_policy, mut total) = (0, 0, 0);
+    let (mut users, mut trusted) = (0, 0);
     for _ in 0..2500 {
         let world = making::world(&mut rng);
-        let parsed: Vec<Arc<Policy>> = world.policies.iter().map(|made| made.parse(true)).collect();
+        let parsed: Vec<Arc<Policy>> =
+            world.policies.iter().map(|made| made.parse(Policy::of_bucket)).collect();
+        let own: Vec<Arc<Policy>> =
+            world.own.iter().map(|made| made.parse(Policy::of_user)).collect();
         let session: Vec<Arc<Policy>> =
-            world.session.iter().map(|made| made.parse(false)).collect();
+            world.session.iter().map(|made| made.parse(Policy::of_session)).collect();
+        let trust = world.trust.parse(Policy::of_trust);
         for _ in 0..8 {
-            let request = making::request(&mut rng, &session);
+            let request = making::request(&mut rng, &making::ACTIONS, &own, &session);
             let attempt = Attempt {
                 caller: &request.caller,
                 action: request.action,
@@ -70,16 +75,36 @@ fn both_evaluators_agree() {
                 decision == Decision::Allowed,
                 expected,
                 "seed {seed}: {request:#?}\n{:#?}",
-                world.policies.iter().chain(&world.session).map(|p| p.text()).collect::<Vec<_>>()
+                world.texts()
             );
             total += 1;
             match request.caller.who {
                 Who::Anonymous if expected => allowed += 1,
                 Who::Root(making::OWNER) if !expected => denied_by_policy += 1,
+                Who::User { .. } | Who::Role { .. } if expected => users += 1,
                 _ => {}
             }
+
+            let request = making::request(&mut rng, &[making::ASSUME], &own, &session);
+            let attempt = Attempt {
+                caller: &request.caller,
+                action: request.action,
+                target: request.target(),
+                on_policy: false,
+                facts: &request,
+            };
+            let expected = reference::decide_trust(&world, &request);
+            assert_eq!(
+                decide_trust(&attempt, &trust) == Decision::Allowed,
+                expected,
+                "seed {seed}: {request:#?}\n{:#?}",
+                world.texts()
+            );
+            trusted += usize::from(expected);
         }
     }
+    assert!(users > total / 100, "{users} of {total}");
+    assert!(trusted > total / 200, "{trusted} of {total}");
     // A table in which nothing is ever let in, or kept out, would show nothing.
     assert!(allowed > total / 100, "{allowed} of {total}");
     assert!(denied_by_policy > total / 100, "{denied_by_policy} of {total}");

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use costrel_policy::{Action, Caller, Fact, Facts, Grammar, Key, Policy, Target, Value, Who};
+use costrel_policy::{
+    Action, Caller, Fact, Facts, Grammar, Key, Policy, PolicyFault, Target, Value, Who,
+};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -15,8 +17,21 @@ pub const BUCKET: &str = "b-1250000000";
 pub const REGION: &str = "ap-guangzhou";
 
 pub struct World {
+    /// The bucket's.
     pub policies: Vec<Made>,
+    /// Those of whoever asks, be they his own, his groups' or his role's.
+    pub own: Vec<Made>,
     pub session: Vec<Made>,
+    /// The role's that he asks for.
+    pub trust: Made,
+}
+
+impl World {
+    /// All there is, to be shown.
+    pub fn texts(&self) -> Vec<String> {
+        let all = self.policies.iter().chain(&self.own).chain(&self.session);
+        all.chain([&self.trust]).map(Made::text).collect()
+    }
 }
 
 pub struct Made {
@@ -29,12 +44,13 @@ impl Made {
         self.document.to_string()
     }
 
-    pub fn parse(&self, of_bucket: bool) -> Arc<Policy> {
-        let read = if of_bucket { Policy::of_bucket } else { Policy::of_session };
+    pub fn parse(&self, read: Read) -> Arc<Policy> {
         let parsed = read(self.grammar, self.text().as_bytes());
         Arc::new(parsed.unwrap_or_else(|fault| panic!("{fault:?}: {}", self.text())))
     }
 }
+
+type Read = fn(Grammar, &[u8]) -> Result<Policy, PolicyFault>;
 
 /// What may be known of a request, by IAM's name in lower case.
 #[derive(Clone, Debug)]
@@ -44,12 +60,14 @@ pub enum Known {
     Many(Vec<&'static str>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     pub caller: Caller,
     pub action: Action,
     pub key: Option<&'static str>,
     pub on_policy: bool,
+    /// What it is about, if it is of another service.
+    pub resources: Vec<String>,
     /// What is not here is absent.
     pub facts: BTreeMap<&'static str, Known>,
 }
@@ -67,6 +85,10 @@ impl Request {
 }
 
 impl Facts for Request {
+    fn resources(&self) -> &[String] {
+        &self.resources
+    }
+
     fn fact(&self, key: &Key) -> Fact<'_> {
         let name = match key {
             Key::SourceIp => "aws:sourceip",
@@ -105,6 +127,21 @@ pub const ACTIONS: [Action; 5] = [
     Action { cam: "name/cos:DeleteBucketPolicy", iam: "s3:DeleteBucketPolicy" },
 ];
 
+pub const ASSUME: Action = Action { cam: "name/sts:AssumeRole", iam: "sts:AssumeRole" };
+
+/// Whoever there is: his kind and numbers, his name, and what he calls himself.
+const CALLERS: [(Who, Option<&str>, Option<&str>); 9] = [
+    (Who::Anonymous, None, None),
+    (Who::Anonymous, None, None),
+    (Who::Root(OWNER), None, None),
+    (Who::Root(OWNER + 1), None, None),
+    (Who::User { account: OWNER, uin: OWNER + 10 }, Some("ann"), None),
+    (Who::User { account: OWNER, uin: OWNER + 11 }, Some("bob"), Some("s")),
+    (Who::User { account: OWNER + 1, uin: OWNER + 12 }, Some("ann"), None),
+    (Who::Role { account: OWNER, id: 31 }, Some("r"), Some("s")),
+    (Who::Role { account: OWNER, id: 32 }, Some("ann"), Some("t")),
+];
+
 fn pick<T: Copy>(rng: &mut StdRng, of: &[T]) -> T {
     *of.choose(rng).unwrap()
 }
@@ -117,9 +154,16 @@ fn some(rng: &mut StdRng, of: &[&str]) -> Json {
     }
 }
 
-pub fn request(rng: &mut StdRng, session: &[Arc<Policy>]) -> Request {
-    let who = pick(rng, &[Who::Anonymous, Who::Anonymous, Who::Root(OWNER), Who::Root(OWNER + 1)]);
-    let action = pick(rng, &ACTIONS);
+/// `own` are the policies of whoever asks, if he is somebody who can have some.
+pub fn request(
+    rng: &mut StdRng,
+    actions: &[Action],
+    own: &[Arc<Policy>],
+    session: &[Arc<Policy>],
+) -> Request {
+    let (who, name, session_name) = pick(rng, &CALLERS);
+    let has_policies = matches!(who, Who::User { .. } | Who::Role { .. });
+    let action = pick(rng, actions);
     let object = action.iam.ends_with("Object");
     let mut facts = BTreeMap::new();
     let values: [(&'static str, &[&'static str]); 8] = [
@@ -150,24 +194,46 @@ pub fn request(rng: &mut StdRng, session: &[Arc<Policy>]) -> Request {
     }
     let keys = ["home/ann/x", "home/bob/x", "a.jpg", "home/*/x", "home/", "云/a"];
     Request {
-        caller: Caller { session: session.to_vec(), ..Caller::new(who) },
+        caller: Caller {
+            who,
+            name: name.map(Into::into),
+            session_name: session_name.map(Into::into),
+            policies: if has_policies { own.to_vec() } else { vec![] },
+            session: session.to_vec(),
+        },
         action,
         key: object.then(|| pick(rng, &keys)),
         on_policy: action.iam == "s3:DeleteBucketPolicy",
+        resources: match action == ASSUME {
+            true => ["qcs::cam::uin/100000000001:roleName/r", "arn:aws:iam::100000000001:role/r"]
+                .map(str::to_owned)
+                .to_vec(),
+            false => vec![],
+        },
         facts,
     }
 }
 
 pub fn world(rng: &mut StdRng) -> World {
-    let policies = (0..rng.random_range(0..3)).map(|_| made(rng, true)).collect();
-    let session = if rng.random_ratio(1, 6) { vec![made(rng, false)] } else { vec![] };
-    World { policies, session }
+    let policies = (0..rng.random_range(0..3)).map(|_| made(rng, Of::Bucket)).collect();
+    let own = (0..rng.random_range(0..3)).map(|_| made(rng, Of::Somebody)).collect();
+    let session = if rng.random_ratio(1, 6) { vec![made(rng, Of::Somebody)] } else { vec![] };
+    World { policies, own, session, trust: made(rng, Of::Role) }
 }
 
-fn made(rng: &mut StdRng, of_bucket: bool) -> Made {
+/// What a policy is of.
+#[derive(Clone, Copy, PartialEq)]
+enum Of {
+    Bucket,
+    Somebody,
+    /// Of who may take it on.
+    Role,
+}
+
+fn made(rng: &mut StdRng, of: Of) -> Made {
     let grammar = pick(rng, &[Grammar::Cam, Grammar::Iam]);
     let count = rng.random_range(1..4);
-    let statements: Vec<Json> = (0..count).map(|_| statement(rng, grammar, of_bucket)).collect();
+    let statements: Vec<Json> = (0..count).map(|_| statement(rng, grammar, of)).collect();
     let document = match grammar {
         Grammar::Iam => {
             let version = pick(rng, &["2012-10-17", "2012-10-17", "2008-10-17"]);
@@ -178,7 +244,7 @@ fn made(rng: &mut StdRng, of_bucket: bool) -> Made {
     Made { grammar, document }
 }
 
-fn statement(rng: &mut StdRng, grammar: Grammar, of_bucket: bool) -> Json {
+fn statement(rng: &mut StdRng, grammar: Grammar, of: Of) -> Json {
     let mut members = Map::new();
     let mut put = |name: &str, value: Json| {
         let name = if grammar == Grammar::Cam { name.to_lowercase() } else { name.to_owned() };
@@ -190,7 +256,7 @@ fn statement(rng: &mut StdRng, grammar: Grammar, of_bucket: bool) -> Json {
         "Effect",
         if grammar == Grammar::Cam { effect.to_lowercase().into() } else { effect.into() },
     );
-    if of_bucket {
+    if of != Of::Somebody {
         let name = if !allows && rng.random_ratio(1, 4) { "NotPrincipal" } else { "Principal" };
         put(name, principal(rng, grammar));
     }
@@ -207,7 +273,11 @@ fn statement(rng: &mut StdRng, grammar: Grammar, of_bucket: bool) -> Json {
             &["*", "s3:*", "s3:GetObject", "S3:get*", "s3:*Object", "s3:PutObject", "s3:?etObject"]
         }
     };
-    put(pick(rng, &["Action", "Action", "Action", "NotAction"]), some(rng, actions));
+    let mut actions = actions.to_vec();
+    if of != Of::Bucket {
+        actions.extend(["sts:AssumeRole"; 4]);
+    }
+    put(pick(rng, &["Action", "Action", "Action", "NotAction"]), some(rng, &actions));
     let resources: &[&str] = match grammar {
         Grammar::Cam => &[
             "*",
@@ -231,7 +301,16 @@ fn statement(rng: &mut StdRng, grammar: Grammar, of_bucket: bool) -> Json {
             "arn:*:s3:::b-1250000000/home/",
         ],
     };
-    put(pick(rng, &["Resource", "Resource", "Resource", "NotResource"]), some(rng, resources));
+    let mut resources = resources.to_vec();
+    if of == Of::Somebody {
+        resources.extend(match grammar {
+            Grammar::Cam => ["qcs::cam::uin/100000000001:roleName/*", "qcs::cam::uin/*:uin/*"],
+            Grammar::Iam => ["arn:aws:iam::*:role/r", "arn:aws:iam::100000000001:role/x*"],
+        });
+    }
+    if of != Of::Role {
+        put(pick(rng, &["Resource", "Resource", "Resource", "NotResource"]), some(rng, &resources));
+    }
     if rng.random_ratio(1, 2) {
         let mut operators = Map::new();
         for _ in 0..rng.random_range(1..3) {
@@ -252,12 +331,16 @@ fn principal(rng: &mut StdRng, grammar: Grammar) -> Json {
             "qcs::cam::uin/100000000002:uin/*",
             "qcs::cam::uin/100000000001:uin/100000000011",
             "qcs::cam::uin/100000000001:roleName/r",
+            "qcs::cam::uin/100000000001:role/31",
+            "qcs::cam::uin/100000000001:root",
         ],
         Grammar::Iam => &[
             "*",
             "100000000001",
             "arn:aws:iam::100000000002:root",
             "arn:aws:iam::100000000001:user/ann",
+            "arn:aws:iam::100000000001:role/r",
+            "arn:aws:sts::100000000001:assumed-role/r/s",
         ],
     };
     match (rng.random_range(0..3), grammar) {

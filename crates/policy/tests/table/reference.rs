@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-use costrel_policy::{Grammar, Who};
+use costrel_policy::{Caller, Grammar, Who};
 use serde_json::Value as Json;
 
-use crate::making::{APPID, BUCKET, Known, Made, OWNER, REGION, Request, World};
+use crate::making::{APPID, ASSUME, BUCKET, Known, Made, OWNER, REGION, Request, World};
 
 pub fn decide(world: &World, request: &Request) -> bool {
     let denies = |made: &Made| effects(made, request, false).iter().any(|t| *t != Some(false));
@@ -23,7 +23,51 @@ pub fn decide(world: &World, request: &Request) -> bool {
             return false;
         }
     }
-    owner || world.policies.iter().any(allows)
+    if owner {
+        return true;
+    }
+    let by_bucket = world.policies.iter().any(allows);
+    match request.caller.who {
+        Who::User { account, .. } | Who::Role { account, .. } => {
+            let by_own = world.own.iter().any(allows);
+            let together = if account == OWNER { by_own || by_bucket } else { by_own && by_bucket };
+            together && !world.own.iter().any(denies)
+        }
+        _ => by_bucket,
+    }
+}
+
+/// Whether the caller may take on a role that trusts so.
+pub fn decide_trust(world: &World, request: &Request) -> bool {
+    let denies = |made: &Made| effects(made, request, false).iter().any(|t| *t != Some(false));
+    let allows = |made: &Made| effects(made, request, true).contains(&Some(true));
+    let session = world.session.iter().all(|made| allows(made) && !denies(made));
+    let account = account_of(request.caller.who);
+    // Whoever is no root is trusted with his account, too, unless it is that alone.
+    let account_is_trusted = account.is_some_and(|account| {
+        let root = Request { caller: Caller::new(Who::Root(account)), ..request.clone() };
+        let alone = "qcs::cam::uin/100000000001:uin/100000000001";
+        effects_but(&world.trust, &root, true, alone).contains(&Some(true))
+    });
+    let own = match request.caller.who {
+        Who::User { .. } | Who::Role { .. } => &world.own[..],
+        _ => &[],
+    };
+    if !session || denies(&world.trust) || own.iter().any(denies) {
+        return false;
+    }
+    let root = matches!(request.caller.who, Who::Root(_));
+    match world.trust.grammar {
+        Grammar::Iam if allows(&world.trust) => true,
+        _ => (allows(&world.trust) || account_is_trusted) && (root || own.iter().any(allows)),
+    }
+}
+
+fn account_of(who: Who) -> Option<u64> {
+    match who {
+        Who::Anonymous => None,
+        Who::Root(account) | Who::User { account, .. } | Who::Role { account, .. } => Some(account),
+    }
 }
 
 fn member<'a>(json: &'a Json, name: &str) -> Option<&'a Json> {
@@ -40,6 +84,11 @@ fn list(json: &Json) -> Vec<String> {
 
 /// Whether each statement of an effect applies.
 fn effects(made: &Made, request: &Request, allow: bool) -> Vec<Option<bool>> {
+    effects_but(made, request, allow, "")
+}
+
+/// As if a principal were not named.
+fn effects_but(made: &Made, request: &Request, allow: bool, but: &str) -> Vec<Option<bool>> {
     let statements = member(&made.document, "statement").unwrap().as_array().unwrap();
     let wanted = if allow { "allow" } else { "deny" };
     let chosen = statements.iter().filter(|statement| {
@@ -50,6 +99,12 @@ fn effects(made: &Made, request: &Request, allow: bool) -> Vec<Option<bool>> {
     chosen
         .map(|statement| {
             let element = |name: &str, one: &dyn Fn(&str) -> Option<bool>| {
+                if name == "resource"
+                    && member(statement, "resource").is_none()
+                    && member(statement, "notresource").is_none()
+                {
+                    return Some(true);
+                }
                 let plain = member(statement, name).map(list);
                 let not = member(statement, &format!("not{name}")).map(list);
                 match (plain, not) {
@@ -61,7 +116,7 @@ fn effects(made: &Made, request: &Request, allow: bool) -> Vec<Option<bool>> {
             let action = element("action", &|name| Some(action(made.grammar, name, request)));
             let resource =
                 element("resource", &|name| resource(made.grammar, name, request, variables));
-            let mut parts = vec![action, resource, principals(statement, request, allow)];
+            let mut parts = vec![action, resource, principals(statement, request, allow, but)];
             if let Some(conditions) = member(statement, "condition") {
                 for (operator, keys) in conditions.as_object().unwrap() {
                     for (key, values) in keys.as_object().unwrap() {
@@ -110,24 +165,45 @@ fn matches(pattern: &str, text: &str) -> bool {
     glob(&chars(pattern), &chars(text))
 }
 
-fn principals(statement: &Json, request: &Request, allow: bool) -> Option<bool> {
-    let who = request.caller.who;
-    let one = |name: &str| match name {
-        "*" | "qcs::cam::anyone:anyone" => true,
-        "qcs::cam::anonymous:anonymous" => allow || who == Who::Anonymous,
-        "qcs::cam::uin/100000000001:uin/100000000001" | "100000000001" => who == Who::Root(OWNER),
-        "qcs::cam::uin/100000000002:uin/*" | "arn:aws:iam::100000000002:root" => {
-            who == Who::Root(OWNER + 1)
-        }
-        _ => false,
+fn principals(statement: &Json, request: &Request, allow: bool, but: &str) -> Option<bool> {
+    let caller = &request.caller;
+    let (who, account) = (caller.who, account_of(caller.who));
+    let role = |name: &str| {
+        matches!(who, Who::Role { account: OWNER, .. }) && caller.name.as_deref() == Some(name)
     };
-    let any = |json: &Json| match json {
-        Json::Object(kinds) => kinds.values().flat_map(list).any(|name| one(&name)),
-        json => one(json.as_str().unwrap()),
+    // An account denied is all of it denied; one named among those a statement is not
+    // about, or allowed, is its root.
+    let whole = |number: u64, others: bool| {
+        who == Who::Root(number) || (!allow && !others && account == Some(number))
+    };
+    let one = |name: &str, others: bool| match name {
+        "*" | "qcs::cam::anyone:anyone" => true,
+        _ if name == but => false,
+        "qcs::cam::anonymous:anonymous" => allow || who == Who::Anonymous,
+        "qcs::cam::uin/100000000001:uin/100000000001" => who == Who::Root(OWNER),
+        "100000000001" | "qcs::cam::uin/100000000001:root" => whole(OWNER, others),
+        "arn:aws:iam::100000000002:root" => whole(OWNER + 1, others),
+        "qcs::cam::uin/100000000002:uin/*" => account == Some(OWNER + 1),
+        "qcs::cam::uin/100000000001:uin/100000000011" => {
+            who == Who::User { account: OWNER, uin: 100_000_000_011 }
+        }
+        "arn:aws:iam::100000000001:user/ann" => {
+            matches!(who, Who::User { account: OWNER, .. }) && caller.name.as_deref() == Some("ann")
+        }
+        "qcs::cam::uin/100000000001:role/31" => who == Who::Role { account: OWNER, id: 31 },
+        "qcs::cam::uin/100000000001:roleName/r" | "arn:aws:iam::100000000001:role/r" => role("r"),
+        "arn:aws:sts::100000000001:assumed-role/r/s" => {
+            role("r") && caller.session_name.as_deref() == Some("s")
+        }
+        other => panic!("{other}"),
+    };
+    let any = |json: &Json, others: bool| match json {
+        Json::Object(kinds) => kinds.values().flat_map(list).any(|name| one(&name, others)),
+        json => one(json.as_str().unwrap(), others),
     };
     match (member(statement, "principal"), member(statement, "notprincipal")) {
-        (Some(json), None) => Some(any(json)),
-        (None, Some(json)) => Some(!any(json)),
+        (Some(json), None) => Some(any(json, false)),
+        (None, Some(json)) => Some(!any(json, true)),
         _ => Some(true),
     }
 }
@@ -145,6 +221,10 @@ fn action(grammar: Grammar, pattern: &str, request: &Request) -> bool {
 fn resource(grammar: Grammar, pattern: &str, request: &Request, variables: bool) -> Option<bool> {
     if pattern == "*" {
         return Some(true);
+    }
+    let elsewhere = pattern.starts_with("qcs::cam:") || pattern.starts_with("arn:aws:iam:");
+    if elsewhere || request.action == ASSUME {
+        return Some(elsewhere && request.resources.iter().any(|name| matches(pattern, name)));
     }
     let key = request.key;
     match grammar {

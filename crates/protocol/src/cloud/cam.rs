@@ -1,8 +1,10 @@
-//! Cloud Access Management: users of the account, their keys, and policies.
+//! Cloud Access Management: users of the account, their keys, groups and roles, and
+//! policies.
 //!
 //! Source: CAM's API documents, version 2019-01-16.
 
 mod groups;
+mod roles;
 
 use costrel_core::account::{KeyInfo, ManagedPolicy, PolicyHolder, Uin, User, UserDetails};
 use futures_util::future::BoxFuture;
@@ -150,13 +152,52 @@ pub(super) const SERVICE: Service = Service {
             &["TargetGroupId", "Page", "Rp"],
             groups::list_policies,
         ),
-        not_yet("CreateRole"),
-        not_yet("GetRole"),
-        not_yet("DescribeRoleList"),
-        not_yet("DeleteRole"),
-        not_yet("AttachRolePolicy"),
-        not_yet("DetachRolePolicy"),
-        not_yet("GetUserAppId"),
+        action(
+            "CreateRole",
+            "name/cam:CreateRole",
+            &["RoleName", "PolicyDocument", "Description", "ConsoleLogin", "SessionDuration"],
+            roles::create,
+        ),
+        action("GetRole", "name/cam:GetRole", &["RoleId", "RoleName"], roles::get),
+        action("DescribeRoleList", "name/cam:DescribeRoleList", &["Page", "Rp"], roles::list),
+        action(
+            "UpdateAssumeRolePolicy",
+            "name/cam:UpdateAssumeRolePolicy",
+            &["PolicyDocument", "RoleId", "RoleName"],
+            roles::set_trust,
+        ),
+        action(
+            "UpdateRoleDescription",
+            "name/cam:UpdateRoleDescription",
+            &["Description", "RoleId", "RoleName"],
+            roles::describe,
+        ),
+        action("DeleteRole", "name/cam:DeleteRole", &["RoleId", "RoleName"], roles::delete),
+        action(
+            "AttachRolePolicy",
+            "name/cam:AttachRolePolicy",
+            &["PolicyId", "PolicyName", "AttachRoleId", "AttachRoleName"],
+            roles::attach_policy,
+        ),
+        action(
+            "DetachRolePolicy",
+            "name/cam:DetachRolePolicy",
+            &["PolicyId", "PolicyName", "DetachRoleId", "DetachRoleName"],
+            roles::detach_policy,
+        ),
+        action(
+            "ListAttachedRolePolicies",
+            "name/cam:ListAttachedRolePolicies",
+            &["RoleId", "RoleName", "Page", "Rp"],
+            roles::list_policies,
+        ),
+        // Whoever has a key may ask whose it is.
+        Action {
+            name: "GetUserAppId",
+            permission: None,
+            parameters: &[],
+            answer: Some(get_user_app_id),
+        },
         not_yet("GetSecurityLastUsed"),
     ],
 };
@@ -172,6 +213,16 @@ const fn action(
     answer: Answer,
 ) -> Action {
     Action { name, permission: Some(permission), parameters, answer: Some(answer) }
+}
+
+fn get_user_app_id<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    let account = &asked.key.account;
+    let answer = object([
+        ("Uin", asked.key.uin().to_string().into()),
+        ("OwnerUin", account.uin.to_string().into()),
+        ("AppId", account.appid.get().into()),
+    ]);
+    Box::pin(async { Ok(answer) })
 }
 
 fn add_user<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
@@ -445,10 +496,9 @@ fn details(asked: &Asked<'_>, known: UserDetails) -> Result<UserDetails, CloudFa
 /// Whose keys are meant: the caller's own if nobody is named. The root's key is a
 /// matter of the configuration.
 fn key_owner(asked: &Asked<'_>) -> Result<Uin, CloudFailure> {
-    let uin = match (asked.call.number("TargetUin")?, &asked.key.user) {
-        (Some(_), _) => user(asked, "TargetUin")?,
-        (None, Some(user)) => user.uin,
-        (None, None) => asked.key.account.uin,
+    let uin = match asked.call.number("TargetUin")? {
+        Some(_) => user(asked, "TargetUin")?,
+        None => asked.key.uin(),
     };
     match uin == asked.key.account.uin {
         true => Err(CloudFailure::Unsupported("changing keys of the account itself")),

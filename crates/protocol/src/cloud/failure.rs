@@ -38,6 +38,10 @@ pub(crate) enum CloudFailure {
     Identity(IdentityError),
     #[error("no permission for {0}")]
     Denied(&'static str),
+    /// A role that is not there, and one that does not trust the caller or that he may
+    /// not take on, are the same to him.
+    #[error("there is no such role, or it may not be assumed")]
+    RoleDenied,
     #[error("{0} cannot have this value")]
     BadValue(&'static str),
     /// The service does it, this server does not.
@@ -114,11 +118,14 @@ impl CloudFailure {
             CloudFailure::BadType(_) => "InvalidParameter",
             CloudFailure::BadValue(_) => "InvalidParameter.ParamError",
             CloudFailure::Denied(_) => "AuthFailure.UnauthorizedOperation",
+            CloudFailure::RoleDenied => "UnauthorizedOperation",
             CloudFailure::Unsupported(_) => "UnsupportedOperation",
             CloudFailure::Identity(error) => code_of_identity(error),
             CloudFailure::Grant(error) => match error {
                 GrantError::Temporary => "FailedOperation.TempKeyNotAllowed",
-                GrantError::Name | GrantError::NoDuration => "InvalidParameter.ParamError",
+                GrantError::Name | GrantError::NoDuration | GrantError::NoPolicy => {
+                    "InvalidParameter.ParamError"
+                }
                 GrantError::Duration { .. } => "InvalidParameter.OverTimeError",
                 GrantError::Policy(PolicyFault::TooLarge) | GrantError::TooLong => {
                     "InvalidParameter.PolicyTooLong"
@@ -182,6 +189,11 @@ fn code_of_identity(error: &IdentityError) -> &'static str {
         IdentityError::GroupInUse => "FailedOperation",
         IdentityError::TooManyGroups { .. } => "InvalidParameter.UserGroupFull",
         IdentityError::NotMember => "ResourceNotFound.NotFound",
+        IdentityError::RoleName { .. } => "InvalidParameter.RoleNameError",
+        IdentityError::RoleExists => "InvalidParameter.RoleNameInUse",
+        IdentityError::NoSuchRole => "InvalidParameter.RoleNotExist",
+        IdentityError::RoleInUse => "FailedOperation",
+        IdentityError::RoleDuration { .. } => "InvalidParameter.ParamError",
         IdentityError::Policy(fault) => match fault {
             PolicyFault::TooLarge => "InvalidParameter.PolicyDocumentLengthOverLimit",
             PolicyFault::Version => "InvalidParameter.VersionError",

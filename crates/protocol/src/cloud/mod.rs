@@ -80,6 +80,8 @@ struct Asked<'a> {
     accounts: &'a Accounts,
     key: &'a AccessKey,
     call: &'a Call<'a>,
+    connection: ConnectionInfo,
+    now_ms: u64,
 }
 
 /// All services of which something is known.
@@ -207,11 +209,15 @@ async fn answer(
     outcome.operation = action.name;
     let answer = action.answer.ok_or(CloudFailure::NotImplemented(action.name))?;
     call.refuse_unknown(action.parameters)?;
-    let permitted = |name| permission::permits_action(&key, name, connection, now_ms);
+    let permitted = |name| {
+        let named = permission::Named::of_cam(name);
+        permission::permits_action(&key, named, connection, now_ms)
+    };
     if !action.permission.is_none_or(permitted) {
         return Err(CloudFailure::Denied(action.name));
     }
-    answer(&Asked { accounts: authenticator.accounts(), key: &key, call: &call }).await
+    let accounts = authenticator.accounts();
+    answer(&Asked { accounts, key: &key, call: &call, connection, now_ms }).await
 }
 
 /// The service that is meant: what the signature is scoped to, else what the host

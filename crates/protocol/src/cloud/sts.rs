@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use costrel_core::account::SessionRequest;
+use costrel_core::account::{Holder, IdentityError, SessionRequest, TemporaryKey, Uin};
 use costrel_policy::Grammar;
 use costrel_signature::encode::decode_form;
 use futures_util::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{Action, Answered, Asked, CloudFailure, Service, not_yet, object};
-use crate::date;
+use crate::{date, permission};
 
 pub(super) const SERVICE: Service = Service {
     name: "sts",
@@ -28,7 +28,13 @@ pub(super) const SERVICE: Service = Service {
             answer: Some(get_federation_token),
         },
         not_yet("GetSessionToken"),
-        not_yet("AssumeRole"),
+        Action {
+            name: "AssumeRole",
+            // Judged with the role's trust policy, by its name.
+            permission: None,
+            parameters: &["RoleArn", "RoleSessionName", "DurationSeconds", "Policy", "ExternalId"],
+            answer: Some(assume_role),
+        },
         not_yet("AssumeRoleWithSAML"),
         not_yet("AssumeRoleWithWebIdentity"),
         not_yet("QueryApiKey"),
@@ -37,19 +43,22 @@ pub(super) const SERVICE: Service = Service {
 
 /// How long a key is good for if nobody says, in seconds.
 const FEDERATION_DURATION_S: i64 = 1800;
+const ROLE_DURATION_S: i64 = 7200;
+
+/// Shortest name of whoever takes on a role, in bytes.
+const ROLE_SESSION_LEN_MIN: usize = 2;
 
 /// Whoever has a key may ask whose it is.
 fn get_caller_identity<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
-    let account = asked.key.account.uin;
-    let uin = asked.key.user.as_ref().map_or(account, |user| user.uin);
-    let (arn, user, kind) = match &asked.key.session {
-        None => (format!("qcs::cam:{account}:uin/{uin}"), uin.to_string(), "CAMUser"),
-        Some(session) => (
-            format!("qcs::sts:{account}:federated-user/{uin}"),
-            format!("{uin}:{}", session.name),
-            "FederatedUser",
-        ),
+    let (account, uin) = (asked.key.account.uin, asked.key.uin());
+    let (arn, kind) = match (&asked.key.holder, &asked.key.session) {
+        (Holder::Role(role), _) => {
+            (format!("qcs::sts:{account}:assumed-role/{}", role.id), "CAMRole")
+        }
+        (_, None) => (format!("qcs::cam:{account}:uin/{uin}"), "CAMUser"),
+        (_, Some(_)) => (format!("qcs::sts:{account}:federated-user/{uin}"), "FederatedUser"),
     };
+    let user = permission::user_id(asked.key);
     let answer = object([
         ("Arn", arn.into()),
         ("AccountId", account.to_string().into()),
@@ -73,19 +82,83 @@ fn federation_token(asked: &Asked<'_>) -> Answered {
     let request = SessionRequest {
         name,
         duration_s: u64::try_from(duration).unwrap_or(0),
-        policy: (Grammar::Cam, policy.as_bytes()),
+        policy: Some((Grammar::Cam, policy.as_bytes())),
+        role: None,
     };
-    let key = asked.accounts.grant(asked.key, &request)?;
+    Ok(credentials(&asked.accounts.grant(asked.key, &request)?))
+}
+
+/// A temporary key of a role that trusts the caller.
+fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let call = asked.call;
+        let (arn, name) = (call.required("RoleArn")?, call.required("RoleSessionName")?);
+        if name.len() < ROLE_SESSION_LEN_MIN {
+            return Err(CloudFailure::BadValue("RoleSessionName"));
+        }
+        let external_id = call.text("ExternalId")?;
+        let policy = call.text("Policy")?.filter(|text| !text.trim().is_empty());
+        let policy = policy.map(document).transpose()?;
+        let role = match role_named(arn, asked.key.account.uin)? {
+            RoleName::Id(id) => asked.accounts.role(id).await,
+            RoleName::Name(name) => asked.accounts.role_named(name).await,
+        };
+        let role = match role {
+            Err(IdentityError::NoSuchRole) => return Err(CloudFailure::RoleDenied),
+            role => role?,
+        };
+        let (trust, now_ms) = (role.trust_policy()?, asked.now_ms);
+        let (key, connection) = (asked.key, asked.connection);
+        if !permission::permits_role(key, &role, &trust, external_id, connection, now_ms) {
+            return Err(CloudFailure::RoleDenied);
+        }
+        let duration = call.number("DurationSeconds")?;
+        let default = ROLE_DURATION_S.min(role.session_s_max as i64);
+        let request = SessionRequest {
+            name,
+            duration_s: u64::try_from(duration.unwrap_or(default)).unwrap_or(0),
+            policy: policy.as_ref().map(|policy| (Grammar::Cam, policy.as_bytes())),
+            role: Some(&role),
+        };
+        Ok(credentials(&asked.accounts.grant(key, &request)?))
+    })
+}
+
+enum RoleName<'a> {
+    Id(u64),
+    Name(&'a str),
+}
+
+/// `qcs::cam::uin/<uin>:role/<id>` or `…:roleName/<name>`, of the account itself.
+fn role_named(arn: &str, account: Uin) -> Result<RoleName<'_>, CloudFailure> {
+    let parsed = || {
+        let (owner, role) = arn.strip_prefix("qcs::cam::uin/")?.split_once(':')?;
+        if owner.parse() != Ok(account) {
+            return None;
+        }
+        match role.split_once('/')? {
+            ("role", id) => id.parse().ok().map(RoleName::Id),
+            ("roleName", name) if !name.is_empty() => Some(RoleName::Name(name)),
+            _ => None,
+        }
+    };
+    match arn.starts_with("qcs::cam::") {
+        true => parsed().ok_or(CloudFailure::RoleDenied),
+        false => Err(CloudFailure::BadValue("RoleArn")),
+    }
+}
+
+fn credentials(key: &TemporaryKey) -> Map<String, Value> {
     let credentials = json!({
         "TmpSecretId": key.pair.id(),
         "TmpSecretKey": key.pair.secret().expose(),
         "Token": key.token.expose(),
     });
-    Ok(object([
+    object([
         ("Credentials", credentials),
         ("ExpiredTime", (key.expires_ms / 1000).into()),
         ("Expiration", date::iso_seconds(key.expires_ms).into()),
-    ]))
+    ])
 }
 
 /// A policy's document: clients encode it as in URLs, whatever carries it.

@@ -1,47 +1,80 @@
-//! Actions of Tencent Cloud API 3.0. They are about an account and none of its
-//! buckets.
+//! Actions of Tencent Cloud API 3.0 and of AWS's services beside S3. They are about an
+//! account and none of its buckets.
 
-use costrel_core::account::AccessKey;
-use costrel_policy::{Action, Attempt, Decision, Fact, Facts, Grants, Key, Target, Value, decide};
+use std::sync::Arc;
 
-use super::caller_of;
+use costrel_core::account::{AccessKey, Role};
+use costrel_policy::{
+    Action, Attempt, Decision, Fact, Facts, Grants, Key, Policy, Target, Value, decide,
+    decide_trust,
+};
+
+use super::{caller_of, names};
 use crate::request::ConnectionInfo;
+
+/// An action by its names in both grammars, and what of the account it is about, as far
+/// as that is known.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub action: Action,
+    pub resources: &'a [String],
+    /// What is shown of a secret that whoever takes on a role was told.
+    pub external_id: Option<&'a str>,
+}
+
+impl Named<'_> {
+    /// An action by its name in CAM: `name/sts:AssumeRole`.
+    pub(crate) fn of_cam(action: &'static str) -> Self {
+        let iam = action.strip_prefix("name/").unwrap_or(action);
+        Named { action: Action { cam: action, iam }, resources: &[], external_id: None }
+    }
+}
 
 /// What is known of a request to the API.
 struct CloudFacts<'a> {
     key: &'a AccessKey,
+    named: Named<'a>,
     connection: ConnectionInfo,
     now_ms: u64,
 }
 
 impl Facts for CloudFacts<'_> {
     fn fact(&self, key: &Key) -> Fact<'_> {
-        let (account, user) = (&self.key.account, self.key.user.as_deref());
-        let uin = user.map_or(account.uin, |user| user.uin);
+        let account = &self.key.account;
         match key {
             Key::SourceIp => Fact::One(Value::Ip(self.connection.peer.ip().to_canonical())),
             Key::SecureTransport => Fact::One(Value::Bool(self.connection.secure)),
             Key::CurrentTime => Fact::One(Value::Time(self.now_ms as i64)),
             Key::EpochTime => Fact::One(Value::Number(self.now_ms / 1000)),
-            Key::Uin => Fact::text(uin.to_string()),
+            Key::Uin if self.key.role().is_none() => Fact::text(self.key.uin().to_string()),
+            Key::Uin => Fact::Absent,
             Key::OwnerUin | Key::PrincipalAccount => Fact::text(account.uin.to_string()),
             Key::AppId => Fact::text(account.appid.to_string()),
+            Key::UserId => Fact::text(names::user_id(self.key)),
+            Key::PrincipalArn => Fact::text(names::principal_arn(self.key)),
+            Key::PrincipalType => Fact::text(names::principal_type(self.key)),
+            Key::ExternalId => Fact::optional(self.named.external_id),
             _ => Fact::Unknown,
         }
     }
+
+    fn resources(&self) -> &[String] {
+        self.named.resources
+    }
 }
 
-/// Whether a caller may do an action, by its name in CAM: `name/sts:AssumeRole`.
-pub(crate) fn permits_action(
+/// Judges what somebody asks for of his account.
+fn judged(
     key: &AccessKey,
-    action: &'static str,
+    named: Named<'_>,
     connection: ConnectionInfo,
     now_ms: u64,
+    judge: impl Fn(&Attempt<'_>) -> Decision,
 ) -> bool {
     let account = &key.account;
     let attempt = Attempt {
         caller: &caller_of(Some(key)),
-        action: Action { cam: action, iam: action.strip_prefix("name/").unwrap_or(action) },
+        action: named.action,
         target: Target {
             bucket: "",
             region: "",
@@ -50,7 +83,38 @@ pub(crate) fn permits_action(
             key: None,
         },
         on_policy: false,
-        facts: &CloudFacts { key, connection, now_ms },
+        facts: &CloudFacts { key, named, connection, now_ms },
     };
-    decide(&attempt, Grants::default()) == Decision::Allowed
+    judge(&attempt) == Decision::Allowed
+}
+
+/// Whether a caller may do an action.
+pub(crate) fn permits_action(
+    key: &AccessKey,
+    named: Named<'_>,
+    connection: ConnectionInfo,
+    now_ms: u64,
+) -> bool {
+    judged(key, named, connection, now_ms, |attempt| decide(attempt, Grants::default()))
+}
+
+/// Whether a caller may take on a role, as far as the role's trust policy and his own
+/// policies go.
+pub(crate) fn permits_role(
+    key: &AccessKey,
+    role: &Role,
+    trust: &Arc<Policy>,
+    external_id: Option<&str>,
+    connection: ConnectionInfo,
+    now_ms: u64,
+) -> bool {
+    let account = key.account.uin;
+    let resources = [
+        format!("qcs::cam::uin/{account}:roleName/{}", role.name),
+        format!("qcs::cam::uin/{account}:role/{}", role.id),
+        format!("arn:aws:iam::{account}:role/{}", role.name),
+    ];
+    let named =
+        Named { resources: &resources, external_id, ..Named::of_cam("name/sts:AssumeRole") };
+    judged(key, named, connection, now_ms, |attempt| decide_trust(attempt, trust))
 }

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use costrel_core::account::{Account, Session};
 use costrel_core::tags::Tags;
 use costrel_policy::{Fact, Facts, Grant, Key, Value};
 use costrel_signature::Form;
 use http::header;
 
-use super::Need;
+use super::{Need, names};
 use crate::attributes;
 use crate::ops::Operation;
 use crate::request::Request;
@@ -119,10 +118,9 @@ fn tag(tags: &Tags, name: &str) -> Fact<'static> {
 
 impl Facts for RequestFacts<'_> {
     fn fact(&self, key: &Key) -> Fact<'_> {
-        let account = self.request.identity.as_ref().map(|key| &key.account);
+        let identity = self.request.identity.as_deref();
+        let account = identity.map(|key| &key.account);
         let session = super::session(self.request);
-        let user = self.request.identity.as_ref().and_then(|key| key.user.as_deref());
-        let uin_of = |account: &Account| user.map_or(account.uin, |user| user.uin);
         let uin = |uin: u64| format!("{uin:012}");
         match key {
             // The connection's own: headers say what their sender likes.
@@ -133,38 +131,23 @@ impl Facts for RequestFacts<'_> {
             Key::UserAgent => Fact::optional(self.request.header(&header::USER_AGENT)),
             Key::Referer => Fact::optional(self.request.header(&header::REFERER)),
 
-            Key::UserId => match (account, session) {
-                (Some(account), Some(session)) => {
-                    Fact::text(format!("{}:{}", uin_of(account), session.name))
-                }
-                (Some(account), None) => Fact::text(uin_of(account).to_string()),
-                (None, _) => Fact::text("anonymous"),
+            Key::UserId => match identity {
+                Some(key) => Fact::text(names::user_id(key)),
+                None => Fact::text("anonymous"),
             },
             Key::PrincipalAccount => match account {
                 Some(account) => Fact::text(account.uin.to_string()),
                 None => Fact::text("anonymous"),
             },
             // A root has no name, and whoever has a temporary key is nobody's user.
-            Key::UserName => match (user, session) {
+            Key::UserName => match (identity.and_then(|key| key.user()), session) {
                 (Some(user), None) => Fact::text(user.name.as_str()),
                 _ => Fact::Absent,
             },
-            Key::PrincipalType => match (account, session) {
-                (Some(_), Some(_)) => Fact::text("FederatedUser"),
-                (Some(_), None) if user.is_some() => Fact::text("User"),
-                (Some(_), None) => Fact::text("Account"),
-                (None, _) => Fact::text("Anonymous"),
-            },
-            Key::PrincipalArn => match (account, session) {
-                (Some(account), Some(Session { name, .. })) => {
-                    Fact::text(format!("arn:aws:sts::{}:federated-user/{name}", account.uin))
-                }
-                (Some(account), None) => Fact::text(match user {
-                    Some(user) => format!("arn:aws:iam::{}:user/{}", account.uin, user.name),
-                    None => format!("arn:aws:iam::{}:root", account.uin),
-                }),
-                (None, _) => Fact::Absent,
-            },
+            Key::PrincipalType => Fact::text(identity.map_or("Anonymous", names::principal_type)),
+            Key::PrincipalArn => {
+                identity.map_or(Fact::Absent, |key| Fact::text(names::principal_arn(key)))
+            }
             Key::PrincipalIsService | Key::ViaService => Fact::One(Value::Bool(false)),
             // Temporary keys may say of a second factor that it was shown; here none is.
             Key::MfaPresent if session.is_some() => Fact::One(Value::Bool(false)),
@@ -173,10 +156,12 @@ impl Facts for RequestFacts<'_> {
                 Some(session) => Fact::One(Value::Time(session.issued_ms as i64)),
                 None => Fact::Absent,
             },
-            Key::SourceArn | Key::SourceAccount => Fact::Absent,
-            Key::Uin => {
-                account.map_or(Fact::Absent, |account| Fact::text(uin_of(account).to_string()))
-            }
+            Key::SourceArn | Key::SourceAccount | Key::ExternalId => Fact::Absent,
+            // A role has a number of another kind.
+            Key::Uin => match identity.filter(|key| key.role().is_none()) {
+                Some(key) => Fact::text(key.uin().to_string()),
+                None => Fact::Absent,
+            },
             Key::OwnerUin => {
                 account.map_or(Fact::Absent, |account| Fact::text(account.uin.to_string()))
             }

@@ -5,11 +5,12 @@
 mod cloud;
 mod facts;
 mod links;
+mod names;
 
 use std::sync::Arc;
 
 use costrel_core::Error;
-use costrel_core::account::{AccessKey, Session};
+use costrel_core::account::{AccessKey, Holder, Session};
 use costrel_core::bucket::Bucket;
 use costrel_core::names::ObjectKey;
 use costrel_core::object::ObjectInfo;
@@ -24,9 +25,10 @@ use crate::gateway::Gateway;
 use crate::ops::{self, Granted, OpRow, Operation, RouteError};
 use crate::request::{Outcome, Request};
 
-pub(crate) use cloud::permits_action;
+pub(crate) use cloud::{Named, permits_action, permits_role};
 use facts::{Place, RequestFacts};
 pub(crate) use links::links_of;
+pub(crate) use names::user_id;
 
 /// Something that must be allowed, of a bucket or an object in it.
 #[derive(Clone, Copy)]
@@ -352,22 +354,24 @@ pub(crate) fn caller(request: &Request<'_>) -> Caller {
 fn caller_of(key: Option<&AccessKey>) -> Caller {
     let Some(key) = key else { return Caller::new(Who::Anonymous) };
     let account = key.account.uin.get();
-    let session = key.session.as_ref().map(|session| session.policies.clone());
-    let session = session.unwrap_or_default();
-    match &key.user {
-        None => Caller { session, ..Caller::new(Who::Root(account)) },
-        Some(user) => Caller {
-            who: Who::User { account, uin: user.uin.get() },
-            name: Some(user.name.as_str().into()),
-            policies: user.policies.clone(),
-            session,
-        },
+    let session = key.session.as_deref();
+    let (who, name) = match &key.holder {
+        Holder::Root => (Who::Root(account), None),
+        Holder::User(user) => (Who::User { account, uin: user.uin.get() }, Some(&user.name)),
+        Holder::Role(role) => (Who::Role { account, id: role.id }, Some(&role.name)),
+    };
+    Caller {
+        who,
+        name: name.map(|name| name.as_str().into()),
+        session_name: session.map(|session| session.name.as_str().into()),
+        policies: key.policies().to_vec(),
+        session: session.map(|session| session.policies.clone()).unwrap_or_default(),
     }
 }
 
 /// What the caller's key is limited to, if it is temporary.
 fn session<'a>(request: &'a Request<'_>) -> Option<&'a Session> {
-    request.identity.as_ref()?.session.as_ref()
+    request.identity.as_ref()?.session.as_deref()
 }
 
 /// Whether nothing but its object locks can keep the caller from anything in a
@@ -380,7 +384,7 @@ pub(crate) fn is_unlimited(request: &Request<'_>, bucket: &Bucket) -> bool {
 
 /// Whether the caller is the root of a bucket's owner, perhaps with limits.
 fn is_owner_root(request: &Request<'_>, bucket: &Bucket) -> bool {
-    is_owner(request, bucket) && request.identity.as_ref().is_some_and(|key| key.user.is_none())
+    is_owner(request, bucket) && request.identity.as_ref().is_some_and(|key| key.is_root())
 }
 
 /// Whether the caller belongs to the account of a bucket's owner.

@@ -165,7 +165,8 @@ async fn a_users_temporary_key_goes_as_far_as_both_policies() {
     let key = world.accounts.find(some.pair.id(), None).await.unwrap();
     let policy = cam(&all("allow", r#""action": ["cos:GetObject", "cos:DeleteObject"]"#));
     let policy = (Grammar::Cam, policy.as_bytes());
-    let request = SessionRequest { name: "browser", duration_s: 129_600, policy };
+    let request =
+        SessionRequest { name: "browser", duration_s: 129_600, policy: Some(policy), role: None };
     let temporary = world.accounts.grant(&key, &request).unwrap();
     let path = format!("/{BUCKET}/key");
     for dialect in Dialect::ALL {

@@ -158,7 +158,8 @@ impl World {
     pub async fn temporary(&self, grammar: Grammar, policy: &str) -> TemporaryKey {
         let root = self.accounts.find(KEY_ID, None).await.unwrap();
         let policy = (grammar, policy.as_bytes());
-        let request = SessionRequest { name: "somebody", duration_s: 1800, policy };
+        let request =
+            SessionRequest { name: "somebody", duration_s: 1800, policy: Some(policy), role: None };
         self.accounts.grant(&root, &request).unwrap()
     }
 
