@@ -102,7 +102,7 @@ const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
 struct Recorder {
     ticks: AtomicU64,
     values: AtomicU64,
-    events: Mutex<HashMap<&'static [u8], Vec<Event>>>,
+    events: Mutex<HashMap<&'static [u8], Vec<Event<Operation>>>>,
 }
 
 impl Recorder {

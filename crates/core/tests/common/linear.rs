@@ -1,13 +1,28 @@
-//! Whether a history of one key can be explained by operations that each
+//! Whether a history can be explained by operations that each
 //! happened at one instant between their call and their return.
 //!
 //! The search walks the calls and returns in order and keeps every
-//! configuration that is still possible: the key's value, and which of the
+//! configuration that is still possible: what the key holds, and which of the
 //! running operations have happened already. An operation that returns must have
 //! happened; equal configurations are kept once, which is the memory of Wing and
 //! Gong's search as Lowe improved it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Debug;
+use std::hash::Hash;
+
+/// An operation and what its caller was told of it.
+pub trait Step: Clone + Debug {
+    /// What there is between operations; before the first, the default.
+    type State: Clone + Default + Eq + Hash;
+
+    /// The state afterwards, if the operation can have happened at this state.
+    fn apply(&self, state: &Self::State) -> Option<Self::State>;
+
+    /// Whether it leaves every state as it is. Such an operation need not be tried
+    /// at several moments: the first at which it can have happened is as good as any.
+    fn changes_nothing(&self) -> bool;
+}
 
 /// What a key holds. Every write has a value of its own.
 pub type Value = Option<u64>;
@@ -25,10 +40,12 @@ pub enum Operation {
     Read(Value),
 }
 
-impl Operation {
-    /// The value afterwards, if the operation can have happened at this value.
-    fn apply(self, value: Value) -> Option<Value> {
-        match self {
+impl Step for Operation {
+    type State = Value;
+
+    fn apply(&self, value: &Value) -> Option<Value> {
+        let value = *value;
+        match *self {
             Operation::Put(new) => Some(Some(new)),
             Operation::PutIfAbsent(new, true) => value.is_none().then_some(Some(new)),
             Operation::PutIfAbsent(_, false) => value.is_some().then_some(value),
@@ -40,37 +57,48 @@ impl Operation {
             Operation::Read(seen) => (seen == value).then_some(value),
         }
     }
+
+    fn changes_nothing(&self) -> bool {
+        matches!(
+            self,
+            Operation::Read(_)
+                | Operation::PutIfAbsent(_, false)
+                | Operation::PutIfMatch(.., false)
+                | Operation::DeleteIfMatch(_, false)
+        )
+    }
 }
 
-/// An operation and when it ran, on one clock that never shows a time twice.
+/// An operation and when it ran, on one clock.
 #[derive(Clone, Copy, Debug)]
-pub struct Event {
+pub struct Event<S> {
     pub called: u64,
     /// `None` when nobody knows whether it happened.
     pub returned: Option<u64>,
-    pub operation: Operation,
+    pub operation: S,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Configuration {
-    value: Value,
+struct Configuration<T> {
+    state: T,
     /// Running operations that have happened.
     happened: BTreeSet<usize>,
 }
 
-/// Explains the history from an absent key, or names the return that nothing
+/// Explains the history from the first state, or names the return that nothing
 /// explains.
-pub fn check(history: &[Event]) -> Result<(), String> {
-    let mut moments = BTreeMap::new();
+pub fn check<S: Step>(history: &[Event<S>]) -> Result<(), String> {
+    // Operations may be called at once, as those that one call stands for are.
+    let mut moments = Vec::new();
     for (number, event) in history.iter().enumerate() {
-        moments.insert(event.called, (number, false));
-        if let Some(returned) = event.returned {
-            moments.insert(returned, (number, true));
-        }
+        moments.push((event.called, false, number));
+        moments.extend(event.returned.map(|returned| (returned, true, number)));
     }
+    moments.sort_unstable();
     let mut running: BTreeSet<usize> = BTreeSet::new();
-    let mut possible = HashSet::from([Configuration { value: None, happened: BTreeSet::new() }]);
-    for (time, (number, is_return)) in moments {
+    let mut possible =
+        HashSet::from([Configuration { state: S::State::default(), happened: BTreeSet::new() }]);
+    for (time, is_return, number) in moments {
         if !is_return {
             running.insert(number);
             continue;
@@ -78,7 +106,7 @@ pub fn check(history: &[Event]) -> Result<(), String> {
         possible = after_return(history, &running, possible, number);
         running.remove(&number);
         if possible.is_empty() {
-            let near: Vec<&Event> =
+            let near: Vec<&Event<S>> =
                 history.iter().filter(|e| e.called <= time && e.returned >= Some(time)).collect();
             return Err(format!("nothing explains {:?}; beside it {near:?}", history[number]));
         }
@@ -87,14 +115,23 @@ pub fn check(history: &[Event]) -> Result<(), String> {
 }
 
 /// The configurations in which operation `number` has happened.
-fn after_return(
-    history: &[Event],
+fn after_return<S: Step>(
+    history: &[Event<S>],
     running: &BTreeSet<usize>,
-    possible: HashSet<Configuration>,
+    possible: HashSet<Configuration<S::State>>,
     number: usize,
-) -> HashSet<Configuration> {
-    let mut seen = possible.clone();
-    let mut open: Vec<Configuration> = possible.into_iter().collect();
+) -> HashSet<Configuration<S::State>> {
+    let settled = |mut configuration: Configuration<S::State>| {
+        for next in running {
+            let operation = &history[*next].operation;
+            if operation.changes_nothing() && operation.apply(&configuration.state).is_some() {
+                configuration.happened.insert(*next);
+            }
+        }
+        configuration
+    };
+    let mut seen: HashSet<_> = possible.into_iter().map(settled).collect();
+    let mut open: Vec<Configuration<S::State>> = seen.iter().cloned().collect();
     let mut explained = HashSet::new();
     while let Some(mut configuration) = open.pop() {
         if configuration.happened.contains(&number) {
@@ -103,12 +140,12 @@ fn after_return(
             continue;
         }
         for next in running.iter().filter(|next| !configuration.happened.contains(next)) {
-            let Some(value) = history[*next].operation.apply(configuration.value) else {
+            let Some(state) = history[*next].operation.apply(&configuration.state) else {
                 continue;
             };
             let mut happened = configuration.happened.clone();
             happened.insert(*next);
-            let reached = Configuration { value, happened };
+            let reached = settled(Configuration { state, happened });
             if seen.insert(reached.clone()) {
                 open.push(reached);
             }
@@ -121,7 +158,7 @@ fn after_return(
 mod tests {
     use super::*;
 
-    fn event(called: u64, returned: u64, operation: Operation) -> Event {
+    fn event(called: u64, returned: u64, operation: Operation) -> Event<Operation> {
         Event { called, returned: Some(returned), operation }
     }
 

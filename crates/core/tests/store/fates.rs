@@ -7,6 +7,7 @@ use costrel_core::lifecycle::{
     Chain, Expiration, Facts, FilterForm, Lifecycle, LifecycleJob, LifecycleOptions,
     NoncurrentExpiration, Rule, RuleBounds,
 };
+use costrel_core::record::Pair;
 use costrel_core::version::Versioning;
 
 use crate::common::random::Random;
@@ -26,6 +27,7 @@ struct Version {
     size: u64,
     marker: bool,
     null: bool,
+    tags: Vec<Pair>,
 }
 
 /// Midnight at or after `days` whole days, found by walking there.
@@ -37,6 +39,26 @@ fn midnight(since: u64, days: u64, ahead: u64) -> u64 {
     at
 }
 
+fn marker_at(written: u64, null: bool) -> Version {
+    Version { written, size: 0, marker: true, null, tags: Vec::new() }
+}
+
+fn facts_of<'a>(key: &'a str, version: &'a Version) -> Facts<'a> {
+    Facts {
+        key: key.as_bytes(),
+        size: version.size,
+        tags: &version.tags,
+        modified_ms: version.written,
+    }
+}
+
+fn some_tags(random: &mut Random) -> Vec<Pair> {
+    let names = ["a", "b"].into_iter().filter(|_| random.next().is_multiple_of(2));
+    let names: Vec<&str> = names.collect();
+    let value = |random: &mut Random| (random.next() % 2).to_string();
+    names.into_iter().map(|name| Pair { name: name.into(), value: value(random) }).collect()
+}
+
 struct Model<'a> {
     rules: &'a [Rule],
     ahead: u64,
@@ -44,9 +66,10 @@ struct Model<'a> {
 }
 
 impl Model<'_> {
-    fn any(&self, key: &str, size: u64, due: impl Fn(&Rule) -> Option<u64>) -> bool {
+    fn any(&self, key: &str, size: u64, tags: &[Pair], due: impl Fn(&Rule) -> Option<u64>) -> bool {
         self.rules.iter().any(|rule| {
             rule.enabled
+                && rule.tags.iter().all(|tag| tags.contains(tag))
                 && key.starts_with(rule.prefix.as_deref().unwrap_or(""))
                 && rule.size_greater.is_none_or(|least| least < size)
                 && rule.size_less.is_none_or(|most| most > size)
@@ -55,7 +78,7 @@ impl Model<'_> {
     }
 
     fn expires(&self, key: &str, version: &Version) -> bool {
-        self.any(key, version.size, |rule| match rule.expiration {
+        self.any(key, version.size, &version.tags, |rule| match rule.expiration {
             Some(Expiration::Days(n)) => Some(midnight(version.written, n.into(), self.ahead)),
             Some(Expiration::Date(at)) => Some(at),
             _ => None,
@@ -71,7 +94,7 @@ impl Model<'_> {
                 _ => {
                     let null = versioning == Versioning::Suspended;
                     chain.retain(|version| !(null && version.null));
-                    chain.insert(0, Version { written: self.now, size: 0, marker: true, null });
+                    chain.insert(0, marker_at(self.now, null));
                 }
             }
         }
@@ -80,7 +103,7 @@ impl Model<'_> {
         chain.retain(|version| {
             at += 1;
             let Some(newer) = at.checked_sub(2).map(|newer| &before[newer]) else { return true };
-            !self.any(key, version.size, |rule| {
+            !self.any(key, version.size, &version.tags, |rule| {
                 let wanted = rule.noncurrent.as_ref()?;
                 // The current one is not among those that are kept.
                 (at - 2 >= wanted.newer as usize)
@@ -94,7 +117,7 @@ impl Model<'_> {
             Some(Expiration::Date(at)) => Some(at),
             _ => None,
         };
-        if lone && self.any(key, 0, goes) {
+        if lone && self.any(key, 0, &[], goes) {
             chain.clear();
         }
         chain
@@ -138,7 +161,12 @@ fn the_rules_say_what_the_model_says() {
         let ahead_s = below(random, 24) as u32 * 3600;
         // The model's day is shorter, and the place as much nearer.
         let ahead = u64::from(ahead_s) * 1000 * DAY / 86_400_000;
-        let rules = random_rules(random, 10 * DAY);
+        let mut rules = random_rules(random, 10 * DAY);
+        for rule in &mut rules {
+            if below(random, 3) == 0 {
+                rule.tags = some_tags(random);
+            }
+        }
         let lifecycle =
             Lifecycle { utc_offset_s: ahead_s, rules: rules.clone(), ..Default::default() };
         let calendar = lifecycle.calendar(DAY);
@@ -149,7 +177,8 @@ fn the_rules_say_what_the_model_says() {
                 written -= below(random, 2 * DAY).min(written);
                 let marker = below(random, 4) == 0;
                 let size = if marker { 0 } else { below(random, 6) };
-                Version { written, size, marker, null: false }
+                let tags = if marker { Vec::new() } else { some_tags(random) };
+                Version { written, size, marker, null: false, tags }
             })
             .collect();
         let key = ["a1", "ab1", "b1", "c"][below(random, 4) as usize];
@@ -157,22 +186,18 @@ fn the_rules_say_what_the_model_says() {
         let due = |fate: Option<costrel_core::lifecycle::Fate<'_>>| {
             fate.is_some_and(|fate| fate.at_ms <= model.now)
         };
-        let facts = |version: &Version| Facts {
-            key: key.as_bytes(),
-            size: version.size,
-            tags: &[],
-            modified_ms: version.written,
-        };
         let mut left = chain.clone();
         if left.first().is_some_and(|version| {
-            !version.marker && due(lifecycle.expiration(&calendar, &facts(version)))
+            !version.marker && due(lifecycle.expiration(&calendar, &facts_of(key, version)))
         }) {
-            left.insert(0, Version { written: model.now, size: 0, marker: true, null: false });
+            left.insert(0, marker_at(model.now, false));
         }
         let mut places = Chain::default();
         left.retain(|version| match places.next(key.as_bytes(), version.written) {
             None => true,
-            Some(place) => !due(lifecycle.noncurrent_removal(&calendar, &facts(version), place)),
+            Some(place) => {
+                !due(lifecycle.noncurrent_removal(&calendar, &facts_of(key, version), place))
+            }
         });
         if let [marker @ Version { marker: true, .. }] = left.as_slice()
             && due(lifecycle.marker_removal(&calendar, key.as_bytes(), marker.written))
@@ -193,6 +218,8 @@ async fn chain_of(world: &World, bucket: &costrel_core::bucket::Bucket, key: &st
             size: entry.object.size,
             marker: entry.delete_marker,
             null: entry.version.is_some_and(|v| v == costrel_core::version::VersionRef::Null),
+            // The rules of these rounds do not ask for any.
+            tags: Vec::new(),
         })
         .collect()
 }

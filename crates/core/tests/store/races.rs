@@ -40,7 +40,7 @@ struct Recorder {
     ticks: AtomicU64,
     values: AtomicU64,
     etags: Mutex<HashMap<String, u64>>,
-    events: Mutex<HashMap<&'static str, Vec<Event>>>,
+    events: Mutex<HashMap<&'static str, Vec<Event<Operation>>>>,
 }
 
 impl Recorder {

@@ -1,8 +1,7 @@
 //! Buckets that keep versions: what each write does to the versions of its key,
-//! checked step by step, against a model under random operations, and by many
-//! clients at once.
+//! checked step by step and by many clients at once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -15,10 +14,8 @@ use costrel_core::record::{Metadata, Pair};
 use costrel_core::tags::Tags;
 use costrel_core::version::{ListVersions, VersionId, VersionRef, Versioning};
 
-use crate::common::random::{Random, seed};
-use crate::common::{
-    LARGE, SMALL, World, body, complete_request, delete_request, get_request, key,
-};
+use crate::common::random::Random;
+use crate::common::{LARGE, SMALL, World, body, delete_request, get_request, key};
 
 crate::on_every_engine!(
     versions_pile_up,
@@ -31,7 +28,6 @@ crate::on_every_engine!(
     appends_are_refused,
     lists_go_through_all_versions,
     a_bucket_with_versions_is_not_empty,
-    random_operations_match_the_model,
     versions_of_many_clients,
     settings_change_under_load,
 );
@@ -397,147 +393,6 @@ async fn a_bucket_with_versions_is_not_empty(world: &World) {
     // A bucket of the same name begins anew.
     let bucket = world.bucket("full").await;
     assert_eq!(bucket.versioning(), Versioning::Never);
-}
-
-/// What a key's versions should be, newest first: name and body, or no body for a
-/// delete marker.
-type Versions = Vec<(Option<VersionRef>, Option<Bytes>)>;
-
-struct Model {
-    state: Versioning,
-    keys: BTreeMap<&'static str, Versions>,
-}
-
-impl Model {
-    fn write(&mut self, at: &'static str, name: Option<VersionRef>, data: Option<Bytes>) {
-        let versions = self.keys.entry(at).or_default();
-        match self.state {
-            Versioning::Never => {
-                versions.clear();
-                if data.is_none() {
-                    return;
-                }
-            }
-            Versioning::Enabled => assert!(matches!(name, Some(VersionRef::Id(_)))),
-            Versioning::Suspended => {
-                assert_eq!(name, Some(VersionRef::Null));
-                versions.retain(|(name, _)| *name != Some(VersionRef::Null));
-            }
-        }
-        versions.insert(0, (name, data));
-    }
-
-    /// From here on objects without versions are called `null`.
-    fn set(&mut self, state: Versioning) {
-        self.state = state;
-        for (name, _) in self.keys.values_mut().flatten() {
-            name.get_or_insert(VersionRef::Null);
-        }
-    }
-}
-
-async fn random_operations_match_the_model(world: &World) {
-    let seed = seed("random_operations_match_the_model");
-    let mut random = Random::new(seed);
-    for round in 0..6 {
-        let bucket = world.bucket(&format!("model-{round}")).await;
-        let mut model = Model { state: Versioning::Never, keys: BTreeMap::new() };
-        for step in 0..150u64 {
-            operation(world, &bucket, &mut model, &mut random, step).await;
-            if step % 30 == 29 {
-                compare(world, &bucket, &model, &mut random).await;
-                world.settle().await;
-            }
-        }
-    }
-}
-
-const KEYS: [&str; 4] = ["a", "a/b", "b", "c"];
-
-async fn operation(
-    world: &World,
-    bucket: &Bucket,
-    model: &mut Model,
-    random: &mut Random,
-    step: u64,
-) {
-    let at = *random.pick(&KEYS);
-    match random.below(20) {
-        0..=6 => {
-            let data = body(step, *random.pick(ANY));
-            let put = world.put(bucket, at, data.clone()).await.unwrap();
-            model.write(at, put.version, Some(data));
-        }
-        7 | 8 => {
-            let upload = world.initiate(bucket, at).await.unwrap();
-            let data = [body(step, LARGE), body(step + 1, SMALL)];
-            let mut parts = Vec::new();
-            for (number, data) in (1..).zip(&data) {
-                parts.push(world.part(bucket, at, upload, number, data.clone()).await.unwrap());
-            }
-            let request = complete_request(at, upload, parts);
-            let put = world.store.complete_upload(bucket, request).await.unwrap();
-            model.write(at, put.version, Some(data.concat().into()));
-        }
-        9..=11 => {
-            let marked = world.delete(bucket, at).await.unwrap();
-            assert_eq!(marked.delete_marker, model.state != Versioning::Never);
-            model.write(at, marked.version, None);
-        }
-        12..=16 if model.state != Versioning::Never => {
-            let versions = model.keys.entry(at).or_default();
-            let position = random.below(versions.len() + 1);
-            let name = versions.get(position).map_or(VersionRef::Null, |(name, _)| name.unwrap());
-            let known = versions.iter().position(|(known, _)| *known == Some(name));
-            let gone = world.delete_version(bucket, at, name).await.unwrap();
-            let was_marker = known.is_some_and(|at| versions.remove(at).1.is_none());
-            assert_eq!(gone, DeleteOutcome { version: Some(name), delete_marker: was_marker });
-        }
-        17 => {
-            let state = *random.pick(&[Versioning::Enabled, Versioning::Suspended]);
-            world.store.set_versioning(bucket, state).await.unwrap();
-            model.set(state);
-        }
-        _ => {
-            let versions = model.keys.get(at).cloned().unwrap_or_default();
-            let seen = world.get(bucket, at).await;
-            match versions.first() {
-                Some((_, Some(data))) => assert_eq!(seen.unwrap(), data),
-                Some((name, None)) => {
-                    assert!(
-                        matches!(seen, Err(Error::CurrentIsMarker { version }) if Some(version) == *name)
-                    );
-                }
-                None => assert!(matches!(seen, Err(Error::NoSuchKey))),
-            }
-        }
-    }
-}
-
-async fn compare(world: &World, bucket: &Bucket, model: &Model, random: &mut Random) {
-    let listed = world.versions(bucket, 1 + random.below(7)).await;
-    let mut listed = listed.into_iter();
-    for (at, versions) in &model.keys {
-        for (number, (name, data)) in versions.iter().enumerate() {
-            let (key, entry) = listed.next().expect("all versions are listed");
-            assert_eq!((key.as_str(), entry.version), (*at, *name));
-            assert_eq!((entry.is_latest, entry.delete_marker), (number == 0, data.is_none()));
-            let Some(name) = *name else { continue };
-            match (world.get_version(bucket, at, name).await, data) {
-                (Ok(seen), Some(data)) => assert_eq!(seen, data),
-                (Err(Error::VersionIsMarker { version, .. }), None) => assert_eq!(version, name),
-                (seen, _) => panic!("{at} {name}: {seen:?}"),
-            }
-        }
-    }
-    assert!(listed.next().is_none());
-    let request = ListObjects { max: 100, ..Default::default() };
-    let page = world.store.list_objects(bucket, &request).await.unwrap();
-    let current: Vec<&str> = page.entries.iter().map(|(key, _)| key.as_str()).collect();
-    let holds = |versions: &Versions| versions.first().is_some_and(|(_, data)| data.is_some());
-    let want: Vec<&str> =
-        model.keys.iter().filter(|(_, versions)| holds(versions)).map(|(key, _)| *key).collect();
-    assert_eq!(current, want);
 }
 
 /// Each client's versions stay whatever the others do, and the list has them in

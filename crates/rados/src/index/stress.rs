@@ -221,7 +221,7 @@ struct World {
     gateways: Vec<Arc<RadosIndex>>,
     ticks: AtomicU64,
     values: AtomicU64,
-    events: Mutex<HashMap<String, Vec<Event>>>,
+    events: Mutex<HashMap<String, Vec<Event<Operation>>>>,
     /// Clients put rather than delete.
     filling: AtomicBool,
     ending: AtomicBool,
