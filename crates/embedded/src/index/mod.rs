@@ -9,6 +9,7 @@ mod key;
 mod opening;
 mod pace;
 mod partitions;
+mod rewrites;
 mod scan;
 mod store;
 

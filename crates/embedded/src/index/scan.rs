@@ -23,6 +23,23 @@ pub(super) fn scan(
     range: &ScanRange,
     visitor: &mut Visitor,
 ) -> Result<(), EngineError> {
+    let mut walked = 0;
+    let counted = |group: &[u8], suffix: &[u8], value: &[u8]| {
+        walked += 1;
+        visitor(group, suffix, value)
+    };
+    walk(store, log, partition, table, range, counted)?;
+    store.tidy_after_scan(table, walked)
+}
+
+fn walk(
+    store: &Store,
+    log: &BodyLog,
+    partition: Partition,
+    table: Table,
+    range: &ScanRange,
+    mut visitor: impl FnMut(&[u8], &[u8], &[u8]) -> Step,
+) -> Result<(), EngineError> {
     let (keyspace, snapshot) = (store.keyspace(table), store.snapshot());
     let prefix_len = key::partition_prefix(partition).len();
     let end = match &range.end_group {

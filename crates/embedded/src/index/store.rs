@@ -4,6 +4,7 @@
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use costrel_core::engine::{EngineError, Partition, PartitionState, Table};
@@ -11,8 +12,10 @@ use fjall::config::PartitioningPolicy;
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot,
 };
+use parking_lot::Mutex;
 
 use super::key;
+use super::rewrites::Rewrites;
 use crate::bodies::{Extent, Named, Stored};
 use crate::options::{Durability, Memory};
 
@@ -57,6 +60,8 @@ pub(super) struct Store {
     partitions: Keyspace,
     extents: Keyspace,
     persist: PersistMode,
+    /// Of the table of objects: lists walk over it.
+    rewrites: Mutex<Rewrites>,
     /// Batches with this sequence number and later ones are not known to be stable.
     unacknowledged: AtomicU64,
 }
@@ -82,7 +87,9 @@ impl Store {
             Durability::None => PersistMode::Buffer,
         };
         let unacknowledged = AtomicU64::new(database.visible_seqno());
-        let store = Store { database, tables, partitions, extents, persist, unacknowledged };
+        let rewrites = Mutex::default();
+        let store =
+            Store { database, tables, partitions, extents, persist, rewrites, unacknowledged };
         store.move_bodies()?;
         Ok(store)
     }
@@ -230,6 +237,22 @@ impl Store {
         Ok(())
     }
 
+    /// Writes a table out, in the background, if a scan that has walked over so many
+    /// rows had to step over values which are not theirs any more.
+    pub(super) fn tidy_after_scan(&self, table: Table, scanned: usize) -> Result<(), EngineError> {
+        let are_in_the_way = || self.rewrites.lock().are_in_the_way(scanned, Instant::now());
+        if table == Table::Object && are_in_the_way() {
+            self.keyspace(table).rotate_memtable().map_err(engine_error)?;
+        }
+        Ok(())
+    }
+
+    fn note_write(&self, table: Table, key: &[u8]) {
+        if table == Table::Object {
+            self.rewrites.lock().note(key);
+        }
+    }
+
     /// The first sequence number that a batch which is not stable can have.
     pub(super) fn unacknowledged(&self) -> u64 {
         self.unacknowledged.load(Ordering::Acquire)
@@ -263,6 +286,7 @@ pub(super) struct Batch<'a> {
 
 impl Batch<'_> {
     pub(super) fn put(&mut self, table: Table, key: Bytes, value: Stored) {
+        self.store.note_write(table, &key);
         let row = match value {
             Stored::Placed(place) => Stored::encode_placed(&place),
             Stored::Value(body) if table == Table::Body => Stored::encode_beside(&body),
@@ -272,6 +296,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn delete(&mut self, table: Table, key: Bytes) {
+        self.store.note_write(table, &key);
         self.changes.remove(self.store.keyspace(table), key);
     }
 
@@ -538,6 +563,38 @@ mod tests {
             }
             let old = store.database.keyspace(KEYSPACE_BODIES_1, bodies_options).unwrap();
             assert_eq!(store.snapshot().iter(&old).count(), 0);
+        }
+    }
+
+    #[test]
+    fn what_was_rewritten_much_is_written_out_after_a_scan() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("index")).unwrap();
+        let write = |times: u8| {
+            for time in 0..times {
+                let mut batch = store.batch();
+                for row in 0..1000u32 {
+                    let key = row.to_be_bytes().to_vec().into();
+                    batch.put(Table::Object, key, Stored::Value(vec![time; 50].into()));
+                }
+                batch.apply().unwrap();
+            }
+        };
+        let is_written_out = || store.disk_bytes(Table::Object) > 0;
+        write(1);
+        store.tidy_after_scan(Table::Object, 1000).unwrap();
+        write(9);
+        store.tidy_after_scan(Table::Version, 1000).unwrap();
+        store.tidy_after_scan(Table::Object, 10).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!is_written_out(), "nothing was in the way of these scans");
+        store.tidy_after_scan(Table::Object, 1000).unwrap();
+        while !is_written_out() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        for row in 0..1000u32 {
+            let seen = store.get(&store.snapshot(), Table::Object, &row.to_be_bytes()).unwrap();
+            assert_eq!(seen, Some(Stored::Value(vec![8; 50].into())));
         }
     }
 
