@@ -170,6 +170,13 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_roles.py"),
     ),
+    suite("aws-sts", "AWS STS through boto3", &[Python], Runner::Pytest("sdk/test_aws_sts.py")),
+    suite(
+        "aws-iam",
+        "AWS IAM through boto3, on the objects that CAM has",
+        &[Python],
+        Runner::Pytest("sdk/test_aws_iam.py"),
+    ),
     suite(
         "temporary-keys",
         "temporary keys by the vendor's libraries, in both dialects",

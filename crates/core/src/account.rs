@@ -42,12 +42,12 @@ use crate::secret::MasterKey;
 
 pub use cache::KEY_CACHE_MS;
 pub use groups::Group;
-pub use holders::PolicyHolder;
+pub use holders::{InlinePolicy, PolicyHolder};
 pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
 pub use managed::ManagedPolicy;
 pub use roles::{ROLE_SESSION_S_MAX, Role, RoleChanges};
 pub use session::{
-    GrantError, Session, SessionKind, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey,
+    GrantError, Session, SessionKind, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey, Whose,
 };
 pub use users::{KeyInfo, User, UserDetails};
 
@@ -131,6 +131,7 @@ pub struct Accounts {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     account: Arc<Account>,
+    created_ms: u64,
     cache: Cache<AccessKey>,
     roles: Cache<Role>,
     sessions: SessionCache,
@@ -161,6 +162,8 @@ pub enum IdentityError {
     NoSuchPolicy,
     #[error("{max} policies at most can be attached")]
     TooManyPolicies { max: usize },
+    #[error("policies of a single holder have {max} bytes at most together")]
+    TooMuchInline { max: usize },
     #[error("the policy is not attached")]
     NotAttached,
     #[error("a group's name has 1 to {len_max} letters, digits and +=,.@_-")]
@@ -228,7 +231,7 @@ impl Accounts {
             Some(row) => (row, None),
             None => opening.create(&fixed).await?,
         };
-        let account = account_of(&row);
+        let (account, created_ms) = (account_of(&row), row.created_ms);
         check_fixed("owner uin", account.uin, fixed.uin)?;
         check_fixed("APPID", account.appid, fixed.appid)?;
         let root_key_id = match &fixed.root_key {
@@ -242,6 +245,7 @@ impl Accounts {
             entropy,
             clock,
             account: Arc::new(account),
+            created_ms,
             cache: Cache::default(),
             roles: Cache::default(),
             sessions: SessionCache::default(),
@@ -252,6 +256,11 @@ impl Accounts {
     /// The account that owns what the root key makes.
     pub fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    /// When the account was made, in milliseconds since the Unix epoch.
+    pub fn created_ms(&self) -> u64 {
+        self.created_ms
     }
 
     /// The key that a request is signed with, by its id and, if it is temporary, by

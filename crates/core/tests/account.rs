@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use costrel_core::account::{
     AccessKey, Accounts, FirstStart, FixedIdentity, GrantError, KEY_CACHE_MS, KeyError, KeyPair,
-    OpenError, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey,
+    OpenError, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey, Whose,
 };
 use costrel_core::engine::{Commit, Engine, Partition, RowRef, ScanRange, Step, Table, Write};
 use costrel_core::env::{Clock, Entropy};
@@ -213,7 +213,10 @@ async fn ask(
 ) -> Result<TemporaryKey, GrantError> {
     let root = find(accounts, "AKIDroot").await.unwrap();
     let policy = (Grammar::Cam, policy.as_bytes());
-    accounts.grant(&root, &SessionRequest { name, duration_s, policy: Some(policy), role: None })
+    accounts.grant(
+        &root,
+        &SessionRequest { name, duration_s, policy: Some(policy), whose: Whose::Federated },
+    )
 }
 
 async fn opened(accounts: &Accounts, key: &TemporaryKey) -> Result<Arc<AccessKey>, KeyError> {
@@ -296,7 +299,8 @@ async fn what_a_temporary_key_may_not_be() {
 
     let temporary = opened(&accounts, &key).await.unwrap();
     let policy = (Grammar::Cam, ALL.as_bytes());
-    let request = SessionRequest { name: "a", duration_s: 1, policy: Some(policy), role: None };
+    let request =
+        SessionRequest { name: "a", duration_s: 1, policy: Some(policy), whose: Whose::Federated };
     let again = accounts.grant(&temporary, &request);
     assert!(matches!(again, Err(GrantError::Temporary)));
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use costrel_core::account::{
     Accounts, FixedIdentity, GrantError, IdentityError, KEY_CACHE_MS, KeyError, KeyPair,
-    PolicyHolder, RoleChanges, SessionRequest, UserDetails,
+    PolicyHolder, RoleChanges, SessionRequest, UserDetails, Whose,
 };
 use costrel_core::engine::Engine;
 use costrel_core::env::{Clock, Entropy};
@@ -130,14 +130,17 @@ async fn a_policys_life() {
         key.user().unwrap().policies.len()
     };
     assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
-    let id = here.create_policy("all", "Everything", ALL).await.unwrap();
-    let again = here.create_policy("all", "", ALL).await;
+    let id = here.create_policy("all", "Everything", (Grammar::Cam, ALL)).await.unwrap();
+    let again = here.create_policy("all", "", (Grammar::Cam, ALL)).await;
     assert!(matches!(again, Err(IdentityError::PolicyExists)));
-    let nothing = here.create_policy("b", "", b"{}").await;
+    let nothing = here.create_policy("b", "", (Grammar::Cam, b"{}")).await;
     assert!(matches!(nothing, Err(IdentityError::Policy(_))));
     let somebody = br#"{"version": "2.0", "statement": [{"effect": "allow", "action": "*",
         "resource": "*", "principal": {"qcs": ["*"]}}]}"#;
-    assert!(matches!(here.create_policy("b", "", somebody).await, Err(IdentityError::Policy(_))));
+    assert!(matches!(
+        here.create_policy("b", "", (Grammar::Cam, somebody)).await,
+        Err(IdentityError::Policy(_))
+    ));
 
     for _ in 0..2 {
         here.attach_policy(user.uin, id).await.unwrap();
@@ -160,7 +163,7 @@ async fn a_policys_life() {
     here.delete_policy(id).await.unwrap();
     assert_eq!(policies(&here).await, 0);
     assert!(matches!(here.delete_policy(id).await, Err(IdentityError::NoSuchPolicy)));
-    here.create_policy("all", "", ALL).await.unwrap();
+    here.create_policy("all", "", (Grammar::Cam, ALL)).await.unwrap();
     assert_eq!(policies(&here).await, 0, "a new policy is nobody's");
 }
 
@@ -168,9 +171,9 @@ async fn a_policys_life() {
 async fn pages_of_policies() {
     let (here, _, _) = gateways().await;
     for n in 0..7 {
-        here.create_policy(&format!("p{n}"), "", ALL).await.unwrap();
+        here.create_policy(&format!("p{n}"), "", (Grammar::Cam, ALL)).await.unwrap();
     }
-    here.create_policy("other", "", ALL).await.unwrap();
+    here.create_policy("other", "", (Grammar::Cam, ALL)).await.unwrap();
     let mut names = Vec::new();
     for skip in [0, 3, 6] {
         let (count, page) = here.managed_policies("p", skip, 3).await.unwrap();
@@ -192,7 +195,8 @@ async fn changes_at_once() {
     for n in 0..8 {
         let accounts = if n % 2 == 0 { here.clone() } else { there.clone() };
         tasks.push(tokio::spawn(async move {
-            let id = accounts.create_policy(&format!("p{n}"), "", ALL).await.unwrap();
+            let id =
+                accounts.create_policy(&format!("p{n}"), "", (Grammar::Cam, ALL)).await.unwrap();
             accounts.attach_policy(user.uin, id).await.unwrap();
             accounts.add_user("same", UserDetails::default()).await.is_ok()
         }));
@@ -219,7 +223,7 @@ async fn a_groups_life() {
     let group = here.create_group("readers", "Read").await.unwrap();
     assert!(matches!(there.create_group("readers", "").await, Err(IdentityError::GroupExists)));
     assert!(matches!(here.create_group("a b", "").await, Err(IdentityError::GroupName { .. })));
-    let id = here.create_policy("all", "", ALL).await.unwrap();
+    let id = here.create_policy("all", "", (Grammar::Cam, ALL)).await.unwrap();
     here.attach_policy(PolicyHolder::Group(group.id), id).await.unwrap();
     for _ in 0..2 {
         here.add_to_group(user.uin, group.id).await.unwrap();
@@ -302,7 +306,7 @@ async fn a_roles_life() {
     assert_eq!((role.session_s_max, &role.description[..]), (60, "Audits"));
     assert_eq!(here.roles(0, 10).await.unwrap().0, 1);
 
-    let id = here.create_policy("all", "", ALL).await.unwrap();
+    let id = here.create_policy("all", "", (Grammar::Cam, ALL)).await.unwrap();
     let holder = PolicyHolder::Role(role.id);
     here.attach_policy(holder, id).await.unwrap();
     let asker = here.find("AKIDroot", None).await.unwrap();
@@ -310,7 +314,7 @@ async fn a_roles_life() {
         name: "somebody",
         duration_s,
         policy: None,
-        role: Some(&role),
+        whose: Whose::Role(&role),
     };
     let long = here.grant(&asker, &ask(61));
     assert!(matches!(long, Err(GrantError::Duration { max: 60 })));
@@ -331,11 +335,12 @@ async fn a_roles_life() {
     // With a key of a role another role can be asked for, and nothing else.
     let temporary = here.find(&key_id, Some(&token)).await.unwrap();
     let other = here.create_role("other", trust, 43_200, "").await.unwrap();
-    let chained = |duration_s| SessionRequest { role: Some(&other), ..ask(duration_s) };
+    let chained = |duration_s| SessionRequest { whose: Whose::Role(&other), ..ask(duration_s) };
     assert!(here.grant(&temporary, &chained(3600)).is_ok());
     let long = here.grant(&temporary, &chained(3601));
     assert!(matches!(long, Err(GrantError::Duration { max: 3600 })));
-    let federated = SessionRequest { policy: Some((Grammar::Cam, ALL)), role: None, ..ask(60) };
+    let federated =
+        SessionRequest { policy: Some((Grammar::Cam, ALL)), whose: Whose::Federated, ..ask(60) };
     assert!(matches!(here.grant(&temporary, &federated), Err(GrantError::Temporary)));
 
     here.attach_policy(holder, id).await.unwrap();
@@ -347,4 +352,68 @@ async fn a_roles_life() {
     here.create_role("auditor", trust, 7200, "").await.unwrap();
     clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
     assert!(policies(&there).await.is_err());
+}
+
+const READS: &[u8] = br#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+    "Action": "s3:GetObject", "Resource": "*"}}"#;
+
+#[tokio::test]
+async fn policies_of_a_single_holder() {
+    let (here, there, clock) = gateways().await;
+    let user = here.add_user("reader", UserDetails::default()).await.unwrap();
+    let group = here.create_group("readers", "").await.unwrap();
+    let role = here.create_role("auditor", (Grammar::Cam, TRUST), 60, "").await.unwrap();
+    let pair = here.create_key(user.uin, "").await.unwrap();
+    here.add_to_group(user.uin, group.id).await.unwrap();
+    let policies =
+        async |accounts: &Accounts| accounts.find(pair.id(), None).await.unwrap().policies().len();
+    assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
+    let user = PolicyHolder::User(user.uin);
+    let (group, role) = (PolicyHolder::Group(group.id), PolicyHolder::Role(role.id));
+    for holder in [user, group, role] {
+        here.put_inline_policy(holder, "p", (Grammar::Iam, READS)).await.unwrap();
+        here.put_inline_policy(holder, "p", (Grammar::Cam, ALL)).await.unwrap();
+        here.put_inline_policy(holder, "q", (Grammar::Iam, READS)).await.unwrap();
+        let shown = there.inline_policies(holder).await.unwrap();
+        let shown: Vec<_> =
+            shown.iter().map(|p| (&p.name[..], p.grammar, &p.document[..])).collect();
+        assert_eq!(shown, [("p", Grammar::Cam, ALL), ("q", Grammar::Iam, READS)]);
+        let bad = here.put_inline_policy(holder, "r", (Grammar::Iam, ALL)).await;
+        assert!(matches!(bad, Err(IdentityError::Policy(_))));
+        let bad = here.put_inline_policy(holder, "a b", (Grammar::Iam, READS)).await;
+        assert!(matches!(bad, Err(IdentityError::PolicyName { .. })));
+        let mut long = READS.to_vec();
+        long.resize(10_000, b' ');
+        let long = here.put_inline_policy(holder, "r", (Grammar::Iam, &long)).await;
+        assert!(matches!(long, Err(IdentityError::TooMuchInline { .. })));
+        here.delete_inline_policy(holder, "p").await.unwrap();
+        let again = here.delete_inline_policy(holder, "p").await;
+        assert!(matches!(again, Err(IdentityError::NoSuchPolicy)));
+    }
+    assert_eq!(policies(&here).await, 2, "at once here");
+    clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
+    assert_eq!(policies(&there).await, 2, "within a second there");
+    let kept = here.delete_user("reader", false).await;
+    assert!(matches!(kept, Err(IdentityError::UserInUse)));
+    let PolicyHolder::Role(role) = role else { unreachable!() };
+    assert!(matches!(here.delete_role(role, false).await, Err(IdentityError::RoleInUse)));
+}
+
+#[tokio::test]
+async fn who_has_a_policy_is_counted() {
+    let (here, _, _) = gateways().await;
+    let id = here.create_policy("reads", "", (Grammar::Iam, READS)).await.unwrap();
+    assert_eq!(here.managed_policy(id).await.unwrap().grammar, Grammar::Iam);
+    let user = here.add_user("reader", UserDetails::default()).await.unwrap();
+    let group = here.create_group("readers", "").await.unwrap();
+    let role = here.create_role("auditor", (Grammar::Cam, TRUST), 60, "").await.unwrap();
+    let holders = [user.uin.into(), PolicyHolder::Group(group.id), PolicyHolder::Role(role.id)];
+    for (n, holder) in holders.into_iter().enumerate() {
+        assert_eq!(here.attachments(id).await.unwrap(), n);
+        here.attach_policy(holder, id).await.unwrap();
+    }
+    assert_eq!(here.attachments(id).await.unwrap(), 3);
+    // What it says, and in which grammar, can change.
+    here.update_policy(id, None, Some((Grammar::Cam, ALL))).await.unwrap();
+    assert_eq!(here.managed_policy(id).await.unwrap().grammar, Grammar::Cam);
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use costrel_core::account::{AccessKey, Account, Accounts, KeyError};
 use costrel_signature::{CloudPresented, CloudRequest};
 use costrel_signature::{Form, HeaderSource, RequestView, Secret, Verified, Verifier, parse};
-use costrel_signature::{Presented, PresentedPost, parse_post};
+use costrel_signature::{Presented, PresentedPost, V4Presented, parse_post};
 
+use crate::aws::AwsFailure;
 use crate::cloud::CloudFailure;
 use crate::dialect::Dialect;
 use crate::error::Failure;
@@ -92,6 +93,20 @@ impl Authenticator {
         let key = self.key(presented.secret_id, presented.token).await?;
         let secret = signing_secret(&key);
         presented.verify(request, &secret, (now_ms / 1000) as i64)?;
+        Ok(key)
+    }
+
+    /// Who sent a request to another service of AWS than S3.
+    pub(crate) async fn authenticate_service<H: HeaderSource + Sync>(
+        &self,
+        service: &'static str,
+        presented: &V4Presented<'_>,
+        request: &RequestView<'_, H>,
+        now_ms: u64,
+    ) -> Result<Arc<AccessKey>, AwsFailure> {
+        let key = self.key(presented.access_key_id, presented.security_token.as_deref()).await?;
+        let (secret, now) = (signing_secret(&key), (now_ms / 1000) as i64);
+        self.verifier.verify_service(service, presented, request, &secret, now)?;
         Ok(key)
     }
 

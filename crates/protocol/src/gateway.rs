@@ -16,6 +16,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::address::{self, AddressError, Domains, Style};
 use crate::auth::{self, Authenticator};
+use crate::aws;
 use crate::body::{BodyLimits, Done, ErrorShape, Incoming, ResponseBody};
 use crate::cloud;
 use crate::dialect::Dialect;
@@ -55,7 +56,7 @@ pub struct RequestBody<'a> {
 /// What was found out about a request before it failed.
 struct Progress {
     dialect: Dialect,
-    /// The id in words of neither dialect, for requests to API 3.0.
+    /// The id in words of neither dialect, for requests to the services beside COS and S3.
     cloud_id: Option<String>,
     record: RequestRecord,
 }
@@ -193,6 +194,10 @@ impl Gateway {
         if cloud::is_addressed(parts, host) {
             return Ok(self.serve_cloud(parts, (host, connection), incoming, id, progress).await);
         }
+        if let Some(service) = aws::service_of(parts) {
+            let asked = (parts, host, connection);
+            return Ok(self.serve_aws(service, asked, incoming, id, progress).await);
+        }
         let resolved = address::resolve(&parts.uri, host, &self.options.domains);
         let query = Query::parse(parts.uri.query().unwrap_or_default());
 
@@ -298,6 +303,28 @@ impl Gateway {
         let now_ms = self.store.now_ms();
         let (reply, outcome) =
             cloud::serve(&self.authenticator, now_ms, parts, host, connection, incoming, id).await;
+        let record = &mut progress.record;
+        record.operation = outcome.operation;
+        record.access_key_id = outcome.access_key_id;
+        record.code = outcome.code;
+        record.failure = outcome.failure;
+        reply
+    }
+
+    /// Answers a request to another service of AWS.
+    async fn serve_aws(
+        &self,
+        service: &'static aws::Service,
+        asked: (&Parts, Option<&str>, ConnectionInfo),
+        incoming: &mut Incoming,
+        id: &RequestId,
+        progress: &mut Progress,
+    ) -> Reply {
+        progress.dialect = Dialect::S3;
+        let id = progress.cloud_id.insert(id.uuid());
+        let now_ms = self.store.now_ms();
+        let (reply, outcome) =
+            aws::serve(service, &self.authenticator, now_ms, asked, incoming, id).await;
         let record = &mut progress.record;
         record.operation = outcome.operation;
         record.access_key_id = outcome.access_key_id;

@@ -8,6 +8,7 @@ pub mod acl;
 pub mod address;
 mod attributes;
 mod auth;
+mod aws;
 mod body;
 pub mod cloud;
 pub mod date;

@@ -145,7 +145,7 @@ impl Verifier {
                 verdict(good, &to_sign)
             }
             Family::V4 { scope } => {
-                check_service(scope, self)?;
+                check_service(scope, self.rules().service)?;
                 let key = V4Key::get(self.keys(), post.access_key_id, secret, scope);
                 let good = unhex::<32>(post.signature)
                     .is_some_and(|signature| hmac::verify(&key.key, signed, &signature).is_ok());

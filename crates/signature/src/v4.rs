@@ -59,6 +59,16 @@ impl<'a> V4Presented<'a> {
         request: &RequestView<'a, H>,
         value: &'a str,
     ) -> Result<Self, ParseError> {
+        let payload = required("x-amz-content-sha256", request.header("x-amz-content-sha256"))?;
+        Self::from_header_and(request, value, payload)
+    }
+
+    /// `payload` is what the signature covers of the body, in the header's words.
+    fn from_header_and<H: HeaderSource + ?Sized>(
+        request: &RequestView<'a, H>,
+        value: &'a str,
+        payload: &'a str,
+    ) -> Result<Self, ParseError> {
         let (algorithm, rest) = value.trim_ascii().split_once(' ').unwrap_or((value, ""));
         check_algorithm(algorithm)?;
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
@@ -75,7 +85,6 @@ impl<'a> V4Presented<'a> {
         let date = required("x-amz-date", dated)?;
         let time = parse_any(date)
             .ok_or_else(|| ParseError::BadTime { item: "x-amz-date", value: date.to_owned() })?;
-        let payload = required("x-amz-content-sha256", request.header("x-amz-content-sha256"))?;
         V4Presented {
             form: Form::S3V4Header,
             access_key_id,
@@ -89,6 +98,16 @@ impl<'a> V4Presented<'a> {
             security_token: security_token(request, "x-amz-security-token"),
         }
         .checked()
+    }
+
+    /// The signature in the header of a request to another service than S3. It covers a
+    /// body that no header describes, so the body's SHA-256, in hexadecimal, comes along.
+    pub fn of_service<H: HeaderSource + ?Sized>(
+        request: &RequestView<'a, H>,
+        body_sha256: &'a str,
+    ) -> Result<Self, ParseError> {
+        let value = required("Authorization", request.header("authorization"))?;
+        Self::from_header_and(request, value, body_sha256)
     }
 
     pub(crate) fn from_query<H: HeaderSource + ?Sized>(
@@ -238,7 +257,19 @@ pub(crate) fn verify<H: HeaderSource + ?Sized>(
     now: i64,
     verifier: &Verifier,
 ) -> Result<Verified, VerifyError> {
-    check_service(&presented.scope, verifier)?;
+    verify_for(verifier.rules().service, presented, request, secret, now, verifier)
+}
+
+/// The same for a service that is not the verifier's own.
+pub(crate) fn verify_for<H: HeaderSource + ?Sized>(
+    service: &'static str,
+    presented: &V4Presented<'_>,
+    request: &RequestView<'_, H>,
+    secret: &Secret,
+    now: i64,
+    verifier: &Verifier,
+) -> Result<Verified, VerifyError> {
+    check_service(&presented.scope, service)?;
     check_time(presented, now, verifier.rules().skew_s)?;
     check_signed_headers(presented, request)?;
 
@@ -266,8 +297,7 @@ pub(crate) fn verify<H: HeaderSource + ?Sized>(
     Ok(Verified { payload: presented.payload, chunks })
 }
 
-pub(crate) fn check_service(scope: &Scope<'_>, verifier: &Verifier) -> Result<(), VerifyError> {
-    let expected = verifier.rules().service;
+pub(crate) fn check_service(scope: &Scope<'_>, expected: &'static str) -> Result<(), VerifyError> {
     if scope.service == expected {
         return Ok(());
     }

@@ -6,6 +6,7 @@ use crate::error::VerifyError;
 use crate::present::Presented;
 use crate::request::{HeaderSource, RequestView};
 use crate::secret::Secret;
+use crate::v4::V4Presented;
 use crate::{cos, v2, v4};
 
 /// What a server allows.
@@ -79,5 +80,18 @@ impl Verifier {
             Presented::V4(v4) => v4::verify(v4, request, secret, now, self),
             Presented::V2(v2) => v2::verify(v2, request, secret, now, self),
         }
+    }
+
+    /// The same for a request to another service of AWS, which [`V4Presented::of_service`]
+    /// took apart.
+    pub fn verify_service<H: HeaderSource + ?Sized>(
+        &self,
+        service: &'static str,
+        presented: &V4Presented<'_>,
+        request: &RequestView<'_, H>,
+        secret: &Secret,
+        now: i64,
+    ) -> Result<(), VerifyError> {
+        v4::verify_for(service, presented, request, secret, now, self).map(|_| ())
     }
 }

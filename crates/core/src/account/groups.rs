@@ -142,7 +142,8 @@ impl Accounts {
             let deleted = self.change(&rows, |found| {
                 let [Some(bytes), _] = found else { return Err(IdentityError::NoSuchGroup) };
                 let row: GroupRow = decode(bytes)?;
-                if row.members > 0 || (!row.policies.is_empty() && !force) {
+                let has_policies = !row.policies.is_empty() || !row.inline.is_empty();
+                if row.members > 0 || (has_policies && !force) {
                     return Err(IdentityError::GroupInUse);
                 }
                 Ok(((), rows.iter().cloned().map(Write::Delete).collect()))

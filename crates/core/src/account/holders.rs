@@ -3,20 +3,34 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use costrel_policy::Policy;
+use costrel_policy::{Grammar, Policy};
 
-use super::managed::ManagedPolicy;
+use super::managed::{ManagedPolicy, NAME_LEN_MAX};
 use super::rows::{
-    AttachedPolicy, GroupRow, RoleRow, UserRow, decode, group_row, policy_row, put, role_row,
-    user_row,
+    AttachedPolicy, GroupRow, InlinePolicyEntry, RoleRow, RowDocument, UserRow, decode, group_row,
+    policy_row, put, role_row, user_row,
 };
+use super::users::is_name;
 use super::{Accounts, IdentityError, Uin};
 use crate::engine::{RowRef, Write};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Most policies attached to a user, a group or a role. (Tencent Cloud's limit of a user is
 /// 200; each of these judges every request.)
 const ATTACHED_MAX: usize = 50;
+
+/// Longest texts together of the policies that one holder has alone. (AWS's limit of a
+/// role.)
+const INLINE_BYTES_MAX: usize = 10_240;
+
+/// A policy that one holder has alone.
+#[derive(Clone, Debug)]
+pub struct InlinePolicy {
+    pub name: String,
+    pub grammar: Grammar,
+    /// As its author wrote it.
+    pub document: Bytes,
+}
 
 /// A user, a group or a role, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +84,14 @@ impl HolderRow {
             HolderRow::User(row) => &mut row.policies,
             HolderRow::Group(row) => &mut row.policies,
             HolderRow::Role(row) => &mut row.policies,
+        }
+    }
+
+    fn inline(&mut self) -> &mut Vec<InlinePolicyEntry> {
+        match self {
+            HolderRow::User(row) => &mut row.inline,
+            HolderRow::Group(row) => &mut row.inline,
+            HolderRow::Role(row) => &mut row.inline,
         }
     }
 
@@ -143,17 +165,97 @@ impl Accounts {
         let mut policies = Vec::with_capacity(rows.len());
         for (bytes, policy) in self.read_policies(&rows).await?.into_iter().zip(attached) {
             if let Some(bytes) = bytes {
-                policies.push((ManagedPolicy::of(decode(&bytes)?), policy.attached_ms));
+                policies.push((ManagedPolicy::of(decode(&bytes)?)?, policy.attached_ms));
             }
         }
         Ok(policies)
     }
 
-    /// Policies by their ids, as they judge, and the bytes of their rows. One that is
-    /// not there was deleted.
+    /// How many users, groups and roles have a policy. All of them are looked at.
+    pub async fn attachments(&self, id: u64) -> Result<usize> {
+        let has = |policies: &[AttachedPolicy]| policies.iter().any(|policy| policy.id == id);
+        let users = self.page(b'u', |row: &UserRow| has(&row.policies), 0, 0).await?.0;
+        let groups = self.page(b'g', |row: &GroupRow| has(&row.policies), 0, 0).await?.0;
+        let roles = self.page(b'r', |row: &RoleRow| has(&row.policies), 0, 0).await?.0;
+        Ok(users + groups + roles)
+    }
+
+    /// Gives somebody a policy of his own, in place of one of the same name.
+    pub async fn put_inline_policy(
+        &self,
+        holder: impl Into<PolicyHolder>,
+        name: &str,
+        (grammar, document): (Grammar, &[u8]),
+    ) -> Result<(), IdentityError> {
+        let holder = holder.into();
+        if !is_name(name, NAME_LEN_MAX) {
+            return Err(IdentityError::PolicyName { len_max: NAME_LEN_MAX });
+        }
+        Policy::of_user(grammar, document)?;
+        let document = Some(RowDocument::new(grammar, document));
+        let entry = InlinePolicyEntry { name: name.to_owned(), document };
+        self.change(&[holder.row()], |found| {
+            let [Some(bytes)] = found else { return Err(holder.missing()) };
+            let mut row = holder.decode(bytes)?;
+            let inline = row.inline();
+            inline.retain(|known| known.name != name);
+            inline.push(entry.clone());
+            let text = |entry: &InlinePolicyEntry| {
+                entry.document.as_ref().map_or(0, |document| document.text.len())
+            };
+            if inline.iter().map(text).sum::<usize>() > INLINE_BYTES_MAX {
+                return Err(IdentityError::TooMuchInline { max: INLINE_BYTES_MAX });
+            }
+            Ok(((), vec![row.write(holder.row())]))
+        })
+        .await
+    }
+
+    pub async fn delete_inline_policy(
+        &self,
+        holder: impl Into<PolicyHolder>,
+        name: &str,
+    ) -> Result<(), IdentityError> {
+        let holder = holder.into();
+        self.change(&[holder.row()], |found| {
+            let [Some(bytes)] = found else { return Err(holder.missing()) };
+            let mut row = holder.decode(bytes)?;
+            let inline = row.inline();
+            let count = inline.len();
+            inline.retain(|policy| policy.name != name);
+            match inline.len() < count {
+                true => Ok(((), vec![row.write(holder.row())])),
+                false => Err(IdentityError::NoSuchPolicy),
+            }
+        })
+        .await
+    }
+
+    /// The policies that somebody alone has, in the order in which they were given.
+    pub async fn inline_policies(
+        &self,
+        holder: impl Into<PolicyHolder>,
+    ) -> Result<Vec<InlinePolicy>, IdentityError> {
+        let holder = holder.into();
+        let found = self.read_identities(&[holder.row()]).await?.into_iter().next().flatten();
+        let mut row = holder.decode(&found.ok_or_else(|| holder.missing())?)?;
+        let policies = std::mem::take(row.inline()).into_iter().map(|entry| {
+            let document = entry.document.unwrap_or_default();
+            Ok(InlinePolicy {
+                name: entry.name,
+                grammar: document.language()?,
+                document: document.text,
+            })
+        });
+        policies.collect()
+    }
+
+    /// Policies by their ids and those of one holder, as they judge, and how many bytes
+    /// they are. One that is not there was deleted.
     pub(super) async fn policies_in_force(
         &self,
         mut ids: Vec<u64>,
+        inline: &[InlinePolicyEntry],
     ) -> Result<(Vec<Arc<Policy>>, usize)> {
         ids.sort_unstable();
         ids.dedup();
@@ -162,7 +264,14 @@ impl Accounts {
         for bytes in self.read_policies(&rows).await?.into_iter().flatten() {
             size += bytes.len();
             // What cannot be read might forbid anything.
-            policies.push(ManagedPolicy::of(decode(&bytes)?).read()?);
+            policies.push(ManagedPolicy::of(decode(&bytes)?)?.read()?);
+        }
+        for InlinePolicyEntry { name, document } in inline {
+            let document = document.clone().unwrap_or_default();
+            size += document.text.len();
+            let policy = Policy::of_user(document.language()?, &document.text)
+                .map_err(|fault| Error::Damaged(format!("policy {name}: {fault}")))?;
+            policies.push(Arc::new(policy));
         }
         Ok((policies, size))
     }

@@ -6,42 +6,46 @@ use bytes::Bytes;
 use costrel_policy::{Grammar, Policy};
 
 use super::identity::random_below;
-use super::rows::{ManagedPolicyRow, decode, policy_name_row, policy_row, put, put_number};
+use super::rows::{
+    ManagedPolicyRow, RowGrammar, decode, policy_name_row, policy_row, put, put_number,
+};
 use super::users::{check_text, is_name};
 use super::{Accounts, IdentityError};
 use crate::engine::Write;
 use crate::error::{Error, Result};
 
 /// Longest name of a policy. (Tencent Cloud.)
-const NAME_LEN_MAX: usize = 128;
+pub(super) const NAME_LEN_MAX: usize = 128;
 
-/// A policy in CAM's grammar.
+/// A policy that stands by itself.
 #[derive(Clone, Debug)]
 pub struct ManagedPolicy {
     pub id: u64,
     pub name: String,
     pub description: String,
-    /// As its author wrote it.
+    /// As its author wrote it, in this grammar.
     pub document: Bytes,
+    pub grammar: Grammar,
     /// Milliseconds since the Unix epoch.
     pub created_ms: u64,
     pub updated_ms: u64,
 }
 
 impl ManagedPolicy {
-    pub(super) fn of(row: ManagedPolicyRow) -> ManagedPolicy {
-        ManagedPolicy {
+    pub(super) fn of(row: ManagedPolicyRow) -> Result<ManagedPolicy> {
+        Ok(ManagedPolicy {
             id: row.id,
+            grammar: RowGrammar::language(row.grammar)?,
             name: row.name,
             description: row.description,
             document: row.document,
             created_ms: row.created_ms,
             updated_ms: row.updated_ms,
-        }
+        })
     }
 
     pub(super) fn read(&self) -> Result<Arc<Policy>> {
-        Policy::of_user(Grammar::Cam, &self.document)
+        Policy::of_user(self.grammar, &self.document)
             .map(Arc::new)
             .map_err(|fault| Error::Damaged(format!("policy {}: {fault}", self.name)))
     }
@@ -52,13 +56,13 @@ impl Accounts {
         &self,
         name: &str,
         description: &str,
-        document: &[u8],
+        (grammar, document): (Grammar, &[u8]),
     ) -> Result<u64, IdentityError> {
         if !is_name(name, NAME_LEN_MAX) {
             return Err(IdentityError::PolicyName { len_max: NAME_LEN_MAX });
         }
         check_text(description)?;
-        Policy::of_user(Grammar::Cam, document)?;
+        Policy::of_user(grammar, document)?;
         let now_ms = self.clock.now_ms();
         let row = ManagedPolicyRow {
             id: 100_000_000 + random_below(900_000_000, &*self.entropy),
@@ -68,6 +72,7 @@ impl Accounts {
             created_ms: now_ms,
             updated_ms: now_ms,
             write_id: Bytes::copy_from_slice(&self.entropy.id()),
+            grammar: RowGrammar::from(grammar).into(),
         };
         self.change(&[policy_name_row(name), policy_row(row.id)], |found| match found {
             [None, None] => Ok((
@@ -82,7 +87,7 @@ impl Accounts {
 
     pub async fn managed_policy(&self, id: u64) -> Result<ManagedPolicy, IdentityError> {
         let row = self.read_identity(policy_row(id)).await?;
-        row.map(ManagedPolicy::of).ok_or(IdentityError::NoSuchPolicy)
+        row.map(ManagedPolicy::of).transpose()?.ok_or(IdentityError::NoSuchPolicy)
     }
 
     pub async fn managed_policy_named(&self, name: &str) -> Result<ManagedPolicy, IdentityError> {
@@ -100,7 +105,7 @@ impl Accounts {
     ) -> Result<(usize, Vec<ManagedPolicy>)> {
         let keep = |row: &ManagedPolicyRow| row.name.contains(keyword);
         let (count, rows) = self.page(b'p', keep, skip, limit).await?;
-        Ok((count, rows.into_iter().map(ManagedPolicy::of).collect()))
+        Ok((count, rows.into_iter().map(ManagedPolicy::of).collect::<Result<_>>()?))
     }
 
     /// Replaces what is given.
@@ -108,11 +113,11 @@ impl Accounts {
         &self,
         id: u64,
         description: Option<&str>,
-        document: Option<&[u8]>,
+        document: Option<(Grammar, &[u8])>,
     ) -> Result<(), IdentityError> {
         check_text(description.unwrap_or_default())?;
-        if let Some(document) = document {
-            Policy::of_user(Grammar::Cam, document)?;
+        if let Some((grammar, document)) = document {
+            Policy::of_user(grammar, document)?;
         }
         let (now_ms, write_id) = (self.clock.now_ms(), self.entropy.id());
         let policy = policy_row(id);
@@ -122,7 +127,8 @@ impl Accounts {
             if let Some(description) = description {
                 row.description = description.to_owned();
             }
-            if let Some(document) = document {
+            if let Some((grammar, document)) = document {
+                row.grammar = RowGrammar::from(grammar).into();
                 row.document = Bytes::copy_from_slice(document);
             }
             row.updated_ms = now_ms;

@@ -174,7 +174,7 @@ impl Accounts {
         self.change(&rows, |found| {
             let [Some(bytes), _] = found else { return Err(IdentityError::NoSuchRole) };
             let row: RoleRow = decode(bytes)?;
-            match row.policies.is_empty() || force {
+            match (row.policies.is_empty() && row.inline.is_empty()) || force {
                 true => Ok(((), rows.iter().cloned().map(Write::Delete).collect())),
                 false => Err(IdentityError::RoleInUse),
             }
@@ -192,8 +192,10 @@ impl Accounts {
         let Some(row) = self.read_identity::<RoleRow>(role_row(id)).await? else {
             return Ok(None);
         };
+        let inline = row.inline.clone();
         let mut role = Role::of(row)?;
-        (role.policies, role.policy_bytes) = self.policies_in_force(role.attached.clone()).await?;
+        (role.policies, role.policy_bytes) =
+            self.policies_in_force(role.attached.clone(), &inline).await?;
         let (size, role) = (role.policy_bytes, Arc::new(role));
         self.roles.put(&name, role.clone(), size, now_ms);
         Ok(Some(role))

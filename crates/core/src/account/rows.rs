@@ -57,6 +57,8 @@ pub(super) struct UserRow {
     pub email: String,
     #[prost(message, repeated, tag = "11")]
     pub groups: Vec<Membership>,
+    #[prost(message, repeated, tag = "12")]
+    pub inline: Vec<InlinePolicyEntry>,
 }
 
 /// What a user's row says of a key. A key that it does not name is not his.
@@ -105,6 +107,8 @@ pub(super) struct GroupRow {
     /// How many users name it, changed by the commits that change theirs.
     #[prost(uint64, tag = "6")]
     pub members: u64,
+    #[prost(message, repeated, tag = "7")]
+    pub inline: Vec<InlinePolicyEntry>,
 }
 
 /// A role as stored; fields are only ever added.
@@ -127,6 +131,17 @@ pub(super) struct RoleRow {
     pub updated_ms: u64,
     #[prost(message, repeated, tag = "8")]
     pub policies: Vec<AttachedPolicy>,
+    #[prost(message, repeated, tag = "9")]
+    pub inline: Vec<InlinePolicyEntry>,
+}
+
+/// A policy that its holder alone has, in his row.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct InlinePolicyEntry {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub document: Option<RowDocument>,
 }
 
 /// A policy's document as its author wrote it.
@@ -145,22 +160,35 @@ pub(super) enum RowGrammar {
     Iam = 1,
 }
 
-impl RowDocument {
-    pub fn new(grammar: Grammar, text: &[u8]) -> RowDocument {
-        let grammar = match grammar {
+impl From<Grammar> for RowGrammar {
+    fn from(grammar: Grammar) -> RowGrammar {
+        match grammar {
             Grammar::Cam => RowGrammar::Cam,
             Grammar::Iam => RowGrammar::Iam,
-        };
-        RowDocument { grammar: grammar.into(), text: Bytes::copy_from_slice(text) }
+        }
     }
+}
 
-    /// Its grammar, if it is one that is known here.
-    pub fn language(&self) -> Result<Grammar> {
-        match RowGrammar::try_from(self.grammar) {
+impl RowGrammar {
+    /// The grammar that a row names, if it is one that is known here.
+    pub fn language(number: i32) -> Result<Grammar> {
+        match RowGrammar::try_from(number) {
             Ok(RowGrammar::Cam) => Ok(Grammar::Cam),
             Ok(RowGrammar::Iam) => Ok(Grammar::Iam),
             Err(_) => Err(Error::Damaged("a policy of an unknown grammar".into())),
         }
+    }
+}
+
+impl RowDocument {
+    pub fn new(grammar: Grammar, text: &[u8]) -> RowDocument {
+        let grammar = RowGrammar::from(grammar).into();
+        RowDocument { grammar, text: Bytes::copy_from_slice(text) }
+    }
+
+    /// Its grammar, if it is one that is known here.
+    pub fn language(&self) -> Result<Grammar> {
+        RowGrammar::language(self.grammar)
     }
 }
 
@@ -183,7 +211,7 @@ pub(super) struct ManagedPolicyRow {
     pub name: String,
     #[prost(string, tag = "3")]
     pub description: String,
-    /// In CAM's grammar, as its author wrote it.
+    /// As its author wrote it.
     #[prost(bytes = "bytes", tag = "4")]
     pub document: Bytes,
     #[prost(uint64, tag = "5")]
@@ -193,6 +221,8 @@ pub(super) struct ManagedPolicyRow {
     /// Another one with every document.
     #[prost(bytes = "bytes", tag = "7")]
     pub write_id: Bytes,
+    #[prost(enumeration = "RowGrammar", tag = "8")]
+    pub grammar: i32,
 }
 
 fn row(kind: u8, name: &[u8]) -> RowRef {
@@ -378,6 +408,7 @@ mod tests {
             created_ms: 1_700_000_000_000,
             updated_ms: 1_700_000_000_001,
             write_id: Bytes::from_static(&[4; 16]),
+            grammar: RowGrammar::Cam.into(),
         };
         let group = GroupRow {
             id: 100_000_003,
@@ -386,6 +417,7 @@ mod tests {
             created_ms: 1_700_000_000_000,
             policies: vec![AttachedPolicy { id: 100_000_001, attached_ms: 1_700_000_000_001 }],
             members: 2,
+            ..GroupRow::default()
         };
         let member = Membership { group: 100_000_003, joined_ms: 1_700_000_000_002 };
         let bytes = |text| Bytes::from(hex::decode(text).unwrap());
@@ -398,7 +430,13 @@ mod tests {
             created_ms: 1_700_000_000_000,
             updated_ms: 1_700_000_000_001,
             policies: vec![AttachedPolicy { id: 100_000_001, attached_ms: 1_700_000_000_001 }],
+            ..RoleRow::default()
         };
+        let inline = InlinePolicyEntry {
+            name: "p".into(),
+            document: Some(RowDocument::new(Grammar::Iam, b"{}")),
+        };
+        assert_eq!(decode::<InlinePolicyEntry>(&bytes(INLINE)).unwrap(), inline);
         assert_eq!(decode::<RoleRow>(&bytes(ROLE_ROW)).unwrap(), role);
         assert_eq!(decode::<GroupRow>(&bytes(GROUP_ROW)).unwrap(), group);
         assert_eq!(decode::<Membership>(&bytes(MEMBERSHIP)).unwrap(), member);
@@ -411,6 +449,7 @@ mod tests {
                             6669787475726510011881d095ffbc312201643a0c0881c2d72f1082d095ffbc314201314a02\
                             3836520165";
     const USER_KEY_ROW: &str = "0882d0dbc3f4021203010203";
+    const INLINE: &str = "0a01701206080112027b7d";
     const ROLE_ROW: &str = "0881a89ab4feffffff3f120761756469746f721a01642206080112027b7d28901c3080d095ffbc313881d095ff\
                             bc31420c0881c2d72f1081d095ffbc31";
     const GROUP_ROW: &str = "0883c2d72f1207726561646572731a01722080d095ffbc312a0c0881c2d72f1081d095ffbc3130\

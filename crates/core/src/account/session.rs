@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use ring::digest::{SHA256, digest};
 
+use super::users::is_name;
 use super::{AccessKey, Accounts, Holder, KeyError, KeyPair, Role};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
@@ -61,6 +62,8 @@ pub enum SessionKind {
     Federated,
     /// His who has taken on a role.
     Role,
+    /// The asker's own.
+    Own,
 }
 
 /// What a temporary key is asked for with.
@@ -70,8 +73,18 @@ pub struct SessionRequest<'a> {
     pub duration_s: u64,
     /// Limits it beside what the asking key or the role may do.
     pub policy: Option<(Grammar, &'a [u8])>,
-    /// The role that it is for, which the asker may take on.
-    pub role: Option<&'a Role>,
+    pub whose: Whose<'a>,
+}
+
+/// Whose temporary key is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Whose<'a> {
+    /// Somebody's whom the asker lets in, by a policy.
+    Federated,
+    /// His who takes on the role, as the asker may.
+    Role(&'a Role),
+    /// The asker's own.
+    Own,
 }
 
 /// A temporary key as it is handed out, once.
@@ -119,9 +132,12 @@ struct TokenRecord {
     name: String,
     #[prost(message, repeated, tag = "6")]
     policies: Vec<TokenPolicy>,
-    /// Nothing if it is for no role; then there is a policy.
+    /// Nothing if it is for no role.
     #[prost(uint64, tag = "7")]
     role: u64,
+    /// It is its issuer's own. If it is neither this nor a role's, there is a policy.
+    #[prost(bool, tag = "8")]
+    own: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -172,20 +188,20 @@ impl Accounts {
         // What was asked for with a temporary key ends with the permanent one behind it.
         let origin = match &issuer.session {
             None => &issuer.id,
-            Some(session) if request.role.is_some() => &session.issuer,
+            Some(session) if matches!(request.whose, Whose::Role(_)) => &session.issuer,
             Some(_) => return Err(GrantError::Temporary),
         };
-        let named = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
-        if !(1..=NAME_BYTES_MAX).contains(&request.name.len()) || !request.name.bytes().all(named) {
+        let named = is_name(request.name, NAME_BYTES_MAX);
+        if named == matches!(request.whose, Whose::Own) {
             return Err(GrantError::Name);
         }
-        let max = match (request.role, &issuer.holder) {
-            (Some(role), _) if issuer.session.is_some() => {
+        let max = match (request.whose, &issuer.holder) {
+            (Whose::Role(role), _) if issuer.session.is_some() => {
                 role.session_s_max.min(CHAINED_DURATION_S_MAX)
             }
-            (Some(role), _) => role.session_s_max,
-            (None, Holder::Root) => ROOT_DURATION_S_MAX,
-            (None, _) => USER_DURATION_S_MAX,
+            (Whose::Role(role), _) => role.session_s_max,
+            (Whose::Federated | Whose::Own, Holder::Root) => ROOT_DURATION_S_MAX,
+            (Whose::Federated | Whose::Own, _) => USER_DURATION_S_MAX,
         };
         match request.duration_s {
             0 => return Err(GrantError::NoDuration),
@@ -194,8 +210,13 @@ impl Accounts {
         }
         let policies = match request.policy {
             Some((grammar, document)) => vec![TokenPolicy::new(grammar, document)?],
-            None if request.role.is_some() => Vec::new(),
-            None => return Err(GrantError::NoPolicy),
+            None if matches!(request.whose, Whose::Federated) => return Err(GrantError::NoPolicy),
+            None => Vec::new(),
+        };
+        let (role, own) = match request.whose {
+            Whose::Federated => (0, false),
+            Whose::Role(role) => (role.id, false),
+            Whose::Own => (0, true),
         };
 
         let now_ms = self.clock.now_ms();
@@ -208,7 +229,8 @@ impl Accounts {
             expires_ms,
             name: request.name.to_owned(),
             policies,
-            role: request.role.map_or(0, |role| role.id),
+            role,
+            own,
         };
         let key = self.master_key.derived(PURPOSE, pair.id.as_bytes());
         let token = BASE64.encode(key.seal(&record.encode_to_vec(), b"", &*self.entropy));
@@ -259,7 +281,7 @@ impl Accounts {
         // key without its limits.
         let damaged = |what: String| Error::Damaged(format!("token of {key_id}: {what}"));
         let record = TokenRecord::decode(&opened[..]).map_err(|e| damaged(e.to_string()))?;
-        if record.policies.is_empty() && record.role == 0 {
+        if record.policies.is_empty() && record.role == 0 && !record.own {
             return Err(damaged("no policy".into()).into());
         }
         let mut policies = Vec::with_capacity(record.policies.len());
@@ -277,7 +299,11 @@ impl Accounts {
         }
         let role = (record.role != 0).then_some(record.role);
         let session = Session {
-            kind: if role.is_some() { SessionKind::Role } else { SessionKind::Federated },
+            kind: match (role, record.own) {
+                (Some(_), _) => SessionKind::Role,
+                (None, true) => SessionKind::Own,
+                (None, false) => SessionKind::Federated,
+            },
             name: record.name,
             issued_ms: record.issued_ms,
             expires_ms: record.expires_ms,

@@ -188,7 +188,8 @@ impl Accounts {
         self.change(&rows, |found| {
             let [Some(row), Some(_)] = found else { return Err(IdentityError::NoSuchUser) };
             let row: UserRow = decode(row)?;
-            let in_use = !row.keys.is_empty() || !row.policies.is_empty();
+            let has_policies = !row.policies.is_empty() || !row.inline.is_empty();
+            let in_use = !row.keys.is_empty() || has_policies;
             // Who joined a group meanwhile is still counted there.
             if (in_use && !force) || !row.groups.is_empty() {
                 return Err(IdentityError::UserInUse);
@@ -287,15 +288,18 @@ impl Accounts {
             .master_key
             .unseal(&key.sealed_secret, &seal_context(id))
             .map_err(|error| Error::Damaged(format!("access key {id}: {error}")))?;
+        let mut inline = row.inline.clone();
         let mut user = User::of(row);
         let mut ids: Vec<u64> = user.attached.iter().map(|(id, _)| *id).collect();
         let groups: Vec<_> = user.groups.iter().map(|id| group_row(*id)).collect();
         if !groups.is_empty() {
             for bytes in self.read_identities(&groups).await?.iter().flatten() {
-                ids.extend(decode::<GroupRow>(bytes)?.policies.iter().map(|policy| policy.id));
+                let group: GroupRow = decode(bytes)?;
+                ids.extend(group.policies.iter().map(|policy| policy.id));
+                inline.extend(group.inline);
             }
         }
-        (user.policies, user.policy_bytes) = self.policies_in_force(ids).await?;
+        (user.policies, user.policy_bytes) = self.policies_in_force(ids, &inline).await?;
         Ok(Some(AccessKey {
             id: id.to_owned(),
             secret,

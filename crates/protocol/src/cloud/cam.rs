@@ -7,6 +7,7 @@ mod groups;
 mod roles;
 
 use costrel_core::account::{KeyInfo, ManagedPolicy, PolicyHolder, Uin, User, UserDetails};
+use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
@@ -342,7 +343,7 @@ fn create_policy<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let call = asked.call;
         let (name, document) = (call.required("PolicyName")?, call.required("PolicyDocument")?);
         let description = call.text("Description")?.unwrap_or_default();
-        let document = document.trim().as_bytes();
+        let document = (Grammar::Cam, document.trim().as_bytes());
         let id = asked.accounts.create_policy(name, description, document).await?;
         Ok(object([("PolicyId", id.into())]))
     })
@@ -400,7 +401,8 @@ fn update_policy<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
                 return Err(CloudFailure::Unsupported("renaming a policy"));
             }
         }
-        let document = call.text("PolicyDocument")?.map(|text| text.trim().as_bytes());
+        let document = call.text("PolicyDocument")?;
+        let document = document.map(|text| (Grammar::Cam, text.trim().as_bytes()));
         asked.accounts.update_policy(id, call.text("Description")?, document).await?;
         Ok(object([("PolicyId", id.into())]))
     })

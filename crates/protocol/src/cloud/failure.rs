@@ -182,7 +182,9 @@ fn code_of_identity(error: &IdentityError) -> &'static str {
         IdentityError::NoSuchKey | IdentityError::NotAttached => "ResourceNotFound.NotFound",
         IdentityError::PolicyExists => "FailedOperation.PolicyNameInUse",
         IdentityError::NoSuchPolicy => "ResourceNotFound.PolicyIdNotFound",
-        IdentityError::TooManyPolicies { .. } => "FailedOperation.PolicyFull",
+        IdentityError::TooManyPolicies { .. } | IdentityError::TooMuchInline { .. } => {
+            "FailedOperation.PolicyFull"
+        }
         IdentityError::GroupName { .. } => "InvalidParameter.ParamError",
         IdentityError::GroupExists => "InvalidParameter.GroupNameInUse",
         IdentityError::NoSuchGroup => "ResourceNotFound.GroupNotExist",

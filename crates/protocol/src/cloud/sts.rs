@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use costrel_core::account::{Holder, IdentityError, SessionRequest, TemporaryKey, Uin};
+use costrel_core::account::{
+    Holder, IdentityError, SessionKind, SessionRequest, TemporaryKey, Uin, Whose,
+};
 use costrel_policy::Grammar;
 use costrel_signature::encode::decode_form;
 use futures_util::future::BoxFuture;
@@ -55,8 +57,10 @@ fn get_caller_identity<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         (Holder::Role(role), _) => {
             (format!("qcs::sts:{account}:assumed-role/{}", role.id), "CAMRole")
         }
-        (_, None) => (format!("qcs::cam:{account}:uin/{uin}"), "CAMUser"),
-        (_, Some(_)) => (format!("qcs::sts:{account}:federated-user/{uin}"), "FederatedUser"),
+        (_, Some(session)) if session.kind == SessionKind::Federated => {
+            (format!("qcs::sts:{account}:federated-user/{uin}"), "FederatedUser")
+        }
+        _ => (format!("qcs::cam:{account}:uin/{uin}"), "CAMUser"),
     };
     let user = permission::user_id(asked.key);
     let answer = object([
@@ -83,7 +87,7 @@ fn federation_token(asked: &Asked<'_>) -> Answered {
         name,
         duration_s: u64::try_from(duration).unwrap_or(0),
         policy: Some((Grammar::Cam, policy.as_bytes())),
-        role: None,
+        whose: Whose::Federated,
     };
     Ok(credentials(&asked.accounts.grant(asked.key, &request)?))
 }
@@ -118,7 +122,7 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
             name,
             duration_s: u64::try_from(duration.unwrap_or(default)).unwrap_or(0),
             policy: policy.as_ref().map(|policy| (Grammar::Cam, policy.as_bytes())),
-            role: Some(&role),
+            whose: Whose::Role(&role),
         };
         Ok(credentials(&asked.accounts.grant(key, &request)?))
     })

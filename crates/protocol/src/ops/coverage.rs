@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::aws;
 use crate::cloud::SERVICES;
 use crate::dialect::Dialect;
 
@@ -12,8 +13,8 @@ pub fn coverage_markdown() -> String {
     let mut page = String::from(
         "# Coverage\n\n\
          Every operation of COS and S3, from the tables that route requests \
-         (`crates/protocol/src/ops`), and the services of Tencent Cloud API 3.0 that \
-         answer at the same address (`crates/protocol/src/cloud`). What is not \
+         (`crates/protocol/src/ops`), and the services of Tencent Cloud API 3.0 and of AWS that \
+         answer at the same address (`crates/protocol/src/cloud`, `crates/protocol/src/aws`). What is not \
          implemented answers `NotImplemented`, in API 3.0 `UnsupportedOperation`. This page is generated; CI compares it with the tables.\n\n\
          | Service | Operations | Implemented |\n\
          |---|---:|---:|\n",
@@ -27,6 +28,11 @@ pub fn coverage_markdown() -> String {
         let implemented = service.actions.iter().filter(|action| action.implemented()).count();
         let (name, all) = (service.name, service.actions.len());
         push(&mut page, format_args!("| API 3.0 `{name}` | {all} | {implemented} |\n"));
+    }
+    for service in aws::SERVICES {
+        let implemented = service.actions.iter().filter(|action| action.implemented()).count();
+        let (name, all) = (service.name, service.actions.len());
+        push(&mut page, format_args!("| AWS `{name}` | {all} | {implemented} |\n"));
     }
     for dialect in Dialect::ALL {
         push(
@@ -45,6 +51,19 @@ pub fn coverage_markdown() -> String {
             &mut page,
             format_args!(
                 "\n## API 3.0 `{}`, version {}\n\n| Action | Implemented |\n|---|---|\n",
+                service.name, service.version
+            ),
+        );
+        for action in service.actions {
+            let implemented = if action.implemented() { "yes" } else { "no" };
+            push(&mut page, format_args!("| {} | {implemented} |\n", action.name));
+        }
+    }
+    for service in aws::SERVICES {
+        push(
+            &mut page,
+            format_args!(
+                "\n## AWS `{}`, version {}\n\n| Action | Implemented |\n|---|---|\n",
                 service.name, service.version
             ),
         );
@@ -99,7 +118,8 @@ mod tests {
         let lines = page.lines().filter(|line| line.ends_with(" yes |") || line.ends_with(" no |"));
         let operations: usize = Dialect::ALL.into_iter().map(|d| rows(d).len()).sum();
         let actions: usize = SERVICES.iter().map(|service| service.actions.len()).sum();
-        assert_eq!(lines.count(), operations + actions);
+        let of_aws: usize = aws::SERVICES.iter().map(|service| service.actions.len()).sum();
+        assert_eq!(lines.count(), operations + actions + of_aws);
         assert!(page.contains(
             "| UploadPartCopy | `PUT /{bucket}/{key}?partNumber={…}&uploadId={…} with x-amz-copy-source` | `s3:PutObject` | yes |"
         ));

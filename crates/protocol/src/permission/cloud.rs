@@ -10,6 +10,7 @@ use costrel_policy::{
 };
 
 use super::{caller_of, names};
+use crate::aws::iam;
 use crate::request::ConnectionInfo;
 
 /// An action by its names in both grammars, and what of the account it is about, as far
@@ -25,7 +26,8 @@ pub(crate) struct Named<'a> {
 impl Named<'_> {
     /// An action by its name in CAM: `name/sts:AssumeRole`.
     pub(crate) fn of_cam(action: &'static str) -> Self {
-        let iam = action.strip_prefix("name/").unwrap_or(action);
+        let alone = action.strip_prefix("name/").unwrap_or(action);
+        let iam = iam::same_as(action).unwrap_or(alone);
         Named { action: Action { cam: action, iam }, resources: &[], external_id: None }
     }
 }
@@ -50,6 +52,7 @@ impl Facts for CloudFacts<'_> {
             Key::Uin => Fact::Absent,
             Key::OwnerUin | Key::PrincipalAccount => Fact::text(account.uin.to_string()),
             Key::AppId => Fact::text(account.appid.to_string()),
+            Key::UserName => Fact::optional(names::user_name(self.key)),
             Key::UserId => Fact::text(names::user_id(self.key)),
             Key::PrincipalArn => Fact::text(names::principal_arn(self.key)),
             Key::PrincipalType => Fact::text(names::principal_type(self.key)),

@@ -139,11 +139,7 @@ impl Facts for RequestFacts<'_> {
                 Some(account) => Fact::text(account.uin.to_string()),
                 None => Fact::text("anonymous"),
             },
-            // A root has no name, and whoever has a temporary key is nobody's user.
-            Key::UserName => match (identity.and_then(|key| key.user()), session) {
-                (Some(user), None) => Fact::text(user.name.as_str()),
-                _ => Fact::Absent,
-            },
+            Key::UserName => Fact::optional(identity.and_then(names::user_name)),
             Key::PrincipalType => Fact::text(identity.map_or("Anonymous", names::principal_type)),
             Key::PrincipalArn => {
                 identity.map_or(Fact::Absent, |key| Fact::text(names::principal_arn(key)))

@@ -28,7 +28,7 @@ use crate::request::{Outcome, Request};
 pub(crate) use cloud::{Named, permits_action, permits_role};
 use facts::{Place, RequestFacts};
 pub(crate) use links::links_of;
-pub(crate) use names::user_id;
+pub(crate) use names::{caller_arn, user_id};
 
 /// Something that must be allowed, of a bucket or an object in it.
 #[derive(Clone, Copy)]

@@ -3,13 +3,27 @@
 use costrel_core::account::{AccessKey, Holder, SessionKind};
 
 /// His name in policies of AWS. Whoever has taken on a role is known by the role's.
-pub(crate) fn principal_arn(key: &AccessKey) -> String {
+pub(super) fn principal_arn(key: &AccessKey) -> String {
     let account = key.account.uin;
     match (&key.holder, &key.session) {
         (Holder::Role(role), _) => format!("arn:aws:iam::{account}:role/{}", role.name),
-        (_, Some(session)) => format!("arn:aws:sts::{account}:federated-user/{}", session.name),
-        (Holder::User(user), None) => format!("arn:aws:iam::{account}:user/{}", user.name),
-        (Holder::Root, None) => format!("arn:aws:iam::{account}:root"),
+        (_, Some(session)) if session.kind == SessionKind::Federated => {
+            format!("arn:aws:sts::{account}:federated-user/{}", session.name)
+        }
+        (Holder::User(user), _) => format!("arn:aws:iam::{account}:user/{}", user.name),
+        (Holder::Root, _) => format!("arn:aws:iam::{account}:root"),
+    }
+}
+
+/// His name as he is told it himself: whoever has taken on a role is told what he calls
+/// himself, too.
+pub(crate) fn caller_arn(key: &AccessKey) -> String {
+    match (&key.holder, &key.session) {
+        (Holder::Role(role), Some(session)) => {
+            let (account, name) = (key.account.uin, &session.name);
+            format!("arn:aws:sts::{account}:assumed-role/{}/{name}", role.name)
+        }
+        _ => principal_arn(key),
     }
 }
 
@@ -21,16 +35,22 @@ pub(crate) fn user_id(key: &AccessKey) -> String {
         Holder::User(_) | Holder::Root => key.uin().to_string(),
     };
     match &key.session {
-        Some(session) => format!("{number}:{}", session.name),
-        None => number,
+        Some(session) if session.kind != SessionKind::Own => format!("{number}:{}", session.name),
+        _ => number,
     }
+}
+
+/// A user's name. A root has none, and whom a user lets in is nobody's user.
+pub(super) fn user_name(key: &AccessKey) -> Option<&str> {
+    let own = key.session.as_ref().is_none_or(|session| session.kind == SessionKind::Own);
+    key.user().filter(|_| own).map(|user| user.name.as_str())
 }
 
 pub(super) fn principal_type(key: &AccessKey) -> &'static str {
     match (&key.holder, key.session.as_ref().map(|session| session.kind)) {
-        (_, Some(SessionKind::Role)) | (Holder::Role(_), None) => "AssumedRole",
+        (Holder::Role(_), _) | (_, Some(SessionKind::Role)) => "AssumedRole",
         (_, Some(SessionKind::Federated)) => "FederatedUser",
-        (Holder::User(_), None) => "User",
-        (Holder::Root, None) => "Account",
+        (Holder::User(_), _) => "User",
+        (Holder::Root, _) => "Account",
     }
 }

@@ -1,7 +1,7 @@
 //! Sub-users: what their policies say, what a bucket's policy says of them, and
 //! nothing else.
 
-use costrel_core::account::{KeyPair, SessionRequest, User, UserDetails};
+use costrel_core::account::{KeyPair, SessionRequest, User, UserDetails, Whose};
 use costrel_policy::Grammar;
 use costrel_protocol::dialect::Dialect;
 use costrel_protocol::ops::{self, Operation};
@@ -26,7 +26,10 @@ impl Somebody {
     pub async fn may(&self, world: &World, statements: &str) {
         let name = format!("p{}", world.accounts.managed_policies("", 0, 1).await.unwrap().0);
         let accounts = &world.accounts;
-        let id = accounts.create_policy(&name, "", cam(statements).as_bytes()).await.unwrap();
+        let id = accounts
+            .create_policy(&name, "", (Grammar::Cam, cam(statements).as_bytes()))
+            .await
+            .unwrap();
         accounts.attach_policy(self.user.uin, id).await.unwrap();
     }
 
@@ -165,8 +168,12 @@ async fn a_users_temporary_key_goes_as_far_as_both_policies() {
     let key = world.accounts.find(some.pair.id(), None).await.unwrap();
     let policy = cam(&all("allow", r#""action": ["cos:GetObject", "cos:DeleteObject"]"#));
     let policy = (Grammar::Cam, policy.as_bytes());
-    let request =
-        SessionRequest { name: "browser", duration_s: 129_600, policy: Some(policy), role: None };
+    let request = SessionRequest {
+        name: "browser",
+        duration_s: 129_600,
+        policy: Some(policy),
+        whose: Whose::Federated,
+    };
     let temporary = world.accounts.grant(&key, &request).unwrap();
     let path = format!("/{BUCKET}/key");
     for dialect in Dialect::ALL {

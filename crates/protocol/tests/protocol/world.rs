@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use costrel_core::account::{Accounts, FixedIdentity, KeyPair, SessionRequest, TemporaryKey};
+use costrel_core::account::{
+    Accounts, FixedIdentity, KeyPair, SessionRequest, TemporaryKey, Whose,
+};
 use costrel_core::collector::Collector;
 use costrel_core::engine::{Engine, Partition, ScanRange, Step, Table};
 use costrel_core::env::{Clock, Entropy};
@@ -158,8 +160,12 @@ impl World {
     pub async fn temporary(&self, grammar: Grammar, policy: &str) -> TemporaryKey {
         let root = self.accounts.find(KEY_ID, None).await.unwrap();
         let policy = (grammar, policy.as_bytes());
-        let request =
-            SessionRequest { name: "somebody", duration_s: 1800, policy: Some(policy), role: None };
+        let request = SessionRequest {
+            name: "somebody",
+            duration_s: 1800,
+            policy: Some(policy),
+            whose: Whose::Federated,
+        };
         self.accounts.grant(&root, &request).unwrap()
     }
 

@@ -1,0 +1,44 @@
+//! What a request asks for.
+
+use costrel_signature::encode::QueryPair;
+
+use super::AwsFailure;
+
+/// The parameters of an action, as the form has them.
+pub(super) struct Call<'a> {
+    pairs: &'a [QueryPair<'a>],
+}
+
+impl<'a> Call<'a> {
+    pub fn new(pairs: &'a [QueryPair<'a>]) -> Call<'a> {
+        Call { pairs }
+    }
+
+    /// A text; `None` if it is not given.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        let found = self.pairs.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_ref())
+    }
+
+    pub fn required(&self, name: &'static str) -> Result<&'a str, AwsFailure> {
+        self.text(name).filter(|text| !text.is_empty()).ok_or(AwsFailure::Missing(name))
+    }
+
+    /// A whole number; `None` if it is not given.
+    pub fn number(&self, name: &'static str) -> Result<Option<u64>, AwsFailure> {
+        let number = |text: &str| text.parse().map_err(|_| AwsFailure::BadValue(name));
+        self.text(name).map(number).transpose()
+    }
+
+    /// Refuses parameters that an action does not have: they would not be obeyed.
+    pub fn refuse_unknown(&self, known: &[&str]) -> Result<(), AwsFailure> {
+        let names = self.pairs.iter().map(|(name, _)| name.split('.').next().unwrap_or_default());
+        let mut unknown = names.filter(|name| {
+            !name.is_empty() && !matches!(*name, "Action" | "Version") && !known.contains(name)
+        });
+        match unknown.next() {
+            Some(name) => Err(AwsFailure::UnknownParameter(name.to_owned())),
+            None => Ok(()),
+        }
+    }
+}

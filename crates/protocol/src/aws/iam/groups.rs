@@ -1,0 +1,93 @@
+//! Groups of users.
+
+use costrel_core::account::{Group, Uin};
+use futures_util::future::BoxFuture;
+
+use super::{in_path, page, refuse_path, time, users};
+use crate::aws::tree::Node;
+use crate::aws::{Answered, Asked, AwsFailure};
+
+pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        refuse_path(asked)?;
+        let group = asked.accounts.create_group(asked.call.required("GroupName")?, "").await?;
+        Ok(Some(vec![("Group", fields(&group, asked.key.account.uin))]))
+    })
+}
+
+pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let group = named(asked).await?;
+        let account = asked.key.account.uin;
+        let (_, users) = asked.accounts.members(group.id, 0, usize::MAX).await?;
+        let users = users.iter().map(|user| users::fields(user, account)).collect();
+        let mut answer = vec![("Group", fields(&group, account))];
+        answer.extend(page(asked, "Users", users)?);
+        Ok(Some(answer))
+    })
+}
+
+pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let groups = match in_path(asked) {
+            true => asked.accounts.groups("", 0, usize::MAX).await?.1,
+            false => Vec::new(),
+        };
+        let groups = groups.iter().map(|group| fields(group, asked.key.account.uin));
+        Ok(Some(page(asked, "Groups", groups.collect())?))
+    })
+}
+
+pub(super) fn update<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let name = asked.call.text("NewGroupName");
+        asked.accounts.update_group(named(asked).await?.id, name, None).await?;
+        Ok(None)
+    })
+}
+
+pub(super) fn delete<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        asked.accounts.delete_group(named(asked).await?.id, false).await?;
+        Ok(None)
+    })
+}
+
+pub(super) fn add_user<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let user = asked.accounts.user_named(asked.call.required("UserName")?).await?;
+        asked.accounts.add_to_group(user.uin, named(asked).await?.id).await?;
+        Ok(None)
+    })
+}
+
+pub(super) fn remove_user<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let user = asked.accounts.user_named(asked.call.required("UserName")?).await?;
+        asked.accounts.remove_from_group(user.uin, named(asked).await?.id).await?;
+        Ok(None)
+    })
+}
+
+pub(super) fn list_of_user<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let user = asked.accounts.user_named(asked.call.required("UserName")?).await?;
+        let groups = asked.accounts.groups_of(user.uin).await?;
+        let groups = groups.iter().map(|group| fields(group, asked.key.account.uin));
+        Ok(Some(page(asked, "Groups", groups.collect())?))
+    })
+}
+
+async fn named(asked: &Asked<'_>) -> Result<Group, AwsFailure> {
+    Ok(asked.accounts.group_named(asked.call.required("GroupName")?).await?)
+}
+
+fn fields(group: &Group, account: Uin) -> Node {
+    Node::Fields(vec![
+        ("Path", "/".into()),
+        ("GroupName", group.name.as_str().into()),
+        ("GroupId", group.id.to_string().into()),
+        ("Arn", format!("arn:aws:iam::{account}:group/{}", group.name).into()),
+        ("CreateDate", time(group.created_ms)),
+    ])
+}

@@ -1,0 +1,120 @@
+//! Roles.
+
+use costrel_core::account::{ROLE_SESSION_S_MAX, Role, RoleChanges, Uin};
+use costrel_policy::Grammar;
+use futures_util::future::BoxFuture;
+
+use super::{document, in_path, page, refuse_path, time};
+use crate::aws::tree::Node;
+use crate::aws::{Answered, Asked, AwsFailure};
+
+/// The longest that one may have a role at a time, at least and if nobody says, in
+/// seconds.
+const SESSION_S: u64 = 3600;
+
+pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        refuse_path(asked)?;
+        let call = asked.call;
+        let name = call.required("RoleName")?;
+        let trust = call.required("AssumeRolePolicyDocument")?.trim().as_bytes();
+        let seconds = session(asked)?.unwrap_or(SESSION_S);
+        let description = call.text("Description").unwrap_or_default();
+        let trust = (Grammar::Iam, trust);
+        let role = asked.accounts.create_role(name, trust, seconds, description).await?;
+        Ok(Some(vec![("Role", fields(&role, asked.key.account.uin))]))
+    })
+}
+
+pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        Ok(Some(vec![("Role", fields(&named(asked).await?, asked.key.account.uin))]))
+    })
+}
+
+pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let roles = match in_path(asked) {
+            true => asked.accounts.roles(0, usize::MAX).await?.1,
+            false => Vec::new(),
+        };
+        let roles = roles.iter().map(|role| fields(role, asked.key.account.uin));
+        Ok(Some(page(asked, "Roles", roles.collect())?))
+    })
+}
+
+pub(super) fn update<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let changes = RoleChanges {
+            description: asked.call.text("Description"),
+            session_s_max: session(asked)?,
+            trust: None,
+        };
+        asked.accounts.update_role(named(asked).await?.id, &changes).await?;
+        Ok(Some(Vec::new()))
+    })
+}
+
+pub(super) fn describe<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let description = Some(asked.call.required("Description")?);
+        let changes = RoleChanges { description, ..RoleChanges::default() };
+        let id = named(asked).await?.id;
+        asked.accounts.update_role(id, &changes).await?;
+        let role = asked.accounts.role(id).await?;
+        Ok(Some(vec![("Role", fields(&role, asked.key.account.uin))]))
+    })
+}
+
+pub(super) fn set_trust<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let trust = asked.call.required("PolicyDocument")?.trim().as_bytes();
+        let changes = RoleChanges { trust: Some((Grammar::Iam, trust)), ..RoleChanges::default() };
+        asked.accounts.update_role(named(asked).await?.id, &changes).await?;
+        Ok(None)
+    })
+}
+
+pub(super) fn delete<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        asked.accounts.delete_role(named(asked).await?.id, false).await?;
+        Ok(None)
+    })
+}
+
+/// There are no instances here that could have a role.
+pub(super) fn list_instance_profiles<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        named(asked).await?;
+        Ok(Some(page(asked, "InstanceProfiles", Vec::new())?))
+    })
+}
+
+fn session(asked: &Asked<'_>) -> Result<Option<u64>, AwsFailure> {
+    match asked.call.number("MaxSessionDuration")? {
+        Some(seconds) if !(SESSION_S..=ROLE_SESSION_S_MAX).contains(&seconds) => {
+            Err(AwsFailure::BadValue("MaxSessionDuration"))
+        }
+        seconds => Ok(seconds),
+    }
+}
+
+async fn named(asked: &Asked<'_>) -> Result<Role, AwsFailure> {
+    Ok(asked.accounts.role_named(asked.call.required("RoleName")?).await?)
+}
+
+fn fields(role: &Role, account: Uin) -> Node {
+    let mut fields = vec![
+        ("Path", "/".into()),
+        ("RoleName", role.name.as_str().into()),
+        ("RoleId", role.id.to_string().into()),
+        ("Arn", format!("arn:aws:iam::{account}:role/{}", role.name).into()),
+        ("CreateDate", time(role.created_ms)),
+        ("AssumeRolePolicyDocument", document(&role.trust.1)),
+    ];
+    if !role.description.is_empty() {
+        fields.push(("Description", role.description.as_str().into()));
+    }
+    fields.push(("MaxSessionDuration", role.session_s_max.to_string().into()));
+    Node::Fields(fields)
+}

@@ -1,0 +1,120 @@
+//! Users and their keys.
+
+use costrel_core::account::{KeyInfo, Uin, User, UserDetails};
+use futures_util::future::BoxFuture;
+
+use super::{in_path, page, refuse_path, time};
+use crate::aws::tree::{Fields, Node};
+use crate::aws::{Answered, Asked, AwsFailure};
+
+pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        refuse_path(asked)?;
+        let name = asked.call.required("UserName")?;
+        let user = asked.accounts.add_user(name, UserDetails::default()).await?;
+        Ok(Some(vec![("User", fields(&user, asked.key.account.uin))]))
+    })
+}
+
+pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let account = asked.key.account.uin;
+        let fields = match (asked.call.text("UserName"), asked.key.user()) {
+            (Some(name), _) => fields(&asked.accounts.user_named(name).await?, account),
+            (None, Some(user)) => fields(user, account),
+            (None, None) if asked.key.is_root() => Node::Fields(vec![
+                ("UserId", account.to_string().into()),
+                ("Arn", format!("arn:aws:iam::{account}:root").into()),
+                ("CreateDate", time(asked.accounts.created_ms())),
+            ]),
+            (None, None) => return Err(AwsFailure::Missing("UserName")),
+        };
+        Ok(Some(vec![("User", fields)]))
+    })
+}
+
+pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let users = if in_path(asked) { asked.accounts.users().await? } else { Vec::new() };
+        let users = users.iter().map(|user| fields(user, asked.key.account.uin));
+        Ok(Some(page(asked, "Users", users.collect())?))
+    })
+}
+
+pub(super) fn delete<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        asked.accounts.delete_user(asked.call.required("UserName")?, false).await?;
+        Ok(None)
+    })
+}
+
+pub(super) fn create_key<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let user = key_owner(asked).await?;
+        let pair = asked.accounts.create_key(user.uin, "").await?;
+        let keys = asked.accounts.keys(user.uin).await?;
+        let info = keys.iter().find(|key| key.id == pair.id());
+        let mut fields = info.map(|key| key_fields(&user, key)).unwrap_or_default();
+        fields.push(("SecretAccessKey", pair.secret().expose().into()));
+        Ok(Some(vec![("AccessKey", fields.into())]))
+    })
+}
+
+pub(super) fn list_keys<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let user = key_owner(asked).await?;
+        let keys = asked.accounts.keys(user.uin).await?;
+        let keys = keys.iter().map(|key| key_fields(&user, key).into());
+        Ok(Some(page(asked, "AccessKeyMetadata", keys.collect())?))
+    })
+}
+
+pub(super) fn update_key<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let enabled = match asked.call.required("Status")? {
+            "Active" => true,
+            "Inactive" => false,
+            _ => return Err(AwsFailure::BadValue("Status")),
+        };
+        let id = asked.call.required("AccessKeyId")?;
+        asked.accounts.enable_key(key_owner(asked).await?.uin, id, enabled).await?;
+        Ok(None)
+    })
+}
+
+pub(super) fn delete_key<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let id = asked.call.required("AccessKeyId")?;
+        asked.accounts.delete_key(key_owner(asked).await?.uin, id).await?;
+        Ok(None)
+    })
+}
+
+/// Whose keys are meant: the caller's own if nobody is named. The root's key is a matter
+/// of the configuration.
+async fn key_owner(asked: &Asked<'_>) -> Result<User, AwsFailure> {
+    match (asked.call.text("UserName"), asked.key.user()) {
+        (Some(name), _) => Ok(asked.accounts.user_named(name).await?),
+        (None, Some(user)) => Ok(user.clone()),
+        (None, None) => Err(AwsFailure::NotImplemented("changing keys of the account itself")),
+    }
+}
+
+pub(super) fn fields(user: &User, account: Uin) -> Node {
+    Node::Fields(vec![
+        ("Path", "/".into()),
+        ("UserName", user.name.as_str().into()),
+        ("UserId", user.uin.to_string().into()),
+        ("Arn", format!("arn:aws:iam::{account}:user/{}", user.name).into()),
+        ("CreateDate", time(user.created_ms)),
+    ])
+}
+
+fn key_fields(user: &User, key: &KeyInfo) -> Fields {
+    vec![
+        ("UserName", user.name.as_str().into()),
+        ("AccessKeyId", key.id.as_str().into()),
+        ("Status", if key.enabled { "Active" } else { "Inactive" }.into()),
+        ("CreateDate", time(key.created_ms)),
+    ]
+}

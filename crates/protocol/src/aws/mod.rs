@@ -1,0 +1,253 @@
+//! The services of AWS beside S3 that its clients call with the same keys and, here, at
+//! the same address: an action and its parameters in a form, an answer in XML. Which
+//! service is meant, the signature's scope says.
+//!
+//! Source: "Query API" in the references of AWS STS and IAM, and botocore's models of
+//! both.
+
+mod call;
+mod failure;
+pub(crate) mod iam;
+mod sts;
+mod tree;
+
+use bytes::Bytes;
+use costrel_core::account::{AccessKey, Accounts};
+use costrel_policy::Action as PolicyAction;
+use costrel_signature::encode::parse_query;
+use costrel_signature::{RequestView, V4Presented};
+use futures_util::future::BoxFuture;
+use http::request::Parts;
+use http::{HeaderValue, Method, header};
+use ring::digest::{SHA256, digest};
+
+use crate::auth::Authenticator;
+use crate::body::Incoming;
+use crate::error::Failure;
+use crate::permission;
+use crate::reply::{self, Reply};
+use crate::request::{ConnectionInfo, text};
+use call::Call;
+pub(crate) use failure::AwsFailure;
+use tree::Fields;
+
+/// Longest body. It has to be read before it is known who sent it.
+const BODY_BYTES_MAX: usize = 128 << 10;
+
+/// A service of AWS.
+pub(crate) struct Service {
+    /// In the scope of signatures.
+    pub name: &'static str,
+    pub version: &'static str,
+    pub namespace: &'static str,
+    pub actions: &'static [Action],
+}
+
+/// Something that a service does.
+pub(crate) struct Action {
+    pub name: &'static str,
+    /// Elements of its answer: all of it, and what it tells.
+    response: &'static str,
+    result: &'static str,
+    /// What policies call it; absent if whoever has a key may do it, or if the action
+    /// asks by itself.
+    permission: Option<PolicyAction>,
+    /// Names of its parameters, as far as the first dot.
+    parameters: &'static [&'static str],
+    /// Absent while it is not implemented.
+    answer: Option<Answer>,
+}
+
+impl Action {
+    pub fn implemented(&self) -> bool {
+        self.answer.is_some()
+    }
+}
+
+/// What an action tells; `None` if it only says that it was done.
+type Answered = Result<Option<Fields>, AwsFailure>;
+type Answer = for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Answered>;
+
+/// An action with the names that follow from its own.
+macro_rules! action {
+    ($name:literal, $permission:expr, $parameters:expr, $answer:expr) => {
+        $crate::aws::Action {
+            name: $name,
+            response: concat!($name, "Response"),
+            result: concat!($name, "Result"),
+            permission: $permission,
+            parameters: $parameters,
+            answer: $answer,
+        }
+    };
+}
+use action;
+
+/// What an action is asked for with, and by whom.
+struct Asked<'a> {
+    accounts: &'a Accounts,
+    key: &'a AccessKey,
+    call: &'a Call<'a>,
+    connection: ConnectionInfo,
+    now_ms: u64,
+}
+
+/// All services of which something is known.
+pub(crate) const SERVICES: [&Service; 2] = [&sts::SERVICE, &iam::SERVICE];
+
+/// What is known of a request when it has been answered.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub operation: &'static str,
+    pub access_key_id: Option<String>,
+    pub code: Option<&'static str>,
+    pub failure: Option<String>,
+}
+
+/// The service that a request is signed for, if it is none of S3's.
+pub(crate) fn service_of(parts: &Parts) -> Option<&'static Service> {
+    if parts.method != Method::POST || parts.uri.path() != "/" {
+        return None;
+    }
+    let signed = text(&parts.headers, &header::AUTHORIZATION)?.strip_prefix("AWS4-HMAC-SHA256")?;
+    let (_, credential) = signed.split_once("Credential=")?;
+    let credential = credential.split(',').next()?.trim_end();
+    let service = credential.strip_suffix("/aws4_request")?.rsplit('/').next()?;
+    SERVICES.into_iter().find(|known| known.name == service)
+}
+
+/// Answers a request. `request_id` goes into the answer.
+pub(crate) async fn serve(
+    service: &'static Service,
+    authenticator: &Authenticator,
+    now_ms: u64,
+    (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
+    incoming: &mut Incoming,
+    request_id: &str,
+) -> (Reply, Outcome) {
+    let mut outcome = Outcome::default();
+    let asked = (parts, host, connection);
+    let answered = answer(service, authenticator, now_ms, asked, incoming, &mut outcome).await;
+    let mut reply = match answered {
+        Ok((action, fields)) => {
+            let document = tree::answer(service.namespace, action, fields.as_deref(), request_id);
+            reply::xml(document)
+        }
+        Err(failure) => {
+            let (status, code) = failure.status_and_code();
+            outcome.code = Some(code);
+            outcome.failure = Some(failure.to_string());
+            let document = tree::failure(service.namespace, status, code, &failure, request_id);
+            let mut reply = reply::xml(document);
+            *reply.status_mut() = status;
+            reply
+        }
+    };
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    if !incoming.drain(&parts.headers).await {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    (reply, outcome)
+}
+
+async fn answer(
+    service: &'static Service,
+    authenticator: &Authenticator,
+    now_ms: u64,
+    (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
+    incoming: &mut Incoming,
+    outcome: &mut Outcome,
+) -> Result<(&'static Action, Option<Fields>), AwsFailure> {
+    let body = read(incoming).await?;
+    let query = parse_query(parts.uri.query().unwrap_or_default());
+    let query = query.map_err(|_| AwsFailure::NotUtf8)?;
+    let view = RequestView {
+        method: parts.method.as_str(),
+        raw_path: parts.uri.path(),
+        query: &query,
+        headers: &parts.headers,
+        host: host.unwrap_or_default(),
+        bucket_in_host: None,
+    };
+    let hash = hex::encode(digest(&SHA256, &body));
+    let presented = V4Presented::of_service(&view, &hash)?;
+    outcome.access_key_id = Some(presented.access_key_id.to_owned());
+    let key = authenticator.authenticate_service(service.name, &presented, &view, now_ms).await?;
+
+    let form = std::str::from_utf8(&body).map_err(|_| AwsFailure::NotUtf8)?;
+    let pairs = parse_query(form).map_err(|_| AwsFailure::NotUtf8)?;
+    let call = Call::new(&pairs);
+    let name = call.text("Action").ok_or(AwsFailure::MissingAction)?;
+    let action = service.actions.iter().find(|known| known.name == name);
+    let action = action.filter(|_| call.text("Version").is_none_or(|v| v == service.version));
+    let action = action.ok_or_else(|| AwsFailure::InvalidAction(name.to_owned()))?;
+    outcome.operation = action.name;
+    let answer = action.answer.ok_or(AwsFailure::NotImplemented(action.name))?;
+    call.refuse_unknown(action.parameters)?;
+    let account = key.account.uin;
+    let resources = match service.name {
+        "iam" => iam::resources(&call, account, key.user()),
+        _ => Vec::new(),
+    };
+    let permitted = |action| {
+        let named = permission::Named { action, resources: &resources, external_id: None };
+        permission::permits_action(&key, named, connection, now_ms)
+    };
+    if !action.permission.is_none_or(permitted) {
+        return Err(AwsFailure::denied(&key, service.name, action.name));
+    }
+    let accounts = authenticator.accounts();
+    let asked = Asked { accounts, key: &key, call: &call, connection, now_ms };
+    Ok((action, answer(&asked).await?))
+}
+
+async fn read(incoming: &mut Incoming) -> Result<Bytes, AwsFailure> {
+    incoming.collect(BODY_BYTES_MAX).await.map_err(|failure| match failure {
+        Failure::Xml(_) => AwsFailure::TooLarge { max: BODY_BYTES_MAX },
+        other => other.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(method: &str, target: &str, authorization: &str) -> Option<&'static str> {
+        let request = http::Request::builder().method(method).uri(target);
+        let request = request.header("authorization", authorization).body(()).unwrap();
+        service_of(&request.into_parts().0).map(|service| service.name)
+    }
+
+    #[test]
+    fn the_scope_names_a_service() {
+        let of = |service: &str| {
+            format!(
+                "AWS4-HMAC-SHA256 Credential=AKID/20260102/us-east-1/{service}/aws4_request, \
+                 SignedHeaders=host;x-amz-date, Signature=00"
+            )
+        };
+        assert_eq!(service("POST", "/", &of("sts")), Some("sts"));
+        assert_eq!(service("POST", "/", &of("s3")), None);
+        assert_eq!(service("POST", "/sts/aws4_request", &of("s3")), None);
+        assert_eq!(service("POST", "/bucket", &of("sts")), None);
+        assert_eq!(service("GET", "/", &of("sts")), None);
+        for other in ["", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 Credential=", "AWS AKID:sts"] {
+            assert_eq!(service("POST", "/", other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn actions_are_known_by_their_names_alone() {
+        for service in SERVICES {
+            let mut names: Vec<_> = service.actions.iter().map(|action| action.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), service.actions.len(), "{}", service.name);
+            for action in service.actions {
+                let Some(permission) = action.permission else { continue };
+                assert_eq!(permission.iam, format!("{}:{}", service.name, action.name));
+                assert!(permission.cam.starts_with("name/"), "{}", permission.cam);
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Security Token Service.
+
+use costrel_core::account::{IdentityError, Role, SessionRequest, TemporaryKey, Whose};
+use costrel_policy::{Action as PolicyAction, Grammar};
+use futures_util::future::BoxFuture;
+
+use super::tree::{Fields, Node};
+use super::{Answered, Asked, AwsFailure, Service, action};
+use crate::{date, permission};
+
+pub(super) const SERVICE: Service = Service {
+    name: "sts",
+    version: "2011-06-15",
+    namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
+    actions: &[
+        action!("GetCallerIdentity", None, &[], Some(get_caller_identity)),
+        action!("GetSessionToken", None, &["DurationSeconds"], Some(get_session_token)),
+        action!(
+            "GetFederationToken",
+            Some(PolicyAction {
+                cam: "name/sts:GetFederationToken",
+                iam: "sts:GetFederationToken",
+            }),
+            &["Name", "Policy", "DurationSeconds"],
+            Some(get_federation_token)
+        ),
+        // Judged with the role's trust policy, by its name.
+        action!(
+            "AssumeRole",
+            None,
+            &["RoleArn", "RoleSessionName", "Policy", "DurationSeconds", "ExternalId"],
+            Some(assume_role)
+        ),
+        action!("AssumeRoleWithSAML", None, &[], None),
+        action!("AssumeRoleWithWebIdentity", None, &[], None),
+        action!("AssumeRoot", None, &[], None),
+        action!("DecodeAuthorizationMessage", None, &[], None),
+        action!("GetAccessKeyInfo", None, &[], None),
+    ],
+};
+
+/// The shortest life of a key, and what it is if nobody says, in seconds.
+const DURATION_S_MIN: u64 = 900;
+const USER_DURATION_S: u64 = 43_200;
+const ROOT_DURATION_S: u64 = 3600;
+
+/// What whoever may do nothing may do.
+const NOTHING: &[u8] =
+    br#"{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}"#;
+
+/// Whoever has a key may ask whose it is.
+fn get_caller_identity<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    let fields = vec![
+        ("Arn", permission::caller_arn(asked.key).into()),
+        ("UserId", permission::user_id(asked.key).into()),
+        ("Account", asked.key.account.uin.to_string().into()),
+    ];
+    Box::pin(async { Ok(Some(fields)) })
+}
+
+/// A temporary key of one's own.
+fn get_session_token<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let duration_s = duration(asked, own_duration(asked))?;
+        let request = SessionRequest { name: "", duration_s, policy: None, whose: Whose::Own };
+        let key = asked.accounts.grant(asked.key, &request)?;
+        Ok(Some(vec![("Credentials", credentials(&key))]))
+    })
+}
+
+/// A temporary key for somebody else, who may do what the policy says and the asking
+/// key may; without a policy, nothing.
+fn get_federation_token<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let name = session_name(asked, "Name", 32)?;
+        let policy = asked.call.text("Policy").map_or(NOTHING, |text| text.trim().as_bytes());
+        let request = SessionRequest {
+            name,
+            duration_s: duration(asked, own_duration(asked))?,
+            policy: Some((Grammar::Iam, policy)),
+            whose: Whose::Federated,
+        };
+        let key = asked.accounts.grant(asked.key, &request)?;
+        let account = asked.key.account.uin;
+        let user: Fields = vec![
+            ("FederatedUserId", format!("{account}:{name}").into()),
+            ("Arn", format!("arn:aws:sts::{account}:federated-user/{name}").into()),
+        ];
+        Ok(Some(vec![("Credentials", credentials(&key)), ("FederatedUser", user.into())]))
+    })
+}
+
+/// A temporary key of a role that trusts the caller.
+fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let call = asked.call;
+        let arn = call.required("RoleArn")?;
+        let name = session_name(asked, "RoleSessionName", 64)?;
+        let denied = || AwsFailure::denied(asked.key, "sts", &format!("AssumeRole on {arn}"));
+        let role = role(asked, arn).await?.ok_or_else(denied)?;
+        let trust = role.trust_policy()?;
+        let (key, external_id) = (asked.key, call.text("ExternalId"));
+        let (connection, now_ms) = (asked.connection, asked.now_ms);
+        if !permission::permits_role(key, &role, &trust, external_id, connection, now_ms) {
+            return Err(denied());
+        }
+        let policy = call.text("Policy").map(|text| (Grammar::Iam, text.trim().as_bytes()));
+        let request = SessionRequest {
+            name,
+            duration_s: duration(asked, ROOT_DURATION_S.min(role.session_s_max))?,
+            policy,
+            whose: Whose::Role(&role),
+        };
+        let granted = asked.accounts.grant(key, &request)?;
+        let account = key.account.uin;
+        let user: Fields = vec![
+            ("AssumedRoleId", format!("{}:{name}", role.id).into()),
+            ("Arn", format!("arn:aws:sts::{account}:assumed-role/{}/{name}", role.name).into()),
+        ];
+        Ok(Some(vec![("Credentials", credentials(&granted)), ("AssumedRoleUser", user.into())]))
+    })
+}
+
+/// The role of `arn:aws:iam::<account>:role/<path><name>`, if there is one here.
+async fn role(asked: &Asked<'_>, arn: &str) -> Result<Option<Role>, AwsFailure> {
+    let mut parts = arn.splitn(6, ':');
+    let mut next = || parts.next().ok_or(AwsFailure::BadValue("RoleArn"));
+    let (prefix, _, service, _) = (next()?, next()?, next()?, next()?);
+    let (account, role) = (next()?, next()?);
+    let name = role.strip_prefix("role/").and_then(|path| path.rsplit('/').next());
+    let name = name.filter(|name| !name.is_empty() && prefix == "arn" && service == "iam");
+    let name = name.ok_or(AwsFailure::BadValue("RoleArn"))?;
+    if account.parse() != Ok(asked.key.account.uin) {
+        return Ok(None);
+    }
+    match asked.accounts.role_named(name).await {
+        Ok(role) => Ok(Some(role)),
+        Err(IdentityError::NoSuchRole) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What somebody calls himself, of two bytes at least.
+fn session_name<'a>(
+    asked: &'a Asked<'_>,
+    parameter: &'static str,
+    len_max: usize,
+) -> Result<&'a str, AwsFailure> {
+    let name = asked.call.required(parameter)?;
+    match (2..=len_max).contains(&name.len()) {
+        true => Ok(name),
+        false => Err(AwsFailure::BadValue(parameter)),
+    }
+}
+
+fn own_duration(asked: &Asked<'_>) -> u64 {
+    if asked.key.is_root() { ROOT_DURATION_S } else { USER_DURATION_S }
+}
+
+fn duration(asked: &Asked<'_>, default: u64) -> Result<u64, AwsFailure> {
+    match asked.call.number("DurationSeconds")? {
+        Some(seconds) if seconds < DURATION_S_MIN => Err(AwsFailure::BadValue("DurationSeconds")),
+        seconds => Ok(seconds.unwrap_or(default)),
+    }
+}
+
+fn credentials(key: &TemporaryKey) -> Node {
+    let fields: Fields = vec![
+        ("AccessKeyId", key.pair.id().into()),
+        ("SecretAccessKey", key.pair.secret().expose().into()),
+        ("SessionToken", key.token.expose().into()),
+        ("Expiration", date::iso_seconds(key.expires_ms).into()),
+    ];
+    fields.into()
+}
