@@ -178,6 +178,26 @@ def test_public_acls_are_blocked_and_ignored(aws, nobody, cos, bucket):
     aws.put_object(**put)
 
 
+def test_ownership(aws, cos, nobody, bucket):
+    refused = lambda call, **more: aws_refused(call, Bucket=bucket, **more)
+    assert refused(aws.get_bucket_ownership_controls) == (404, "OwnershipControlsNotFoundError")
+    aws.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read")
+    rules = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    aws.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=rules)
+    assert aws.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"] == rules
+    assert refused(nobody.get_object, Key="k") == (403, "AccessDenied")
+    not_supported = (400, "AccessControlListNotSupported")
+    assert refused(aws.put_object, Key="k", Body=b"y", ACL="public-read") == not_supported
+    assert refused(aws.put_object_acl, Key="k", ACL="private") == not_supported
+    expect(cos_refused(cos.put_bucket_acl, Bucket=bucket, ACL="public-read"), *not_supported)
+    aws.put_object(Bucket=bucket, Key="k", Body=b"y", ACL="bucket-owner-full-control")
+    cos.put_object(Bucket=bucket, Key="k", Body=b"z")
+    aws.delete_bucket_ownership_controls(Bucket=bucket)
+    name = bucket_name()
+    aws.create_bucket(Bucket=name, ObjectOwnership="BucketOwnerEnforced")
+    assert aws.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"] == rules
+
+
 def test_the_aws_cli(server, aws, nobody, bucket):
     def cli(*arguments):
         endpoint = f"http://127.0.0.1:{server.port}"

@@ -234,6 +234,38 @@ impl Grant {
     }
 }
 
+/// Who owns what others write into a bucket, and whether ACLs count there. Here the
+/// bucket's owner owns it in any case; in S3 an account that writes into another
+/// one's bucket does, by the first, and by the second unless it says otherwise. The
+/// numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    ObjectWriter = 1,
+    BucketOwnerPreferred = 2,
+    /// No ACL counts, and none is taken.
+    BucketOwnerEnforced = 3,
+}
+
+impl Ownership {
+    const ALL: [Ownership; 3] = [
+        Ownership::ObjectWriter,
+        Ownership::BucketOwnerPreferred,
+        Ownership::BucketOwnerEnforced,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Ownership::ObjectWriter => "ObjectWriter",
+            Ownership::BucketOwnerPreferred => "BucketOwnerPreferred",
+            Ownership::BucketOwnerEnforced => "BucketOwnerEnforced",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Ownership> {
+        Ownership::ALL.into_iter().find(|ownership| ownership.name() == name)
+    }
+}
+
 /// What an object says of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ObjectAcl {
@@ -277,6 +309,17 @@ impl ObjectInfo {
 }
 
 impl Bucket {
+    /// Who owns what is in it; `None` if nobody has said, and ACLs count.
+    pub fn ownership(&self) -> Option<Ownership> {
+        let number = self.settings().access.as_ref()?.ownership;
+        Ownership::ALL.into_iter().find(|ownership| *ownership as u32 == number)
+    }
+
+    /// Whether ACLs count for nothing.
+    pub fn disables_acls(&self) -> bool {
+        self.ownership() == Some(Ownership::BucketOwnerEnforced)
+    }
+
     pub fn acl(&self) -> Result<Acl> {
         match self.settings().access.as_ref().and_then(|access| access.acl.as_ref()) {
             None => Ok(Acl::private(self.owner_uin)),
@@ -291,6 +334,9 @@ impl Bucket {
         permission: Permission,
         object: Option<&ObjectAcl>,
     ) -> Result<bool> {
+        if self.disables_acls() {
+            return Ok(false);
+        }
         let acl = match object {
             Some(ObjectAcl::Private) => return Ok(false),
             Some(ObjectAcl::Own(acl)) => acl,
@@ -315,7 +361,10 @@ impl BucketSettings {
 
 impl AccessRef {
     fn check_acl(&self, acl: Option<&AclRecord>) -> Result<()> {
-        let Some(acl) = acl else { return Ok(()) };
+        let Some(acl) = acl.filter(|acl| !acl.inherits) else { return Ok(()) };
+        if self.ownership == Ownership::BucketOwnerEnforced as u32 {
+            return Err(Error::AclsDisabled);
+        }
         let blocks_public = self.block.as_ref().is_some_and(|block| block.public_acls);
         match blocks_public && Acl::from_record(acl)?.is_public() {
             true => Err(Error::PublicAclBlocked),
@@ -337,6 +386,23 @@ impl Store {
         self.change_access(bucket, move |access| {
             access.check_acl(record.as_ref())?;
             access.acl = record.clone();
+            Ok(Vec::new())
+        })
+        .await
+    }
+
+    /// Says who owns what is in a bucket, or takes that back. A bucket that is open
+    /// by its ACL does not lose it on the way.
+    pub async fn set_ownership(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        ownership: Option<Ownership>,
+    ) -> Result<()> {
+        self.change_access(bucket, move |access| {
+            if ownership == Some(Ownership::BucketOwnerEnforced) && access.acl.is_some() {
+                return Err(Error::AclInTheWay);
+            }
+            access.ownership = ownership.map_or(0, |ownership| ownership as u32);
             Ok(Vec::new())
         })
         .await

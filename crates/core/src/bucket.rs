@@ -18,7 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use crate::access::policy_rows;
-use crate::acl::Acl;
+use crate::acl::{Acl, Ownership};
 use crate::cors::cors_row;
 use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
@@ -95,12 +95,24 @@ pub struct InitialSettings {
     pub tags: Tags,
     /// Its owner's alone if nothing is said.
     pub acl: Option<Acl>,
+    pub ownership: Option<Ownership>,
 }
 
 impl InitialSettings {
     fn access_record(&self, owner_uin: u64) -> Option<AccessRef> {
-        let acl = self.acl.as_ref()?.to_record(owner_uin)?;
-        Some(AccessRef { acl: Some(acl), ..AccessRef::default() })
+        let acl = self.acl.as_ref().and_then(|acl| acl.to_record(owner_uin));
+        let ownership = self.ownership.map_or(0, |ownership| ownership as u32);
+        let access = AccessRef { acl, ownership, ..AccessRef::default() };
+        Some(access).filter(|access| *access != AccessRef::default())
+    }
+
+    fn check(&self, owner_uin: u64) -> Result<()> {
+        let Some(acl) = &self.acl else { return Ok(()) };
+        let is_open = acl.to_record(owner_uin).is_some();
+        match self.ownership {
+            Some(Ownership::BucketOwnerEnforced) if is_open => Err(Error::AclInTheWay),
+            _ => acl.check(),
+        }
     }
 
     fn lock_record(&self) -> BucketRecord {
@@ -442,7 +454,7 @@ impl Store {
         region: Option<&str>,
         initial: InitialSettings,
     ) -> Result<Arc<Bucket>> {
-        initial.acl.as_ref().map_or(Ok(()), Acl::check)?;
+        initial.check(owner_uin)?;
         let store = self.clone();
         let region = region.unwrap_or(&self.options.region).to_owned();
         detached(async move {

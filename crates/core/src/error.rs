@@ -70,6 +70,14 @@ pub enum Error {
     /// The bucket takes no ACL that lets anybody in, for itself and for its objects.
     #[error("public ACLs are blocked")]
     PublicAclBlocked,
+    /// The bucket's owner owns whatever is in it, and ACLs count for nothing.
+    #[error("the bucket has no ACLs")]
+    AclsDisabled,
+    /// A bucket that is open by its ACL cannot be one without ACLs.
+    #[error("the bucket's ACL lets others in")]
+    AclInTheWay,
+    #[error("nothing is said of who owns the bucket's objects")]
+    NoOwnershipControls,
     #[error("the ACL has more than {max} grants")]
     TooManyGrants { max: usize },
     #[error("the bucket blocks no public access")]

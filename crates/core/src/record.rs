@@ -447,6 +447,9 @@ pub struct AccessRef {
     /// Absent while the bucket is its owner's alone.
     #[prost(message, optional, tag = "4")]
     pub acl: Option<AclRecord>,
+    /// [`crate::acl::Ownership`]; 0 while nobody has said.
+    #[prost(uint32, tag = "5")]
+    pub ownership: u32,
 }
 
 impl AccessRef {

@@ -55,6 +55,18 @@ impl Said {
             Said::Grants(grants) => grants.iter().all(|(name, _)| is_owners(name)),
         }
     }
+
+    /// Whether it may be said of something in a bucket. Where ACLs count for nothing,
+    /// S3 lets nobody speak of them but to give the owner everything.
+    pub fn suits(&self, dialect: Dialect, bucket: &Bucket) -> bool {
+        !bucket.disables_acls()
+            || match (self, dialect) {
+                (Said::Canned(canned), Dialect::S3) => {
+                    *canned == CannedAcl::BucketOwnerFullControl
+                }
+                _ => self.is_private(bucket.owner_uin),
+            }
+    }
 }
 
 /// What a request's headers say.
@@ -167,6 +179,9 @@ impl Gateway {
         said: Said,
     ) -> Outcome<ObjectAcl> {
         let owner = bucket.owner_uin;
+        if !said.suits(dialect, bucket) {
+            return Err(costrel_core::Error::AclsDisabled.into());
+        }
         Ok(match said {
             Said::Nothing if dialect == Dialect::Cos => ObjectAcl::Inherits,
             Said::Default => ObjectAcl::Inherits,

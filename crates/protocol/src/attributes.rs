@@ -90,7 +90,7 @@ pub fn supported(name: &str, value: &str) -> bool {
     match name {
         // Where nothing is made that could have one, these change nothing.
         "acl" => matches!(value, "" | "private" | "default" | "bucket-owner-full-control"),
-        "object-ownership" => value == "BucketOwnerEnforced",
+        "object-ownership" => false,
         "bucket-object-lock-enabled" => value.eq_ignore_ascii_case("false"),
         "tagging-directive" => !value.to_ascii_uppercase().starts_with("REPLACE"),
         "tagging"

@@ -255,6 +255,7 @@ pub mod s3 {
     pub const ABORT_RULE_ID: HeaderName = HeaderName::from_static("x-amz-abort-rule-id");
     pub const TRANSITION_MINIMUM_SIZE: HeaderName =
         HeaderName::from_static("x-amz-transition-default-minimum-object-size");
+    pub const OBJECT_OWNERSHIP: HeaderName = HeaderName::from_static("x-amz-object-ownership");
     pub const BUCKET_OBJECT_LOCK_ENABLED: HeaderName =
         HeaderName::from_static("x-amz-bucket-object-lock-enabled");
     /// `true`: a retention in governance mode is no obstacle.

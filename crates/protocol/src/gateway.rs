@@ -442,6 +442,11 @@ impl Gateway {
             Operation::PutBucketAcl => acl::set_of_bucket(self, request, target, &mut body).await,
             Operation::GetObjectAcl => acl::of_object(self, request, target).await,
             Operation::PutObjectAcl => acl::set_of_object(self, request, target, &mut body).await,
+            Operation::GetOwnershipControls => acl::ownership(request, target),
+            Operation::PutOwnershipControls => {
+                acl::set_ownership(self, request, target, &mut body).await
+            }
+            Operation::DeleteOwnershipControls => acl::delete_ownership(self, target).await,
             Operation::GetBucketPolicy => policy::get(self, request, target).await,
             Operation::PutBucketPolicy => policy::put(self, request, target, &mut body).await,
             Operation::DeleteBucketPolicy => policy::delete(self, request, target).await,

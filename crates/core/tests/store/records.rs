@@ -253,6 +253,8 @@ fn system_rows() {
     check("bucket-access", &BucketRecord { access: Some(access), ..versioned.clone() });
     let access = AccessRef { acl: Some(acl()), ..AccessRef::default() };
     check("bucket-acl", &BucketRecord { access: Some(access), ..versioned.clone() });
+    let access = AccessRef { ownership: 3, ..AccessRef::default() };
+    check("bucket-ownership", &BucketRecord { access: Some(access), ..versioned.clone() });
     check("bucket-cors", &BucketRecord { cors: id(10), ..versioned.clone() });
     let rule = CorsRule {
         id: "pages".into(),

@@ -135,6 +135,21 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             "The ACL has too many grants.",
         )
         .with("MaxGrantsAllowed", max),
+        Error::AclsDisabled => new(
+            S::BAD_REQUEST,
+            Code::both("AccessControlListNotSupported"),
+            "The bucket does not allow ACLs",
+        ),
+        Error::AclInTheWay => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidBucketAclWithObjectOwnership"),
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        ),
+        Error::NoOwnershipControls => new(
+            S::NOT_FOUND,
+            Code::both("OwnershipControlsNotFoundError"),
+            "The bucket ownership controls were not found",
+        ),
         Error::PublicPolicyBlocked | Error::PublicAclBlocked => {
             new(S::FORBIDDEN, Code::both("AccessDenied"), "Access Denied")
         }

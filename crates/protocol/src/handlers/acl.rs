@@ -1,6 +1,7 @@
-//! ACLs of buckets and objects.
+//! ACLs of buckets and objects, and who owns what is in a bucket.
 
-use costrel_core::acl::{Acl, ObjectAcl};
+use costrel_core::Error;
+use costrel_core::acl::{Acl, ObjectAcl, Ownership};
 use costrel_core::bucket::Bucket;
 use http::StatusCode;
 
@@ -12,7 +13,9 @@ use crate::error::AclFault;
 use crate::gateway::{Gateway, RequestBody};
 use crate::reply::{self, Reply, set};
 use crate::request::{Outcome, Request};
-use crate::xml::{CONFIGURATION_BYTES_MAX, XmlError, parse_acl, write_acl};
+use crate::xml::{
+    CONFIGURATION_BYTES_MAX, XmlError, XmlWriter, parse_acl, parse_ownership, write_acl,
+};
 
 fn document(request: &Request<'_>, bucket: &Bucket, acl: &Acl) -> Reply {
     let owner = (bucket.owner_uin, bucket.owner_uin);
@@ -20,7 +23,11 @@ fn document(request: &Request<'_>, bucket: &Bucket, acl: &Acl) -> Reply {
 }
 
 pub fn of_bucket(request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    Ok(document(request, bucket, &bucket.acl()?))
+    let acl = match bucket.disables_acls() {
+        true => Acl::private(bucket.owner_uin),
+        false => bucket.acl()?,
+    };
+    Ok(document(request, bucket, &acl))
 }
 
 pub async fn set_of_bucket(
@@ -33,6 +40,7 @@ pub async fn set_of_bucket(
     let said = acl::of_headers(request, Subject::Bucket)?;
     let acl = match from_body(gateway, request, bucket, body, Subject::Bucket, &said).await? {
         Some(acl) => acl,
+        None if !said.suits(request.dialect, bucket) => return Err(Error::AclsDisabled.into()),
         None => gateway.bucket_acl(dialect, owner, said).await?.ok_or(AclFault::Missing)?,
     };
     gateway.store.set_bucket_acl(bucket, &acl).await?;
@@ -47,6 +55,7 @@ pub async fn of_object(
     let info = object_itself(gateway, request, bucket).await?;
     let private = Acl::private(bucket.owner_uin);
     let mut reply = match info.acl()? {
+        _ if bucket.disables_acls() => document(request, bucket, &private),
         ObjectAcl::Private => document(request, bucket, &private),
         ObjectAcl::Own(acl) => document(request, bucket, &acl),
         ObjectAcl::Inherits => match request.dialect {
@@ -106,4 +115,30 @@ async fn from_body(
     };
     let dialect = request.dialect;
     gateway.acl_of_document(dialect, subject, bucket.owner_uin, &document).await.map(Some)
+}
+
+pub fn ownership(request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
+    let ownership = bucket.ownership().ok_or(Error::NoOwnershipControls)?;
+    let mut xml = XmlWriter::new(256);
+    xml.root("OwnershipControls", request.dialect.xml_namespace(), |xml| {
+        xml.element("Rule", |xml| xml.text("ObjectOwnership", ownership.name()));
+    });
+    Ok(reply::xml(xml.finish()))
+}
+
+pub async fn set_ownership(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+    body: &mut RequestBody<'_>,
+) -> Outcome<Reply> {
+    let document = upload::document(request, body, CONFIGURATION_BYTES_MAX).await?;
+    let ownership: Ownership = parse_ownership(&document)?;
+    gateway.store.set_ownership(bucket, Some(ownership)).await?;
+    Ok(reply::empty(StatusCode::OK))
+}
+
+pub async fn delete_ownership(gateway: &Gateway, bucket: &Bucket) -> Outcome<Reply> {
+    gateway.store.set_ownership(bucket, None).await?;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
 }

@@ -1,4 +1,5 @@
 use costrel_core::Error;
+use costrel_core::acl::Ownership;
 use costrel_core::bucket::{Bucket, InitialSettings};
 use costrel_core::names::BucketName;
 use costrel_core::tags::Tags;
@@ -25,7 +26,7 @@ pub async fn create(
 ) -> Outcome<Reply> {
     let own: &[&str] = match request.dialect {
         Dialect::Cos => &["tagging"],
-        Dialect::S3 => &["bucket-object-lock-enabled"],
+        Dialect::S3 => &["bucket-object-lock-enabled", "object-ownership"],
     };
     let obeyed = [OF_ACLS, own].concat();
     refuse_unsupported_but(request.dialect, request.headers, &obeyed)?;
@@ -46,6 +47,7 @@ pub async fn create(
         (!said.is_private(owner), Operation::PutBucketAcl),
         (!initial.tags.as_slice().is_empty(), Operation::PutBucketTagging),
         (initial.object_lock, Operation::PutObjectLock),
+        (initial.ownership.is_some(), Operation::PutOwnershipControls),
     ];
     let besides = besides.into_iter().filter(|(asked, _)| *asked).map(|(_, operation)| operation);
     for operation in std::iter::once(Operation::CreateBucket).chain(besides) {
@@ -71,6 +73,12 @@ fn initial_settings(request: &Request<'_>) -> Outcome<InitialSettings> {
             }
         }
         Dialect::S3 => {
+            let name = dialect::s3::OBJECT_OWNERSHIP;
+            if let Some(text) = request.header(&name) {
+                let ownership = Ownership::from_name(text);
+                let why = "Invalid x-amz-object-ownership header";
+                initial.ownership = Some(ownership.ok_or_else(|| bad_header(&name, text, why))?);
+            }
             let name = dialect::s3::BUCKET_OBJECT_LOCK_ENABLED;
             if let Some(text) = request.header(&name) {
                 initial.object_lock = match text {

@@ -36,6 +36,12 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::GetObjectAcl => ("name/cos:GetObjectACL", "s3:GetObjectAcl"),
         Operation::PutObjectAcl if versioned => ("name/cos:PutObjectACL", "s3:PutObjectVersionAcl"),
         Operation::PutObjectAcl => ("name/cos:PutObjectACL", "s3:PutObjectAcl"),
+        Operation::GetOwnershipControls => {
+            ("name/cos:GetBucketOwnershipControls", "s3:GetBucketOwnershipControls")
+        }
+        Operation::PutOwnershipControls | Operation::DeleteOwnershipControls => {
+            ("name/cos:PutBucketOwnershipControls", "s3:PutBucketOwnershipControls")
+        }
         Operation::GetBucketPolicy => ("name/cos:GetBucketPolicy", "s3:GetBucketPolicy"),
         Operation::PutBucketPolicy => ("name/cos:PutBucketPolicy", "s3:PutBucketPolicy"),
         Operation::DeleteBucketPolicy => ("name/cos:DeleteBucketPolicy", "s3:DeleteBucketPolicy"),

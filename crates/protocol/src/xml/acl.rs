@@ -1,7 +1,7 @@
-//! `AccessControlPolicy`, read and written.
+//! `AccessControlPolicy`, read and written, and `OwnershipControls`.
 
 use bytes::Bytes;
-use costrel_core::acl::{Acl, Grantee};
+use costrel_core::acl::{Acl, Grantee, Ownership};
 
 use super::reader::{Source, XmlError};
 use super::requests::once;
@@ -105,6 +105,26 @@ fn grantee(source: &mut Source<'_>) -> Result<GranteeName, XmlError> {
         once(&mut found, kind(source.text()?.trim().to_owned()))?;
     }
     found.ok_or(XmlError::Malformed("nobody is named"))
+}
+
+/// `OwnershipControls`: one rule, as S3 takes it.
+pub fn parse_ownership(body: &[u8]) -> Result<Ownership, XmlError> {
+    let mut source = Source::root(body, CONFIGURATION_BYTES_MAX, "OwnershipControls")?;
+    let mut ownership = None;
+    while let Some(name) = source.child()? {
+        if name != "Rule" {
+            return Err(XmlError::Malformed("not a Rule"));
+        }
+        while let Some(name) = source.child()? {
+            if name != "ObjectOwnership" {
+                return Err(XmlError::Malformed("not an ObjectOwnership"));
+            }
+            let named = Ownership::from_name(source.text()?.trim());
+            once(&mut ownership, named.ok_or(XmlError::Malformed("an unknown word"))?)?;
+        }
+    }
+    source.finish()?;
+    ownership.ok_or(XmlError::Malformed("no rule"))
 }
 
 pub fn write_acl(acl: &Acl, owner: (u64, u64), dialect: Dialect) -> Bytes {

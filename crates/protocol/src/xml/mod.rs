@@ -11,7 +11,7 @@ mod restore;
 mod settings;
 mod writer;
 
-pub use acl::{AclDocument, GranteeName, parse_acl, write_acl};
+pub use acl::{AclDocument, GranteeName, parse_acl, parse_ownership, write_acl};
 pub use cors::{parse_cors, write_cors};
 pub use lifecycle::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
 pub use lock::{LockRule, parse_legal_hold, parse_lock_configuration, parse_retention};

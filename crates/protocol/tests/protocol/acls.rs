@@ -563,6 +563,80 @@ async fn who_may_make_something_public() {
     anonymous(get(Dialect::Cos, &object("key"))).send(&world).await.ok();
 }
 
+/// S3: a bucket whose owner owns whatever is in it has no ACLs.
+#[tokio::test]
+async fn ownership() {
+    let world = World::with_bucket().await;
+    let s3 = Dialect::S3;
+    let key = object("key");
+    let shows = || get(s3, &bucket()).query("ownershipControls", "");
+    let sets = |words: &str| {
+        let body = format!("<OwnershipControls><Rule>{words}</Rule></OwnershipControls>");
+        put(s3, &bucket()).query("ownershipControls", "").body(body)
+    };
+    let says = |word: &str| sets(&format!("<ObjectOwnership>{word}</ObjectOwnership>"));
+    shows().send(&world).await.refused(404, "OwnershipControlsNotFoundError");
+    put(s3, &key).header("x-amz-acl", "public-read").body("x").send(&world).await.ok();
+    canned(&world, s3, &bucket(), "public-read").await.ok();
+    let enforce = says("BucketOwnerEnforced");
+    enforce.send(&world).await.refused(400, "InvalidBucketAclWithObjectOwnership");
+    canned(&world, s3, &bucket(), "private").await.ok();
+    for word in ["BucketOwnerPreferred", "ObjectWriter", "BucketOwnerEnforced"] {
+        says(word).send(&world).await.ok();
+        let shown = shows().send(&world).await;
+        assert_eq!(shown.element("ObjectOwnership").as_deref(), Some(word));
+    }
+    for wrong in ["", "<ObjectOwnership>Nobody</ObjectOwnership>", "<Owner>me</Owner>"] {
+        sets(wrong).send(&world).await.refused(400, "MalformedXML");
+    }
+    // What it says counts for nothing, and is not shown.
+    let read = anonymous(get(s3, &key));
+    read.send(&world).await.refused(403, "AccessDenied");
+    assert_eq!(shown(&world, s3, &key).await, [grant(UIN.into(), "FULL_CONTROL")]);
+    let new = object("new");
+    for dialect in Dialect::ALL {
+        let acl = header(dialect, "acl");
+        for path in [bucket(), key.clone()] {
+            let answer = canned(&world, dialect, &path, "public-read").await;
+            answer.refused(400, "AccessControlListNotSupported");
+        }
+        let call = |value: &str| put(dialect, &new).header(&acl, value).body("x");
+        let public = call("public-read").send(&world).await;
+        public.refused(400, "AccessControlListNotSupported");
+        call("bucket-owner-full-control").send(&world).await.ok();
+        put(dialect, &new).body("x").send(&world).await.ok();
+        let upload = post(dialect, &new).query("uploads", "").header(&acl, "public-read");
+        upload.send(&world).await.refused(400, "AccessControlListNotSupported");
+        let private = call("private").send(&world).await;
+        match dialect {
+            Dialect::S3 => _ = private.refused(400, "AccessControlListNotSupported"),
+            Dialect::Cos => _ = private.ok(),
+        }
+    }
+    let everybody = format!("<URI>{}</URI>", group(s3, "AllUsers"));
+    let set = put(s3, &key).query("acl", "").body(document(&[(&everybody, "READ")]));
+    set.send(&world).await.refused(400, "AccessControlListNotSupported");
+    for _ in 0..2 {
+        let gone = delete(s3, &bucket()).query("ownershipControls", "").send(&world).await;
+        assert_eq!(gone.status, 204);
+    }
+    shows().send(&world).await.refused(404, "OwnershipControlsNotFoundError");
+    read.send(&world).await.ok();
+
+    let create = |ownership: &str| {
+        let call = put(s3, &format!("/{}", ownership.to_lowercase()));
+        call.header("x-amz-object-ownership", ownership)
+    };
+    create("BucketOwnerEnforced").send(&world).await.ok();
+    let shown = get(s3, "/bucketownerenforced").query("ownershipControls", "").send(&world).await;
+    assert_eq!(shown.element("ObjectOwnership").as_deref(), Some("BucketOwnerEnforced"));
+    create("Nobody").send(&world).await.refused(400, "InvalidArgument");
+    let both = put(s3, "/both").header("x-amz-object-ownership", "BucketOwnerEnforced");
+    let both = both.header("x-amz-acl", "public-read");
+    both.send(&world).await.refused(400, "InvalidBucketAclWithObjectOwnership");
+    get(s3, "/both").send(&world).await.refused(404, "NoSuchBucket");
+}
+
 #[tokio::test]
 async fn new_buckets() {
     let world = World::new().await;
