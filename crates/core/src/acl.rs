@@ -247,11 +247,8 @@ pub enum Ownership {
 }
 
 impl Ownership {
-    const ALL: [Ownership; 3] = [
-        Ownership::ObjectWriter,
-        Ownership::BucketOwnerPreferred,
-        Ownership::BucketOwnerEnforced,
-    ];
+    const ALL: [Ownership; 3] =
+        [Ownership::ObjectWriter, Ownership::BucketOwnerPreferred, Ownership::BucketOwnerEnforced];
 
     pub fn name(self) -> &'static str {
         match self {

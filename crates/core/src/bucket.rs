@@ -27,6 +27,7 @@ use crate::limits::BUCKETS_MAX;
 use crate::lock::BucketLock;
 use crate::names::BucketName;
 use crate::record::{AccessRef, BucketRecord, LifecycleRef, decode, encode};
+use crate::referer::referer_row;
 use crate::store::{Store, detached};
 use crate::tags::Tags;
 use crate::tiering::Tiering;
@@ -70,6 +71,8 @@ pub struct BucketSettings {
     pub cors: Bytes,
     /// There once it has, or may have, objects in intelligent tiering.
     pub tiering: Option<Tiering>,
+    /// Names its referer list; empty if it has none.
+    pub referer: Bytes,
 }
 
 impl BucketSettings {
@@ -83,6 +86,7 @@ impl BucketSettings {
             access: record.access.clone(),
             cors: record.cors.clone(),
             tiering: record.tiering.as_ref().map(Tiering::from_record),
+            referer: record.referer.clone(),
         })
     }
 }
@@ -593,7 +597,7 @@ impl Store {
         let row = RowRef::only(Table::Bucket);
         let expects = vec![Expect::Equals(row.clone(), record)];
         let [cam, iam] = policy_rows();
-        let rows = [row, lifecycle_row(), cam, iam, cors_row()];
+        let rows = [row, lifecycle_row(), cam, iam, cors_row(), referer_row()];
         let writes = rows.into_iter().map(Write::Delete).collect();
         Ok(self.try_commit(Partition::System, group, expects, writes).await?.is_ok())
     }

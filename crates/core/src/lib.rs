@@ -28,6 +28,7 @@ mod pace;
 pub mod precondition;
 pub mod range;
 pub mod record;
+pub mod referer;
 pub mod restore;
 mod scan;
 pub mod scrub;

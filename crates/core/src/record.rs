@@ -400,6 +400,9 @@ pub struct BucketRecord {
     /// The write id of its CORS rules, which have a row of their own; empty without.
     #[prost(bytes = "bytes", tag = "13")]
     pub cors: Bytes,
+    /// The write id of its referer list, which has a row of its own; empty without.
+    #[prost(bytes = "bytes", tag = "17")]
+    pub referer: Bytes,
     /// How often the settings have been changed.
     #[prost(uint64, tag = "15")]
     pub epoch: u64,

@@ -17,6 +17,7 @@ use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
 use crate::lifecycle::Lifecycle;
 use crate::lock::LockClock;
+use crate::referer::RefererList;
 use crate::restore::RestoreDelays;
 use crate::scrub::ScrubProgress;
 use crate::setting_cache::SettingCache;
@@ -72,6 +73,7 @@ pub struct Store {
     pub(crate) lifecycles: SettingCache<Lifecycle>,
     pub(crate) cors_rules: SettingCache<Cors>,
     pub(crate) accesses: Accesses,
+    pub(crate) referer_lists: SettingCache<RefererList>,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -106,6 +108,7 @@ impl Store {
             lifecycles: SettingCache::default(),
             cors_rules: SettingCache::default(),
             accesses: Accesses::default(),
+            referer_lists: SettingCache::default(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });

@@ -2,10 +2,10 @@
 
 use costrel_protocol::dialect::Dialect;
 use costrel_protocol::xml::{
-    CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_complete_upload, parse_cors,
-    parse_create_bucket, parse_delete_objects, parse_legal_hold, parse_lifecycle,
-    parse_lock_configuration, parse_restore, parse_retention, parse_tagging, parse_versioning,
-    write_cors, write_lifecycle,
+    CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_acl, parse_complete_upload,
+    parse_cors, parse_create_bucket, parse_delete_objects, parse_legal_hold, parse_lifecycle,
+    parse_lock_configuration, parse_referer, parse_restore, parse_retention, parse_tagging,
+    parse_versioning, write_cors, write_lifecycle, write_referer,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -43,6 +43,12 @@ pub fn xml(data: &[u8]) {
         assert_eq!(parse_tagging(&again), Ok(read));
     }
     for dialect in Dialect::ALL {
+        if let Ok(read) = parse_referer(data) {
+            assert_eq!(parse_referer(&write_referer(Some(&read))), Ok(read));
+        }
+        if let Ok(read) = parse_acl(data) {
+            assert!(read.grants.len() <= data.len());
+        }
         if let Ok(read) = parse_cors(data, dialect) {
             let origins = read.rules.iter().flat_map(|rule| &rule.origins);
             bounded(data, origins.map(String::as_str));

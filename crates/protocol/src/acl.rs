@@ -61,9 +61,7 @@ impl Said {
     pub fn suits(&self, dialect: Dialect, bucket: &Bucket) -> bool {
         !bucket.disables_acls()
             || match (self, dialect) {
-                (Said::Canned(canned), Dialect::S3) => {
-                    *canned == CannedAcl::BucketOwnerFullControl
-                }
+                (Said::Canned(canned), Dialect::S3) => *canned == CannedAcl::BucketOwnerFullControl,
                 _ => self.is_private(bucket.owner_uin),
             }
     }

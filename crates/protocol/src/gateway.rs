@@ -395,7 +395,7 @@ impl Gateway {
     ) -> Outcome<Reply> {
         use handlers::{
             acl, bucket, copy, cors, delete, lifecycle, list, lock, multipart, object, policy,
-            restore, symlink, tags, tiering, versions,
+            referer, restore, symlink, tags, tiering, versions,
         };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket | Operation::Preflight => {
@@ -425,6 +425,8 @@ impl Gateway {
             Operation::DeleteObjectTagging => tags::delete_of_object(self, request, target).await,
             Operation::GetSymlink => symlink::get(self, request, target).await,
             Operation::PutSymlink => symlink::put(self, request, target).await,
+            Operation::GetReferer => referer::get(self, target).await,
+            Operation::PutReferer => referer::put(self, request, target, &mut body).await,
             Operation::GetBucketCors => cors::get(self, request, target).await,
             Operation::PutBucketCors => cors::put(self, request, target, &mut body).await,
             Operation::DeleteBucketCors => cors::delete(self, target).await,

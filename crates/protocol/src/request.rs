@@ -58,6 +58,11 @@ impl Request<'_> {
         host_of(self.uri, self.headers).unwrap_or_default()
     }
 
+    /// Whether its signature is in its URL, which anybody may have been given.
+    pub fn is_link(&self) -> bool {
+        matches!(self.form, Form::CosQuery | Form::CosMerged | Form::S3V4Query | Form::S3V2Query)
+    }
+
     /// The owner of whatever the caller makes.
     pub fn owner_uin(&self) -> u64 {
         self.identity.as_ref().map_or(0, |key| key.account.uin.get())

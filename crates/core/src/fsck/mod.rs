@@ -6,8 +6,8 @@
 //! name) is counted, not found fault with.
 
 mod access;
-mod cors;
 mod lifecycle;
+mod settings;
 mod versions;
 
 use std::collections::{HashMap, HashSet};
@@ -74,7 +74,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
                 Ok(record) if named.insert(BucketId(record.id)) => {
                     check.lifecycle(&row.group, &record).await?;
                     check.access(&row.group, &record).await?;
-                    check.cors(&row.group, &record).await?;
+                    check.settings(&row.group, &record).await?;
                 }
                 Ok(_) => check.found(format!("bucket {}: shares its rows", show(&row.group))),
                 Err(error) => check.found(format!("bucket {}: {error}", show(&row.group))),

@@ -15,6 +15,7 @@ use costrel_core::record::{
     LockRecord, Metadata, ObjectRecord, Pair, PartRecord, Parts, PendingRecord, PolicyRecord,
     RestoreRecord, Run, StoredChecksum, UploadRecord, decode, encode,
 };
+use costrel_core::referer::RefererList;
 use prost::Message;
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -265,6 +266,16 @@ fn system_rows() {
         max_age_s: Some(0),
     };
     check("cors", &Cors { write_id: id(10), rules: vec![rule], vary: true });
+    check("bucket-referer", &BucketRecord { referer: id(11), ..versioned.clone() });
+    let list = RefererList {
+        write_id: id(11),
+        enabled: true,
+        is_black: true,
+        domains: vec!["*.example.com".into(), "10.1.2.3:8080".into()],
+        allows_empty: true,
+        judges_links: true,
+    };
+    check("referer", &list);
     check("policy", &PolicyRecord { write_id: id(8), document: "{}".into() });
     check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });
     check("lock-clock", &ClockRecord { ms: 1_795_000_000_123 });

@@ -69,6 +69,9 @@ pub enum Failure {
     Anonymous,
     #[error("access denied")]
     AccessDenied,
+    /// The page that the request comes from may not show the bucket's objects.
+    #[error("the bucket's referer list does not allow the page")]
+    Referer,
     /// The request's line and headers are too large (431), cannot be read (400),
     /// or have too long a target (414).
     #[error("the head of the request is refused with {0}")]
@@ -248,6 +251,9 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
         }
         Failure::Acl(fault) => acl::describe(fault, dialect),
         Failure::Preflight(fault) => cors::describe_preflight(fault),
+        Failure::Referer => {
+            new(S::FORBIDDEN, Code::both("AccessDenied"), "You are denied by bucket referer rule")
+        }
         Failure::Anonymous | Failure::AccessDenied => access_denied(dialect),
         Failure::Head(status @ S::REQUEST_HEADER_FIELDS_TOO_LARGE) => new(
             *status,

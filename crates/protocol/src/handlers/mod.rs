@@ -12,6 +12,7 @@ pub mod multipart;
 pub mod object;
 pub mod policy;
 pub mod post;
+pub mod referer;
 pub mod restore;
 pub mod service;
 pub mod symlink;

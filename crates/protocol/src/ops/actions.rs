@@ -112,6 +112,9 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::DeleteObjectTagging => {
             ("name/cos:DeleteObjectTagging", "s3:DeleteObjectTagging")
         }
+        // S3 has no such list; its policies have conditions on the referer.
+        Operation::GetReferer => ("name/cos:GetBucketReferer", "s3:GetBucketReferer"),
+        Operation::PutReferer => ("name/cos:PutBucketReferer", "s3:PutBucketReferer"),
         Operation::GetBucketCors => ("name/cos:GetBucketCORS", "s3:GetBucketCORS"),
         Operation::PutBucketCors => ("name/cos:PutBucketCORS", "s3:PutBucketCORS"),
         Operation::DeleteBucketCors => ("name/cos:DeleteBucketCORS", "s3:PutBucketCORS"),
@@ -179,10 +182,12 @@ pub const BYPASS_GOVERNANCE: Action =
     Action { cam: "name/cos:BypassGovernanceRetention", iam: "s3:BypassGovernanceRetention" };
 
 /// Actions of IAM that are not a row's own: of requests that name a version, and of
-/// what AWS itself does with a bucket.
+/// what AWS itself does with a bucket; and those of operations that only COS has.
 const IAM_BESIDES: &[&str] = &[
     "s3:BypassGovernanceRetention",
     "s3:DeleteObjectVersion",
+    "s3:GetBucketReferer",
+    "s3:PutBucketReferer",
     "s3:DeleteObjectVersionTagging",
     "s3:GetObjectVersion",
     "s3:GetObjectVersionAcl",

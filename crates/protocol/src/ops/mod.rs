@@ -78,6 +78,8 @@ pub enum Operation {
     DeleteObjectTagging,
     GetSymlink,
     PutSymlink,
+    GetReferer,
+    PutReferer,
     GetBucketCors,
     PutBucketCors,
     DeleteBucketCors,

@@ -88,6 +88,7 @@ impl Gateway {
         };
         let owner = is_owner(request, &bucket);
         if is_unlimited(request, &bucket) {
+            self.check_referer(request, &bucket, operation).await?;
             return Ok(bucket);
         }
         match operation {
@@ -106,11 +107,32 @@ impl Gateway {
                 self.require_besides(request, &bucket, need).await?;
             }
         }
+        self.check_referer(request, &bucket, operation).await?;
         // Policies do not give away themselves. (AWS.)
         if operation.on_policy() && !owner {
             return Err(RouteError::MethodNotAllowed.into());
         }
         Ok(bucket)
+    }
+
+    /// Whether an object may be shown on the page that it is asked for from. Whoever
+    /// signs his request himself is no page; a signed link may stand on one.
+    async fn check_referer(
+        &self,
+        request: &Request<'_>,
+        bucket: &Bucket,
+        operation: Operation,
+    ) -> Outcome<()> {
+        let is_read = matches!(operation, Operation::GetObject | Operation::HeadObject);
+        if !is_read || bucket.settings().referer.is_empty() {
+            return Ok(());
+        }
+        let Some(list) = self.store.referer_list(bucket).await? else { return Ok(()) };
+        let is_judged = request.identity.is_none() || (list.judges_links && request.is_link());
+        match !is_judged || list.allows(request.header(&http::header::REFERER)) {
+            true => Ok(()),
+            false => Err(Failure::Referer),
+        }
     }
 
     /// A bucket by its name. Who does not say who he is does not learn whether it is

@@ -6,6 +6,7 @@ mod cors;
 mod lifecycle;
 mod lock;
 mod reader;
+mod referer;
 mod requests;
 mod restore;
 mod settings;
@@ -16,6 +17,7 @@ pub use cors::{parse_cors, write_cors};
 pub use lifecycle::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
 pub use lock::{LockRule, parse_legal_hold, parse_lock_configuration, parse_retention};
 pub use reader::XmlError;
+pub use referer::{parse_referer, write_referer};
 pub use requests::{
     COMPLETE_UPLOAD_BYTES_MAX, CREATE_BUCKET_BYTES_MAX, CompleteUpload, CompletedPart,
     CreateBucket, DELETE_OBJECTS_BYTES_MAX, DeleteEntry, DeleteObjects, parse_complete_upload,

@@ -19,6 +19,7 @@ mod locks;
 mod multipart;
 mod objects;
 mod policies;
+mod referers;
 mod refusals;
 mod restores;
 mod routing;

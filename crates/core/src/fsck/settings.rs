@@ -1,0 +1,41 @@
+//! A bucket's CORS rules and its referer list are where its record says, and nowhere
+//! else.
+
+use bytes::Bytes;
+
+use super::{Check, show};
+use crate::cors::{Cors, cors_row};
+use crate::engine::{Partition, RowRef};
+use crate::error::Result;
+use crate::record::{BucketRecord, decode};
+use crate::referer::{RefererList, referer_row};
+use crate::setting_cache::Setting;
+
+impl Check<'_> {
+    pub(super) async fn settings(&mut self, name: &Bytes, bucket: &BucketRecord) -> Result<()> {
+        self.setting::<Cors>(name, &bucket.cors, cors_row(), "CORS rules").await?;
+        self.setting::<RefererList>(name, &bucket.referer, referer_row(), "referer list").await
+    }
+
+    async fn setting<S: Setting + Default>(
+        &mut self,
+        name: &Bytes,
+        id: &Bytes,
+        row: RowRef,
+        what: &'static str,
+    ) -> Result<()> {
+        let row = self.engine.index().read(Partition::System, name, &[row]).await?.pop().flatten();
+        let name = show(name);
+        match (id.is_empty(), row) {
+            (true, None) => {}
+            (true, Some(_)) => self.found(format!("bucket {name}: {what} that nothing names")),
+            (false, None) => self.found(format!("bucket {name}: its {what} are missing")),
+            (false, Some(row)) => match decode::<S>(&row, what) {
+                Ok(setting) if setting.write_id() == id => {}
+                Ok(_) => self.found(format!("bucket {name}: the {what} are others")),
+                Err(error) => self.found(format!("bucket {name}: {error}")),
+            },
+        }
+        Ok(())
+    }
+}
