@@ -32,6 +32,7 @@ use crate::store::{Store, detached};
 use crate::tags::Tags;
 use crate::tiering::Tiering;
 use crate::version::Versioning;
+use crate::website::website_row;
 
 /// A bucket that exists, as far as this process knows.
 #[derive(Clone, Debug)]
@@ -73,6 +74,8 @@ pub struct BucketSettings {
     pub tiering: Option<Tiering>,
     /// Names its referer list; empty if it has none.
     pub referer: Bytes,
+    /// Names its website; empty if it has none.
+    pub website: Bytes,
 }
 
 impl BucketSettings {
@@ -87,6 +90,7 @@ impl BucketSettings {
             cors: record.cors.clone(),
             tiering: record.tiering.as_ref().map(Tiering::from_record),
             referer: record.referer.clone(),
+            website: record.website.clone(),
         })
     }
 }
@@ -597,7 +601,7 @@ impl Store {
         let row = RowRef::only(Table::Bucket);
         let expects = vec![Expect::Equals(row.clone(), record)];
         let [cam, iam] = policy_rows();
-        let rows = [row, lifecycle_row(), cam, iam, cors_row(), referer_row()];
+        let rows = [row, lifecycle_row(), cam, iam, cors_row(), referer_row(), website_row()];
         let writes = rows.into_iter().map(Write::Delete).collect();
         Ok(self.try_commit(Partition::System, group, expects, writes).await?.is_ok())
     }

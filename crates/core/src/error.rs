@@ -60,6 +60,10 @@ pub enum Error {
     InvalidCors(#[from] crate::cors::CorsFault),
     #[error("the bucket has no CORS rules")]
     NoCors,
+    #[error("the website is refused: {0}")]
+    InvalidWebsite(&'static str),
+    #[error("the bucket has no website")]
+    NoWebsite,
     #[error("the policy is refused: {0}")]
     InvalidPolicy(#[from] costrel_policy::PolicyFault),
     #[error("the bucket has no policy")]

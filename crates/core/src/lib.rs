@@ -42,6 +42,7 @@ pub mod tiering;
 pub mod transfer;
 pub mod upload;
 pub mod version;
+pub mod website;
 
 pub use error::{BodyError, Error, Result};
 pub use store::{Store, StoreOptions};

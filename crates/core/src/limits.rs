@@ -43,6 +43,8 @@ pub const CORS_RULES_MAX: usize = 100;
 pub const CORS_ID_CHARS_MAX: usize = 255;
 /// Most grants of an ACL; both services.
 pub const ACL_GRANTS_MAX: usize = 100;
+/// Most routing rules of a website, COS; AWS stops at 50.
+pub const WEBSITE_RULES_MAX: usize = 100;
 /// Longest default retention of object lock; both services know the days, S3 the
 /// years.
 pub const RETENTION_DAYS_MAX: u64 = 36_500;

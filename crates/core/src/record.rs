@@ -403,6 +403,9 @@ pub struct BucketRecord {
     /// The write id of its referer list, which has a row of its own; empty without.
     #[prost(bytes = "bytes", tag = "17")]
     pub referer: Bytes,
+    /// The write id of its website, which has a row of its own; empty without.
+    #[prost(bytes = "bytes", tag = "18")]
+    pub website: Bytes,
     /// How often the settings have been changed.
     #[prost(uint64, tag = "15")]
     pub epoch: u64,

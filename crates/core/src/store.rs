@@ -23,6 +23,7 @@ use crate::scrub::ScrubProgress;
 use crate::setting_cache::SettingCache;
 use crate::tier::Tiers;
 use crate::tiering::Accesses;
+use crate::website::Website;
 
 /// What the store is told from outside.
 #[derive(Clone, Debug)]
@@ -74,6 +75,7 @@ pub struct Store {
     pub(crate) cors_rules: SettingCache<Cors>,
     pub(crate) accesses: Accesses,
     pub(crate) referer_lists: SettingCache<RefererList>,
+    pub(crate) websites: SettingCache<Website>,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -109,6 +111,7 @@ impl Store {
             cors_rules: SettingCache::default(),
             accesses: Accesses::default(),
             referer_lists: SettingCache::default(),
+            websites: SettingCache::default(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });

@@ -5,7 +5,7 @@ use costrel_protocol::xml::{
     CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_acl, parse_complete_upload,
     parse_cors, parse_create_bucket, parse_delete_objects, parse_legal_hold, parse_lifecycle,
     parse_lock_configuration, parse_referer, parse_restore, parse_retention, parse_tagging,
-    parse_versioning, write_cors, write_lifecycle, write_referer,
+    parse_versioning, parse_website, write_cors, write_lifecycle, write_referer, write_website,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -48,6 +48,9 @@ pub fn xml(data: &[u8]) {
         }
         if let Ok(read) = parse_acl(data) {
             assert!(read.grants.len() <= data.len());
+        }
+        if let Ok(read) = parse_website(data, dialect) {
+            assert_eq!(parse_website(&write_website(&read, dialect), dialect), Ok(read));
         }
         if let Ok(read) = parse_cors(data, dialect) {
             let origins = read.rules.iter().flat_map(|rule| &rule.origins);

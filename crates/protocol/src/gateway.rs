@@ -242,6 +242,9 @@ impl Gateway {
             identity: None,
             overrides_signed: false,
         };
+        if request.address.shape == Shape::Website {
+            return self.serve_website(&request, incoming, progress).await;
+        }
         let routed = ops::route(
             request.dialect,
             request.method,
@@ -289,6 +292,33 @@ impl Gateway {
         self.dispatch(&request, row, body).await
     }
 
+    /// Answers a request to a static website's host, whoever signed it.
+    async fn serve_website(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        incoming: &mut Incoming,
+        progress: &mut Progress,
+    ) -> Outcome<Reply> {
+        progress.record.operation = "VisitWebsite";
+        if *request.method == Method::OPTIONS {
+            return handlers::cors::preflight(self, request).await;
+        }
+        let visited = handlers::website::visit(self, request, incoming).await;
+        match (visited.reply, visited.failure) {
+            (Some(reply), failure) => {
+                if let Some(failure) = failure {
+                    let now_ms = self.store.now_ms();
+                    let described = error::describe(&failure, request.dialect, now_ms);
+                    progress.record.code = Some(described.code.of(request.dialect));
+                    progress.record.failure = Some(failure.to_string());
+                }
+                Ok(reply)
+            }
+            (None, Some(failure)) => Err(failure),
+            (None, None) => Err(Failure::Internal("a visit without an answer")),
+        }
+    }
+
     /// Answers a request to Tencent Cloud API 3.0.
     async fn serve_cloud(
         &self,
@@ -333,7 +363,7 @@ impl Gateway {
         reply
     }
 
-    async fn dispatch(
+    pub(crate) async fn dispatch(
         self: &Arc<Self>,
         request: &Request<'_>,
         row: &'static OpRow,
@@ -395,7 +425,7 @@ impl Gateway {
     ) -> Outcome<Reply> {
         use handlers::{
             acl, bucket, copy, cors, delete, lifecycle, list, lock, multipart, object, policy,
-            referer, restore, symlink, tags, tiering, versions,
+            referer, restore, symlink, tags, tiering, versions, website,
         };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket | Operation::Preflight => {
@@ -425,6 +455,9 @@ impl Gateway {
             Operation::DeleteObjectTagging => tags::delete_of_object(self, request, target).await,
             Operation::GetSymlink => symlink::get(self, request, target).await,
             Operation::PutSymlink => symlink::put(self, request, target).await,
+            Operation::GetWebsite => website::get(self, request, target).await,
+            Operation::PutWebsite => website::put(self, request, target, &mut body).await,
+            Operation::DeleteWebsite => website::delete(self, target).await,
             Operation::GetReferer => referer::get(self, target).await,
             Operation::PutReferer => referer::put(self, request, target, &mut body).await,
             Operation::GetBucketCors => cors::get(self, request, target).await,

@@ -1,4 +1,4 @@
-//! A bucket's CORS rules and its referer list are where its record says, and nowhere
+//! A bucket's CORS rules, its referer list and its website are where its record says, and nowhere
 //! else.
 
 use bytes::Bytes;
@@ -10,11 +10,13 @@ use crate::error::Result;
 use crate::record::{BucketRecord, decode};
 use crate::referer::{RefererList, referer_row};
 use crate::setting_cache::Setting;
+use crate::website::{Website, website_row};
 
 impl Check<'_> {
     pub(super) async fn settings(&mut self, name: &Bytes, bucket: &BucketRecord) -> Result<()> {
         self.setting::<Cors>(name, &bucket.cors, cors_row(), "CORS rules").await?;
-        self.setting::<RefererList>(name, &bucket.referer, referer_row(), "referer list").await
+        self.setting::<RefererList>(name, &bucket.referer, referer_row(), "referer list").await?;
+        self.setting::<Website>(name, &bucket.website, website_row(), "website").await
     }
 
     async fn setting<S: Setting + Default>(

@@ -16,6 +16,7 @@ use costrel_core::record::{
     RestoreRecord, Run, StoredChecksum, UploadRecord, decode, encode,
 };
 use costrel_core::referer::RefererList;
+use costrel_core::website::{RedirectAll, RoutingRule, Website};
 use prost::Message;
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -276,6 +277,27 @@ fn system_rows() {
         judges_links: true,
     };
     check("referer", &list);
+    check("bucket-website", &BucketRecord { website: id(12), ..versioned.clone() });
+    let to = RedirectAll { host: "other.example".into(), protocol: "https".into() };
+    let rule = RoutingRule {
+        prefix: Some("old/".into()),
+        error: 404,
+        host: "other.example".into(),
+        protocol: "https".into(),
+        status: 307,
+        key: Some("sorry.html".into()),
+        key_prefix: Some("new/".into()),
+    };
+    let site = Website {
+        write_id: id(12),
+        index_suffix: "index.html".into(),
+        redirect_all: Some(to),
+        adds_extension: true,
+        error_key: "error.html".into(),
+        hides_errors: true,
+        rules: vec![rule],
+    };
+    check("website", &site);
     check("policy", &PolicyRecord { write_id: id(8), document: "{}".into() });
     check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });
     check("lock-clock", &ClockRecord { ms: 1_795_000_000_123 });

@@ -123,6 +123,12 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             Code::both("NoSuchCORSConfiguration"),
             "The CORS configuration does not exist",
         ),
+        Error::InvalidWebsite(why) => new(S::BAD_REQUEST, Code::both("InvalidArgument"), why),
+        Error::NoWebsite => new(
+            S::NOT_FOUND,
+            Code::both("NoSuchWebsiteConfiguration"),
+            "The specified bucket does not have a website configuration",
+        ),
         Error::InvalidPolicy(fault) => super::policy::describe(fault),
         Error::NoPolicy => new(
             S::NOT_FOUND,

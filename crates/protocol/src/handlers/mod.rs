@@ -20,6 +20,7 @@ pub mod tags;
 pub mod tiering;
 mod upload;
 pub mod versions;
+pub mod website;
 
 use costrel_core::bucket::Bucket;
 use costrel_core::object::ObjectInfo;

@@ -112,6 +112,9 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::DeleteObjectTagging => {
             ("name/cos:DeleteObjectTagging", "s3:DeleteObjectTagging")
         }
+        Operation::GetWebsite => ("name/cos:GetBucketWebsite", "s3:GetBucketWebsite"),
+        Operation::PutWebsite => ("name/cos:PutBucketWebsite", "s3:PutBucketWebsite"),
+        Operation::DeleteWebsite => ("name/cos:DeleteBucketWebsite", "s3:DeleteBucketWebsite"),
         // S3 has no such list; its policies have conditions on the referer.
         Operation::GetReferer => ("name/cos:GetBucketReferer", "s3:GetBucketReferer"),
         Operation::PutReferer => ("name/cos:PutBucketReferer", "s3:PutBucketReferer"),

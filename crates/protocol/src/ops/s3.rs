@@ -101,9 +101,9 @@ pub(super) const ROWS: &[OpRow] = &[
     op("DeleteBucketTagging", "s3:PutBucketTagging", Delete, Bucket, &[Sub("tagging")]).does(Operation::DeleteBucketTagging),
     op("GetBucketVersioning", "s3:GetBucketVersioning", Get, Bucket, &[Sub("versioning")]).does(Operation::GetBucketVersioning),
     op("PutBucketVersioning", "s3:PutBucketVersioning", Put, Bucket, &[Sub("versioning")]).does(Operation::PutBucketVersioning),
-    op("GetBucketWebsite", "s3:GetBucketWebsite", Get, Bucket, &[Sub("website")]),
-    op("PutBucketWebsite", "s3:PutBucketWebsite", Put, Bucket, &[Sub("website")]),
-    op("DeleteBucketWebsite", "s3:DeleteBucketWebsite", Delete, Bucket, &[Sub("website")]),
+    op("GetBucketWebsite", "s3:GetBucketWebsite", Get, Bucket, &[Sub("website")]).does(Operation::GetWebsite),
+    op("PutBucketWebsite", "s3:PutBucketWebsite", Put, Bucket, &[Sub("website")]).does(Operation::PutWebsite),
+    op("DeleteBucketWebsite", "s3:DeleteBucketWebsite", Delete, Bucket, &[Sub("website")]).does(Operation::DeleteWebsite),
 
     // Objects
     op("PutObject", "s3:PutObject", Put, Object, &[]).does(Operation::PutObject),

@@ -10,6 +10,7 @@ mod referer;
 mod requests;
 mod restore;
 mod settings;
+mod website;
 mod writer;
 
 pub use acl::{AclDocument, GranteeName, parse_acl, parse_ownership, write_acl};
@@ -28,4 +29,5 @@ pub use settings::{
     CONFIGURATION_BYTES_MAX, VersioningStatus, parse_public_access_block, parse_tagging,
     parse_tiering, parse_versioning,
 };
+pub use website::{parse_website, write_website};
 pub use writer::{DECLARATION, XmlWriter};

@@ -30,5 +30,6 @@ mod tags;
 mod tiering;
 mod users;
 mod versions;
+mod websites;
 mod wire;
 mod world;
