@@ -34,7 +34,7 @@ use prost::Message;
 
 use crate::engine::{
     Commit, CommitError, Engine, EngineError, Expect, Partition, RowRef, ScanRange, Step, Table,
-    Write,
+    Tallies, Write,
 };
 use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
@@ -432,7 +432,7 @@ impl Opening<'_> {
         let stale = std::mem::take(&mut *found.lock());
         for group in stale {
             let writes = vec![Write::Delete(RowRef::only(table))];
-            let commit = Commit { partition, group, expects: vec![], writes };
+            let commit = Commit::new(partition, group, vec![], writes);
             self.engine.index().commit(commit).await.map_err(commit_failed)?;
         }
         Ok(())
@@ -451,6 +451,7 @@ impl Opening<'_> {
             group: Bytes::copy_from_slice(pair.id.as_bytes()),
             expects: vec![],
             writes: vec![Write::Put(RowRef::only(Table::AccessKey), row.encode_to_vec().into())],
+            tallies: Tallies::default(),
         };
         self.engine.index().commit(commit).await.map_err(commit_failed)
     }
@@ -461,6 +462,7 @@ impl Opening<'_> {
             group: Bytes::from_static(ACCOUNT_GROUP),
             expects: vec![expect],
             writes: vec![Write::Put(RowRef::only(Table::Installation), row.encode_to_vec().into())],
+            tallies: Tallies::default(),
         };
         self.engine.index().commit(commit).await
     }

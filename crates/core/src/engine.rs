@@ -18,11 +18,15 @@
 //! bytewise. Groups and suffixes are arbitrary bytes (NUL included); an engine
 //! encodes them as it must.
 
+mod tally;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use tally::{Counter, Tallies, Tally};
 
 /// Number of a bucket inside the installation, never used again after deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -162,6 +166,21 @@ pub struct Commit {
     pub group: Bytes,
     pub expects: Vec<Expect>,
     pub writes: Vec<Write>,
+    /// By how much counters of the partition change, in the same moment. A commit may
+    /// do nothing else.
+    pub tallies: Tallies,
+}
+
+impl Commit {
+    /// One that changes no counter.
+    pub fn new(
+        partition: Partition,
+        group: Bytes,
+        expects: Vec<Expect>,
+        writes: Vec<Write>,
+    ) -> Commit {
+        Commit { partition, group, expects, writes, tallies: Tallies::default() }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -272,6 +291,11 @@ pub trait Index: Send + Sync {
     /// once it is stable. Commits to one group are linearizable. Dropping the
     /// future does not undo the commit: its outcome is then unknown.
     async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
+
+    /// What the partition's counters are at: the sum of all commits that were
+    /// acknowledged before the call, through every gateway, and of some that were under
+    /// way. Nothing for a missing partition.
+    async fn tallies(&self, partition: Partition) -> Result<Tallies, EngineError>;
 
     /// Makes an empty live partition; succeeds when it exists and is live.
     async fn create_partition(&self, partition: Partition) -> Result<(), EngineError>;

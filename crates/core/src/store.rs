@@ -165,7 +165,7 @@ impl Store {
         expects: Vec<Expect>,
         writes: Vec<Write>,
     ) -> Result<Result<(), usize>> {
-        let commit = Commit { partition, group: group.clone(), expects, writes };
+        let commit = Commit::new(partition, group.clone(), expects, writes);
         self.committed(partition, self.engine.index().commit(commit).await)
     }
 
@@ -183,7 +183,7 @@ impl Store {
         let Some(peers) = self.engine.peers() else {
             return self.try_commit(partition, group, expects, writes).await;
         };
-        let commit = Commit { partition, group: group.clone(), expects, writes };
+        let commit = Commit::new(partition, group.clone(), expects, writes);
         self.committed(partition, peers.commit_by(settled.epoch(), commit).await)
     }
 

@@ -69,8 +69,7 @@ impl Fixture {
 
     async fn change(&self, group: &str, write: Write) {
         let group = Bytes::copy_from_slice(group.as_bytes());
-        let commit =
-            Commit { partition: Partition::System, group, expects: vec![], writes: vec![write] };
+        let commit = Commit::new(Partition::System, group, vec![], vec![write]);
         self.engine.index().commit(commit).await.unwrap();
     }
 

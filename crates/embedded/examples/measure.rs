@@ -158,7 +158,7 @@ async fn put(engine: &EmbeddedEngine, key: Bytes, body_bytes: usize) {
     let body = Bytes::from(vec![9; body_bytes]);
     let writes =
         vec![Write::Put(object, record.into()), Write::Put(RowRef::only(Table::Body), body)];
-    let commit = Commit { partition: BUCKET, group: key, expects: vec![expect], writes };
+    let commit = Commit::new(BUCKET, key, vec![expect], writes);
     // Two writers may meet on a key; the loser's commit is a fair measure too.
     let _ = engine.index().commit(commit).await;
 }
@@ -169,7 +169,7 @@ async fn put_in_file(engine: &EmbeddedEngine, key: Bytes, body_bytes: usize) {
     let id = BlobId(rand::random());
     let pending = RowRef::new(Table::Pending, Bytes::copy_from_slice(&id.0));
     let writes = vec![Write::Put(pending.clone(), Bytes::from_static(b"pending"))];
-    let commit = Commit { partition: BUCKET, group: key.clone(), expects: vec![], writes };
+    let commit = Commit::new(BUCKET, key.clone(), vec![], writes);
     engine.index().commit(commit).await.expect("a commit");
     let mut writer = engine.blobs().create(id, None).await.expect("a writer");
     writer.write(vec![9; body_bytes].into()).await.expect("a write");
@@ -178,7 +178,7 @@ async fn put_in_file(engine: &EmbeddedEngine, key: Bytes, body_bytes: usize) {
     let expects = vec![Expect::Absent(object.clone()), Expect::Present(pending.clone())];
     let record = Bytes::from(vec![7; RECORD_BYTES]);
     let writes = vec![Write::Put(object, record), Write::Delete(pending)];
-    let commit = Commit { partition: BUCKET, group: key, expects, writes };
+    let commit = Commit::new(BUCKET, key, expects, writes);
     engine.index().commit(commit).await.expect("a commit");
 }
 
@@ -188,7 +188,7 @@ async fn delete(engine: &EmbeddedEngine, key: Bytes) {
     let old = old.expect("a read").pop().flatten().expect("the object");
     let expects = vec![Expect::Equals(object.clone(), old)];
     let writes = vec![Write::Delete(object), Write::Delete(RowRef::only(Table::Body))];
-    let commit = Commit { partition: BUCKET, group: key, expects, writes };
+    let commit = Commit::new(BUCKET, key, expects, writes);
     engine.index().commit(commit).await.expect("a commit");
 }
 

@@ -162,7 +162,7 @@ async fn walk(dir: PathBuf, objects: u64) {
                 ..Default::default()
             };
             let writes = vec![Write::Put(RowRef::only(Table::Object), encode(&record))];
-            let commit = Commit { partition, group: key(n).group(), expects: vec![], writes };
+            let commit = Commit::new(partition, key(n).group(), vec![], writes);
             let engine = engine.clone();
             async move { engine.index().commit(commit).await.expect("a commit") }
         }

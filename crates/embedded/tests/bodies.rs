@@ -29,7 +29,7 @@ async fn commit(
     writes: Vec<Write>,
 ) -> Result<(), CommitError> {
     let group = Bytes::copy_from_slice(group.as_bytes());
-    engine.index().commit(Commit { partition: BUCKET, group, expects, writes }).await
+    engine.index().commit(Commit::new(BUCKET, group, expects, writes)).await
 }
 
 async fn put(engine: &EmbeddedEngine, group: &str, body: &Bytes) {

@@ -27,7 +27,7 @@ fn open_error(dir: &TempDir) -> OpenError {
 
 async fn commit(engine: &dyn Engine, group: &str, writes: Vec<Write>) -> Result<(), CommitError> {
     let group = Bytes::copy_from_slice(group.as_bytes());
-    engine.index().commit(Commit { partition: BUCKET, group, expects: vec![], writes }).await
+    engine.index().commit(Commit::new(BUCKET, group, vec![], writes)).await
 }
 
 fn put(table: Table, value: &'static [u8]) -> Write {

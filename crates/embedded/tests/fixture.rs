@@ -93,7 +93,7 @@ async fn write_fixture(dir: &Path) {
     }
     for (partition, group, row, value) in rows(PRESENT) {
         let (group, writes) = (Bytes::from_static(group), vec![Write::Put(row, value)]);
-        let commit = Commit { partition, group, expects: vec![], writes };
+        let commit = Commit::new(partition, group, vec![], writes);
         engine.index().commit(commit).await.unwrap();
     }
     assert_eq!(engine.index().retire_partition(RETIRED, &[]).await.unwrap(), Retired::Done);

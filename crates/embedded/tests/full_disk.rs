@@ -52,7 +52,7 @@ fn value(group: &str) -> Bytes {
 async fn put(engine: &dyn Engine, group: &str) -> Result<(), CommitError> {
     let (writes, expects) = (vec![Write::Put(row(group), value(group))], vec![]);
     let group = Bytes::copy_from_slice(group.as_bytes());
-    engine.index().commit(Commit { partition: BUCKET, group, expects, writes }).await
+    engine.index().commit(Commit::new(BUCKET, group, expects, writes)).await
 }
 
 async fn get(engine: &dyn Engine, group: &str) -> Option<Bytes> {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use costrel_core::engine::{
-    BlobId, BucketId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write,
+    BlobId, BucketId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Tallies, Write,
 };
 use costrel_rados::{Options, RadosEngine};
 use costrel_testkit::{ELSEWHERE, Workload, conformance, seed};
@@ -145,6 +145,7 @@ async fn client(gateway: Arc<dyn Engine>, recorder: Arc<Recorder>, mut rng: StdR
             group: Bytes::from_static(key),
             expects: expects.clone(),
             writes: vec![write.clone()],
+            tallies: Tallies::default(),
         };
         let taken = match gateway.index().commit(commit).await {
             Ok(()) => true,

@@ -152,7 +152,7 @@ impl Workload {
             }
         });
         let writes = writes.collect();
-        let commit = Commit { partition, group, expects, writes };
+        let commit = Commit::new(partition, group, expects, writes);
         let want = self.oracle.index().commit(commit.clone()).await;
         let got = engine.index().commit(commit.clone()).await;
         assert_eq!(outcome(&got), outcome(&want), "step {}: {commit:?}", self.step);

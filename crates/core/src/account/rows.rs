@@ -320,7 +320,7 @@ impl Accounts {
             let expects = rows.iter().zip(found).map(expect).collect();
             let (partition, group) = (Partition::System, Bytes::from_static(GROUP));
             let committed =
-                self.engine.index().commit(Commit { partition, group, expects, writes }).await;
+                self.engine.index().commit(Commit::new(partition, group, expects, writes)).await;
             // Whatever came of it, what is remembered may be of before.
             self.cache.clear();
             self.roles.clear();

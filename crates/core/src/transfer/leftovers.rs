@@ -106,7 +106,7 @@ pub(super) async fn commit(
     group: &Bytes,
     writes: Vec<Write>,
 ) -> Result<()> {
-    let commit = Commit { partition, group: group.clone(), expects: Vec::new(), writes };
+    let commit = Commit::new(partition, group.clone(), Vec::new(), writes);
     match target.index().commit(commit).await {
         Ok(()) => Ok(()),
         Err(CommitError::Engine(error)) => Err(error.into()),

@@ -5,7 +5,9 @@ use prost::Message;
 
 use super::TransferError;
 use crate::account;
-use crate::engine::{Commit, CommitError, Engine, Partition, RowRef, ScanRange, Table, Write};
+use crate::engine::{
+    Commit, CommitError, Engine, Partition, RowRef, ScanRange, Table, Tallies, Write,
+};
 use crate::error::{Error, Result};
 use crate::record::{decode, encode};
 use crate::scan::rows;
@@ -115,6 +117,7 @@ async fn change(engine: &dyn Engine, before: Option<Bytes>, write: Write) -> Res
         group: Bytes::from_static(GROUP),
         expects: vec![unchanged(Table::Installation, Bytes::new(), &before)],
         writes: vec![write],
+        tallies: Tallies::default(),
     };
     match engine.index().commit(commit).await {
         Ok(()) => Ok(true),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use costrel_core::engine::{
     BlobId, BlobInfo, BlobReader, BlobWriter, Blobs, BucketId, Commit, CommitError, Engine,
     EngineError, Health, Index, Metric, Partition, PartitionState, Peers, Retired, RowRef,
-    ScanRange, Table, Visitor,
+    ScanRange, Table, Tallies, Visitor,
 };
 use parking_lot::Mutex;
 
@@ -220,6 +220,12 @@ impl Index for FaultyIndex {
         let fault = self.1.enter().await?;
         self.0.index().commit(commit).await?;
         Ok(self.1.leave(fault, ()).await?)
+    }
+
+    async fn tallies(&self, partition: Partition) -> Result<Tallies, EngineError> {
+        let fault = self.1.enter().await?;
+        let tallies = self.0.index().tallies(partition).await?;
+        self.1.leave(fault, tallies).await
     }
 
     async fn create_partition(&self, partition: Partition) -> Result<(), EngineError> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use costrel_core::Error;
 use costrel_core::checksum::{Digester, Expected};
-use costrel_core::engine::{Commit, RowRef, Table, Write};
+use costrel_core::engine::{Commit, RowRef, Table, Tallies, Write};
 use costrel_core::object::{AppendRequest, Attributes, Selection};
 use costrel_core::range::ByteRange;
 use costrel_core::record::{Content, ObjectRecord, Parts, Run, encode};
@@ -142,6 +142,7 @@ async fn the_largest_size_holds_without_a_declared_one(world: &World) {
         group: key("k").group(),
         expects: Vec::new(),
         writes: vec![Write::Put(RowRef::only(Table::Object), encode(&record))],
+        tallies: Tallies::default(),
     };
     world.engine.index().commit(commit).await.unwrap();
     for len in [11, LARGE] {

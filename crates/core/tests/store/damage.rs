@@ -68,7 +68,7 @@ impl Broken {
 
     async fn commit(&self, partition: Partition, group: &str, write: Write) {
         let group = Bytes::copy_from_slice(group.as_bytes());
-        let commit = Commit { partition, group, expects: Vec::new(), writes: vec![write] };
+        let commit = Commit::new(partition, group, Vec::new(), vec![write]);
         self.world.engine.index().commit(commit).await.unwrap();
     }
 

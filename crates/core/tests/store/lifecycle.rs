@@ -568,7 +568,7 @@ async fn the_check_looks_for_the_rules() {
     let stored = stored.unwrap().pop().flatten().expect("the rules are there");
     let change = async |write: Write| {
         let (partition, group) = (Partition::System, group.clone());
-        let commit = Commit { partition, group, expects: vec![], writes: vec![write] };
+        let commit = Commit::new(partition, group, vec![], vec![write]);
         world.engine.index().commit(commit).await.unwrap();
         fsck::run(&*world.engine, |_| ()).await.unwrap().findings.len()
     };

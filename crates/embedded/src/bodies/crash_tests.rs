@@ -79,7 +79,7 @@ impl Lab {
                 Write::Put(RowRef::only(Table::Body), body.clone()),
             ];
             let (partition, group) = (Partition::System, Bytes::new());
-            let commit = Commit { partition, group, expects: vec![], writes };
+            let commit = Commit::new(partition, group, vec![], writes);
             self.appender.submit(Append { commit, reply: number });
         }
         let mut said = Vec::new();

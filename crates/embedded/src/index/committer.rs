@@ -263,7 +263,8 @@ impl Worker {
             matches!(outcome, Err(CommitError::Engine(EngineError::Full(_))))
         };
         let full = outcomes.iter().any(|(_, outcome)| is_full(outcome));
-        let written = self.apply(group.into_changes());
+        let changes = group.into_changes(&mut self.partitions);
+        let written = self.apply(changes);
         if written.is_ok() && full {
             self.reclaim();
         }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use costrel_core::engine::{
-    Commit, CommitError, EngineError, Expect, PartitionState, RowRef, Table, Write,
+    Commit, CommitError, EngineError, Expect, Partition, PartitionState, RowRef, Table, Tallies,
+    Write,
 };
 use fjall::Snapshot;
 
@@ -39,6 +40,8 @@ pub(super) struct Group<'a> {
     snapshot: Snapshot,
     /// The last change of each row: its value, or `None` for deleted.
     overlay: HashMap<(Table, Bytes), Option<Stored>>,
+    /// By how much counters of partitions change.
+    tallies: HashMap<Partition, Tallies>,
     /// Bodies in the log that stored rows no longer name.
     freed: Vec<Extent>,
     /// Bodies in the log that no row will ever name.
@@ -57,8 +60,9 @@ pub(super) struct Changes<'a> {
 impl<'a> Group<'a> {
     pub(super) fn new(store: &'a Store, log: &'a BodyLog) -> Self {
         let (freed, unused) = (Vec::new(), Vec::new());
+        let (overlay, tallies) = (HashMap::new(), HashMap::new());
         let snapshot = store.snapshot();
-        Group { store, log, snapshot, overlay: HashMap::new(), freed, unused }
+        Group { store, log, snapshot, overlay, tallies, freed, unused }
     }
 
     /// Accepts the commit, or says why not. An accepted commit is in the
@@ -106,7 +110,7 @@ impl<'a> Group<'a> {
                 return Err(CommitError::Conflict(number));
             }
         }
-        if commit.writes.is_empty() {
+        if commit.writes.is_empty() && commit.tallies.is_empty() {
             return Ok(());
         }
         admit(growth)?;
@@ -142,6 +146,9 @@ impl<'a> Group<'a> {
                 self.unused.push(place.extent());
             }
         }
+        if !commit.tallies.is_empty() {
+            self.tallies.entry(commit.partition).or_default().add_all(&commit.tallies);
+        }
         partitions.count_commit(commit.partition);
         Ok(())
     }
@@ -159,9 +166,15 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// What the accepted commits change together.
-    pub(super) fn into_changes(self) -> Changes<'a> {
+    /// What the accepted commits change together. A partition's counters are one row,
+    /// written once for all of them.
+    pub(super) fn into_changes(self, partitions: &mut Partitions) -> Changes<'a> {
         let mut batch = self.store.batch();
+        for (partition, by) in &self.tallies {
+            if !by.is_empty() {
+                partitions.tally(*partition, by, &mut batch);
+            }
+        }
         let mut named = Vec::new();
         for ((table, key), value) in self.overlay {
             if let Some(Stored::Placed(place)) = &value {

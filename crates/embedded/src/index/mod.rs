@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use costrel_core::engine::{
     BucketId, Commit, CommitError, EngineError, Index, Partition, PartitionState, Retired, RowRef,
-    ScanRange, Table, Visitor,
+    ScanRange, Table, Tallies, Visitor,
 };
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, oneshot};
@@ -269,6 +269,10 @@ impl Index for EmbeddedIndex {
         answer.await.unwrap_or_else(|_| Err(unanswered().into()))
     }
 
+    async fn tallies(&self, partition: Partition) -> Result<Tallies, EngineError> {
+        self.store()?.tallies(partition).map_err(|error| self.status.note(error))
+    }
+
     async fn create_partition(&self, partition: Partition) -> Result<(), EngineError> {
         self.ask(|reply| Request::Create(partition, reply)).await
     }
@@ -322,7 +326,7 @@ impl Index for EmbeddedIndex {
     async fn partitions(&self) -> Result<Vec<(BucketId, PartitionState)>, EngineError> {
         let store = self.store()?;
         let partitions = run_blocking(move || store.partitions()).await?;
-        let buckets = partitions.into_iter().filter_map(|(partition, state)| match partition {
+        let buckets = partitions.into_iter().filter_map(|(partition, state, _)| match partition {
             Partition::System => None,
             Partition::Bucket(id) => Some((id, state)),
         });
@@ -414,6 +418,7 @@ mod tests {
             group: Bytes::from_static(b"k"),
             expects: vec![],
             writes: vec![Write::Put(row.clone(), value.into())],
+            tallies: Tallies::default(),
         };
         index.commit(commit("before")).await.unwrap();
         let _ = status.poison("the test says so".into());
@@ -458,6 +463,7 @@ mod tests {
             group: Bytes::from_static(b"k"),
             expects: vec![],
             writes: vec![Write::Put(row.clone(), value.into())],
+            tallies: Tallies::default(),
         };
         index.commit(commit("before")).await.unwrap();
         // Values are never empty; builds with assertions panic.

@@ -6,17 +6,16 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use costrel_core::engine::{EngineError, Partition, PartitionState, Retired, Table};
+use costrel_core::engine::{EngineError, Partition, PartitionState, Retired, Table, Tallies};
 
 use super::store::{Batch, Store};
 
 /// Rows that one step of a removal deletes.
 pub(super) const REMOVE_STEP_ROWS: usize = 1000;
 
-const SYSTEM: (Partition, PartitionState) = (Partition::System, PartitionState::Live);
-
 struct Known {
     state: PartitionState,
+    tallies: Tallies,
     /// Commits accepted since the engine was opened.
     commits: u64,
 }
@@ -29,8 +28,11 @@ pub(super) struct Partitions {
 impl Partitions {
     /// The system's partition always exists and is never retired.
     pub(super) fn load(store: &Store) -> Result<Self, EngineError> {
-        let states = store.partitions()?.into_iter().chain([SYSTEM]);
-        let known = states.map(|(partition, state)| (partition, Known { state, commits: 0 }));
+        let system = (Partition::System, PartitionState::Live, Tallies::default());
+        // Its row, if it has one, comes later and has its counters.
+        let states = std::iter::once(system).chain(store.partitions()?);
+        let known = states
+            .map(|(partition, state, tallies)| (partition, Known { state, tallies, commits: 0 }));
         Ok(Partitions { known: known.collect() })
     }
 
@@ -57,6 +59,14 @@ impl Partitions {
         }
     }
 
+    /// Moves a partition's counters.
+    pub(super) fn tally(&mut self, partition: Partition, by: &Tallies, batch: &mut Batch<'_>) {
+        if let Some(known) = self.known.get_mut(&partition) {
+            known.tallies.add_all(by);
+            batch.set_partition(partition, known.state, &known.tallies);
+        }
+    }
+
     /// State and number of commits accepted so far, if the partition exists.
     /// While the number stays the same, so do the partition's rows.
     pub(super) fn inspect(&self, partition: Partition) -> Option<(PartitionState, u64)> {
@@ -75,8 +85,9 @@ impl Partitions {
                 Err(EngineError::Unavailable(format!("{partition:?} is being removed")))
             }
             None => {
-                self.known.insert(partition, Known { state: PartitionState::Live, commits: 0 });
-                batch.set_partition(partition, Some(PartitionState::Live));
+                let (state, tallies) = (PartitionState::Live, Tallies::default());
+                batch.set_partition(partition, state, &tallies);
+                self.known.insert(partition, Known { state, tallies, commits: 0 });
                 Ok(())
             }
         }
@@ -113,7 +124,7 @@ impl Partitions {
             }
         }
         known.state = PartitionState::Retired;
-        batch.set_partition(partition, Some(PartitionState::Retired));
+        batch.set_partition(partition, known.state, &known.tallies);
         Ok(Some(Retired::Done))
     }
 
@@ -147,7 +158,7 @@ impl Partitions {
             }
         }
         self.known.remove(&partition);
-        batch.set_partition(partition, None);
+        batch.forget_partition(partition);
         Ok(true)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use costrel_core::engine::{EngineError, Partition, PartitionState, Table};
+use costrel_core::engine::{EngineError, Partition, PartitionState, Table, Tallies};
 use fjall::config::PartitioningPolicy;
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot,
@@ -197,23 +197,27 @@ impl Store {
         rows.take(limit).map(|row| Ok(row.key().map_err(engine_error)?.into())).collect()
     }
 
-    /// The state of every partition.
-    pub(super) fn partitions(&self) -> Result<Vec<(Partition, PartitionState)>, EngineError> {
+    /// State and counters of every partition.
+    pub(super) fn partitions(
+        &self,
+    ) -> Result<Vec<(Partition, PartitionState, Tallies)>, EngineError> {
         let mut partitions = Vec::new();
         for row in self.snapshot().iter(&self.partitions) {
             let (key, value) = row.into_inner().map_err(engine_error)?;
-            let partition = key::decode_partition(&key);
-            let state = match &value[..] {
-                [STATE_LIVE] => Some(PartitionState::Live),
-                [STATE_RETIRED] => Some(PartitionState::Retired),
-                _ => None,
-            };
-            let (Some(partition), Some(state)) = (partition, state) else {
+            let Some(partition) = key::decode_partition(&key) else {
                 return Err(EngineError::Corrupt(format!("partition row {key:?}: {value:?}")));
             };
-            partitions.push((partition, state));
+            let (state, tallies) = partition_row(&value)?;
+            partitions.push((partition, state, tallies));
         }
         Ok(partitions)
+    }
+
+    /// The counters of a partition; none if it does not exist.
+    pub(super) fn tallies(&self, partition: Partition) -> Result<Tallies, EngineError> {
+        let key = key::partition_prefix(partition);
+        let row = self.snapshot().get(&self.partitions, key).map_err(engine_error)?;
+        row.map_or_else(|| Ok(Tallies::default()), |row| Ok(partition_row(&row)?.1))
     }
 
     /// An empty set of changes, made stable as a whole when it is applied.
@@ -300,17 +304,23 @@ impl Batch<'_> {
         self.changes.remove(self.store.keyspace(table), key);
     }
 
-    /// Sets a partition's state, or forgets the partition.
-    pub(super) fn set_partition(&mut self, partition: Partition, state: Option<PartitionState>) {
-        let key = key::partition_prefix(partition);
-        let keyspace = &self.store.partitions;
-        match state {
-            Some(PartitionState::Live) => self.changes.insert(keyspace, key, vec![STATE_LIVE]),
-            Some(PartitionState::Retired) => {
-                self.changes.insert(keyspace, key, vec![STATE_RETIRED]);
-            }
-            None => self.changes.remove(keyspace, key),
-        }
+    /// Sets a partition's state and counters.
+    pub(super) fn set_partition(
+        &mut self,
+        partition: Partition,
+        state: PartitionState,
+        tallies: &Tallies,
+    ) {
+        let mut row = vec![match state {
+            PartitionState::Live => STATE_LIVE,
+            PartitionState::Retired => STATE_RETIRED,
+        }];
+        row.extend_from_slice(&tallies.encode());
+        self.changes.insert(&self.store.partitions, key::partition_prefix(partition), row);
+    }
+
+    pub(super) fn forget_partition(&mut self, partition: Partition) {
+        self.changes.remove(&self.store.partitions, key::partition_prefix(partition));
     }
 
     /// Names bodies that lie in one open segment.
@@ -391,6 +401,16 @@ impl LogRows {
         }
         Some(())
     }
+}
+
+/// What a partition's row says.
+fn partition_row(value: &[u8]) -> Result<(PartitionState, Tallies), EngineError> {
+    let state = match value.first() {
+        Some(&STATE_LIVE) => PartitionState::Live,
+        Some(&STATE_RETIRED) => PartitionState::Retired,
+        _ => return Err(EngineError::Corrupt(format!("partition row {value:?}"))),
+    };
+    Ok((state, Tallies::decode(&value[1..])?))
 }
 
 fn extent_key(tag: u8, extent: Extent) -> Vec<u8> {

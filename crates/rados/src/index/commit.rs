@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use costrel_core::engine::{Commit, CommitError, EngineError, Expect, Table, Write};
+use costrel_core::engine::{Commit, CommitError, EngineError, Expect, Table, Tallies, Write};
 use tokio::sync::oneshot;
 
 use super::header::{Header, Phase};
@@ -49,6 +49,8 @@ pub(crate) struct Prepared {
     bytes: usize,
     /// By how much it makes its shard grow, as far as it tells.
     growth: Size,
+    /// By how much it moves the partition's counters.
+    tallies: Tallies,
     /// Only takes rows away, or gives the collector work.
     shrinks: bool,
     /// Epoch of the settings that decided it.
@@ -116,7 +118,8 @@ impl Prepared {
             growth += expected_growth(&key, before.map(|c| &c.wanted), value.as_ref());
             changes.insert(key, value);
         }
-        Ok(Prepared { group, conditions, changes, bytes, growth, shrinks, settings })
+        let tallies = commit.tallies.clone();
+        Ok(Prepared { group, conditions, changes, bytes, growth, tallies, shrinks, settings })
     }
 }
 
@@ -277,18 +280,32 @@ impl Shard {
         if !self.agree_on_settings(context, batch, header).await {
             return;
         }
+        match self.know_own_counters(context).await {
+            Ok(true) => {}
+            Ok(false) => {
+                *self.header.lock() = None;
+                return answer_all(batch, || Outcome::Moved);
+            }
+            Err(error) => return fail_all(batch, &error),
+        }
         let number = context.number();
         let op = self.operation(context, batch, header, &number);
         count(&context.meta.status().counters.groups);
         let written = match context.meta.write(&self.object, op).await {
             Ok(written) => written,
-            Err(errno) => return fail_all(batch, &context.meta.error("committing rows", errno)),
+            Err(errno) => {
+                self.tally.lock().counters = None;
+                return fail_all(batch, &context.meta.error("committing rows", errno));
+            }
         };
         match written.code {
             Ok(_) => {
                 add(&context.meta.status().counters.commits, batch.len() as u64);
                 context.meta.status().note_space();
                 self.grown(context, growth_of(batch));
+                if let Some(counters) = &mut self.tally.lock().counters {
+                    add_tallies(counters, batch);
+                }
                 answer_all(batch, || Outcome::Done(Ok(())));
             }
             Err(Errno::CANCELED) => {
@@ -342,9 +359,14 @@ impl Shard {
         for condition in batch.iter().flat_map(|work| &work.commit.conditions) {
             condition.compare(&mut op);
         }
-        let mut growth = self.tally.lock().growth;
+        let (mut growth, counters) = {
+            let tally = self.tally.lock();
+            (tally.growth, tally.counters.clone())
+        };
         growth += growth_of(batch);
-        let marker = size::marker_value(number, growth);
+        let mut counters = counters.unwrap_or_default();
+        add_tallies(&mut counters, batch);
+        let marker = size::marker_value(number, growth, &counters);
         let (mut puts, mut removals) = (vec![(&context.marker[..], &marker[..])], Vec::new());
         for (key, value) in batch.iter().flat_map(|work| &work.commit.changes) {
             match value {
@@ -466,6 +488,8 @@ impl Shard {
                 true => Some(settling.await),
             };
             if let Some(Ok(settled)) = settled {
+                // Commits that were answered already may be in the row now.
+                self.tally.lock().counters = None;
                 self.stuck.store(false, Ordering::Relaxed);
                 count(&context.meta.status().counters.resolved);
                 tracing::info!(
@@ -558,6 +582,10 @@ fn growth_of(batch: &[Work]) -> Size {
     let mut growth = Size::default();
     batch.iter().for_each(|work| growth += work.commit.growth);
     growth
+}
+
+fn add_tallies(counters: &mut Tallies, batch: &[Work]) {
+    batch.iter().for_each(|work| counters.add_all(&work.commit.tallies));
 }
 
 fn answer_all(batch: &mut Vec<Work>, outcome: impl Fn() -> Outcome) {

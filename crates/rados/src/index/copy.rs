@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use costrel_core::engine::{EngineError, ScanRange, Table};
+use costrel_core::engine::{EngineError, ScanRange, Table, Tallies};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -17,6 +17,7 @@ use super::header::{Header, Phase};
 use super::key::{self, CHANGED, HEADER, Place};
 use super::shard::{Context, Shard};
 use super::size::{self, Size};
+use super::tallies::CARRIED;
 use crate::ffi::Errno;
 use crate::remote::expect_equal;
 
@@ -215,6 +216,23 @@ impl<'a> Copying<'a> {
             going_on!(write(self.context, &target.shard, target.header, rows).await);
         }
         Ok(Ok(()))
+    }
+
+    /// Lets the first target go on with what the sources have counted. Their writers
+    /// have been stopped.
+    pub(super) async fn leave_tallies(&self) -> Copied<()> {
+        let mut sum = Tallies::default();
+        for source in self.sources {
+            match source.tallies(self.context).await? {
+                Some((header, tallies)) if self.is_ours(header) => sum.add_all(&tallies),
+                _ => return Ok(Err(Ended)),
+            }
+        }
+        let Some(first) = self.targets.first().filter(|_| !sum.is_empty()) else {
+            return Ok(Ok(()));
+        };
+        let row = (Bytes::from_static(CARRIED), sum.encode().into());
+        write(self.context, &first.shard, first.header, (vec![row], Vec::new())).await
     }
 
     /// What goes to which target.

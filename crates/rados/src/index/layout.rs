@@ -30,6 +30,10 @@ impl Layout {
         self.is_old.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn shards(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        self.ranges.iter().map(|(_, shard)| shard)
+    }
+
     /// The shard of an escaped group, and where the next one begins.
     pub(super) fn find(&self, group: &[u8]) -> (&Arc<Shard>, Option<&[u8]>) {
         let behind = self.ranges.partition_point(|(low, _)| low[..] <= *group);

@@ -24,6 +24,7 @@ mod shard;
 mod size;
 #[cfg(test)]
 mod stress;
+mod tallies;
 mod tend;
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use costrel_core::engine::{
     BucketId, Commit, CommitError, EngineError, Index, Partition, PartitionState, Retired, RowRef,
-    ScanRange, Table, Visitor,
+    ScanRange, Table, Tallies, Visitor,
 };
 
 use commit::{Outcome, Prepared};
@@ -201,6 +202,11 @@ impl Index for RadosIndex {
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         self.commit_by(None, &commit).await
+    }
+
+    async fn tallies(&self, partition: Partition) -> Result<Tallies, EngineError> {
+        self.check_open()?;
+        self.sum_tallies(partition).await
     }
 
     async fn create_partition(&self, partition: Partition) -> Result<(), EngineError> {

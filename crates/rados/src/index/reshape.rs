@@ -10,7 +10,7 @@
 //!    the change, which may have been abandoned by somebody already;
 //! 3. make the targets, and only now begin to read what is copied to them;
 //! 4. copy rows, then marked rows, until few are left;
-//! 5. stop the writers and copy the rest;
+//! 5. stop the writers, copy the rest, and carry over what they have counted;
 //! 6. change the root, if the change was not abandoned: this decides;
 //! 7. let the sources refuse everything, and only then let the targets take it.
 //!
@@ -136,7 +136,7 @@ impl RadosIndex {
                 return Ok(Err(Ended));
             }
         }
-        if copying.last_rows().await?.is_err() {
+        if copying.last_rows().await?.is_err() || copying.leave_tallies().await?.is_err() {
             return Ok(Err(Ended));
         }
         if !self.commit_change(partition, change).await? {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use costrel_core::engine::{EngineError, Table};
+use costrel_core::engine::{EngineError, Table, Tallies};
 use parking_lot::Mutex;
 
 use super::commit::Work;
@@ -62,10 +62,14 @@ pub(super) struct Queue {
     pub(super) running: bool,
 }
 
-/// By how much the commits of this process have made a shard grow.
+/// What the commits of this process have changed in a shard.
 #[derive(Default)]
 pub(super) struct Tally {
+    /// By how much they have made it grow.
     pub(super) growth: Size,
+    /// By how much they have moved the partition's counters; `None` while only the
+    /// process's row in the shard knows.
+    pub(super) counters: Option<Tallies>,
     /// What has changed since the shard was noted, without signs.
     pub(super) unnoted: Size,
 }

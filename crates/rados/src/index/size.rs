@@ -7,7 +7,7 @@
 use std::ops::AddAssign;
 
 use bytes::Bytes;
-use costrel_core::engine::{EngineError, ScanRange, Table};
+use costrel_core::engine::{EngineError, ScanRange, Table, Tallies};
 
 use super::header::Header;
 use super::key::{self, HEADER, MARKER, Place};
@@ -87,8 +87,7 @@ impl Shard {
                 return Ok(None);
             };
             for (_, value) in &page.rows {
-                // Behind the number of the gateway's last commit.
-                growth += value.get(8..).and_then(Size::decode).unwrap_or_default();
+                growth += marker_growth(value);
             }
             match page.rows.last() {
                 Some((key, _)) if page.more => after = key.to_vec(),
@@ -183,14 +182,27 @@ impl Count {
     }
 }
 
-/// The value of a gateway's row: the number of its last commit, and by how much
-/// its commits have made the shard grow.
-pub(super) fn marker_value(number: &[u8; 8], growth: Size) -> Bytes {
-    [&number[..], &growth.encode()].concat().into()
+/// The value of a gateway's row: the number of its last commit, by how much its
+/// commits have made the shard grow, and by how much they have moved counters.
+pub(super) fn marker_value(number: &[u8; 8], growth: Size, counters: &Tallies) -> Bytes {
+    [&number[..], &growth.encode(), &counters.encode()].concat().into()
+}
+
+const NUMBER_BYTES: usize = 8;
+
+pub(super) fn marker_growth(value: &[u8]) -> Size {
+    let growth = value.get(NUMBER_BYTES..NUMBER_BYTES + BYTES);
+    growth.and_then(Size::decode).unwrap_or_default()
+}
+
+pub(super) fn marker_counters(value: &[u8]) -> Result<Tallies, EngineError> {
+    Tallies::decode(value.get(NUMBER_BYTES + BYTES..).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
+    use costrel_core::engine::{Counter, Tally};
+
     use super::*;
 
     fn check(groups: &[&str], parts: usize, want: &[&str]) {
@@ -229,7 +241,14 @@ mod tests {
         let size = Size { rows: -3, bytes: 1 << 40 };
         assert_eq!(Size::decode(&size.encode()), Some(size));
         assert_eq!(Size::decode(b"short"), None);
-        let marker = marker_value(&[7; 8], size);
-        assert_eq!((&marker[..8], Size::decode(&marker[8..])), (&[7; 8][..], Some(size)));
+        let mut counters = Tallies::default();
+        counters.add(Counter(3), Tally { count: 1, bytes: -2 });
+        let marker = marker_value(&[7; 8], size, &counters);
+        assert_eq!((&marker[..8], marker_growth(&marker)), (&[7; 8][..], size));
+        assert_eq!(marker_counters(&marker).unwrap(), counters);
+        // As it was before there were counters.
+        assert_eq!(marker_growth(&marker[..24]), size);
+        assert!(marker_counters(&marker[..24]).unwrap().is_empty());
+        assert!(marker_counters(&marker[..30]).is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 
-use costrel_core::engine::{Expect, Step, Write};
+use costrel_core::engine::{Counter, Expect, Step, Tally, Write};
 use costrel_testkit::seed;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -33,11 +33,20 @@ fn value(number: u64) -> Bytes {
 
 fn commit(key: &str, expects: Vec<Expect>, write: Write) -> Commit {
     let group = Bytes::copy_from_slice(key.as_bytes());
-    Commit { partition: BUCKET, group, expects, writes: vec![write] }
+    Commit::new(BUCKET, group, expects, vec![write])
 }
 
+/// Counts one, and its number as bytes.
 fn put(key: &str, number: u64) -> Commit {
-    commit(key, vec![], Write::Put(RowRef::only(ROW), value(number)))
+    let mut commit = commit(key, vec![], Write::Put(RowRef::only(ROW), value(number)));
+    commit.tallies = counted(1, number);
+    commit
+}
+
+fn counted(count: i64, bytes: u64) -> Tallies {
+    let mut tallies = Tallies::default();
+    tallies.add(Counter(7), Tally { count, bytes: bytes as i64 });
+    tallies
 }
 
 /// All rows, in the order in which a scan shows them.
@@ -181,6 +190,8 @@ async fn stop_after(
     for gateway in gateways {
         assert_eq!(list(gateway).await, rows, "before {polls} steps");
     }
+    let all_puts = gateways[0].tallies(BUCKET).await.unwrap();
+    assert!(all_puts.get(Counter(7)).count >= want.len() as i64, "{all_puts:?}");
     let rest = match stopped(reshape(one, before.ranges.clone()), polls).await {
         Err(rest) => rest,
         Ok(done) => {
@@ -191,10 +202,13 @@ async fn stop_after(
     // Before anybody takes over, one writes who knows the shards as they have become,
     // and another reads who knows them as they were.
     three.layouts.outdate(BUCKET);
+    let mut counters = two.tallies(BUCKET).await.unwrap();
     for (number, key) in [(1, "k010"), (2, "k040"), (3, "k079"), (4, "k0100")] {
         let number = u64::from(polls) * 10 + number;
         three.commit(put(key, number)).await.unwrap();
         want.insert(key.to_owned(), number);
+        counters.add_all(&counted(1, number));
+        assert_eq!(two.tallies(BUCKET).await.unwrap(), counters, "after {polls} steps");
         let read = two.read(BUCKET, key.as_bytes(), &[RowRef::only(ROW)]).await.unwrap();
         assert_eq!(read, [Some(value(number))], "{key} after {polls} steps");
     }
@@ -212,6 +226,7 @@ async fn stop_after(
     let rows: Vec<_> = want.clone().into_iter().collect();
     for gateway in gateways {
         assert_eq!(list(gateway).await, rows, "after {polls} steps");
+        assert_eq!(gateway.tallies(BUCKET).await.unwrap(), counters, "after {polls} steps");
     }
     check_shape(two, rows.len()).await;
     Some(after.ranges != before.ranges)

@@ -48,7 +48,7 @@ async fn open() -> RadosIndex {
 fn put(value: &'static str) -> Commit {
     let row = RowRef::only(Table::Object);
     let writes = vec![Write::Put(row, Bytes::from_static(value.as_bytes()))];
-    Commit { partition: BUCKET, group: Bytes::from_static(b"k"), expects: vec![], writes }
+    Commit::new(BUCKET, Bytes::from_static(b"k"), vec![], writes)
 }
 
 /// The only shard, and its header.

@@ -9,6 +9,7 @@ mod commits;
 mod concurrency;
 mod partitions;
 mod scans;
+mod tallies;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ where
     concurrency::check(&Lab::new(factory().await)).await;
     blobs::check(&Lab::new(factory().await)).await;
     blobs::check(&Lab { elsewhere: true, ..Lab::new(factory().await) }).await;
+    tallies::check(&Lab::new(factory().await)).await;
     closing::check(&Lab::new(factory().await)).await;
 }
 
@@ -82,7 +84,7 @@ impl Lab {
         writes: Vec<Write>,
     ) -> Result<(), CommitError> {
         let group = Bytes::copy_from_slice(group);
-        self.engine.index().commit(Commit { partition, group, expects, writes }).await
+        self.engine.index().commit(Commit::new(partition, group, expects, writes)).await
     }
 
     /// Writes one row without conditions.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use costrel_core::engine::{
     BucketId, Commit, CommitError, EngineError, Index, Partition, PartitionState, Retired, RowRef,
-    ScanRange, Step, Table, Visitor, Write,
+    ScanRange, Step, Table, Tallies, Visitor, Write,
 };
 use parking_lot::RwLock;
 
@@ -21,11 +21,12 @@ type RowKey = (Bytes, Bytes);
 struct Rows {
     state: PartitionState,
     tables: BTreeMap<Table, BTreeMap<RowKey, Bytes>>,
+    tallies: Tallies,
 }
 
 impl Rows {
     fn new() -> Self {
-        Rows { state: PartitionState::Live, tables: BTreeMap::new() }
+        Rows { state: PartitionState::Live, tables: BTreeMap::new(), tallies: Tallies::default() }
     }
 
     fn get(&self, group: &Bytes, row: &RowRef) -> Option<&Bytes> {
@@ -135,7 +136,14 @@ impl Index for MemoryIndex {
         for write in commit.writes {
             rows.apply(&commit.group, write);
         }
+        rows.tallies.add_all(&commit.tallies);
         Ok(())
+    }
+
+    async fn tallies(&self, partition: Partition) -> Result<Tallies, EngineError> {
+        check_open(&self.open)?;
+        let partitions = self.partitions.read();
+        Ok(partitions.get(&partition).map(|rows| rows.tallies.clone()).unwrap_or_default())
     }
 
     async fn create_partition(&self, partition: Partition) -> Result<(), EngineError> {
