@@ -43,4 +43,6 @@ def stop_and_check(server, where):
     assert server.stop() == 0
     assert not server.complaints(), server.complaints()
     fsck = server.fsck()
+    # Among others, that the counters say what the rows do.
     assert fsck.returncode == 0, f"{where}\n{fsck.stdout}\n{fsck.stderr}"
+    assert " 0 rows not counted yet\n" in fsck.stdout, f"{where}\n{fsck.stdout}"

@@ -132,6 +132,7 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_storage_classes.py"),
     ),
+    suite("usage", "what buckets hold", &[Python], Runner::Pytest("sdk/test_usage.py")),
     suite("locks", "object lock", &[Python], Runner::Pytest("sdk/test_locks.py")),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(

@@ -577,10 +577,14 @@ impl Collector {
                     .iter()
                     .map(|n| RowRef { table: Table::Part, suffix: part_suffix(set, *n) })
                     .collect();
-                let values = self.store.engine.index().read(partition, group, &rows).await?;
-                let found = rows.into_iter().zip(values);
-                let found = found.filter_map(|(row, value)| Some((row.suffix, value?))).collect();
-                self.free_part_rows(partition, group, found).await?;
+                loop {
+                    let values = self.store.engine.index().read(partition, group, &rows).await?;
+                    let found = rows.iter().zip(values);
+                    let found = found.filter_map(|(row, value)| Some((row.suffix.clone(), value?)));
+                    if self.free_part_rows(partition, group, found.collect()).await? {
+                        break;
+                    }
+                }
             }
             return Ok(());
         }
@@ -610,14 +614,18 @@ impl Collector {
         }
     }
 
+    /// False when one of the rows was changed meanwhile, or freed by somebody else; each
+    /// is counted once.
     async fn free_part_rows(
         &self,
         partition: Partition,
         group: &Bytes,
         rows: Vec<(Bytes, Bytes)>,
-    ) -> Result<()> {
-        let mut writes = Vec::with_capacity(rows.len());
+    ) -> Result<bool> {
+        let (mut expects, mut writes) = (Vec::with_capacity(rows.len()), Vec::new());
         for (suffix, value) in rows {
+            let row = RowRef { table: Table::Part, suffix: suffix.clone() };
+            expects.push(Expect::Equals(row, value.clone()));
             // Part number 0 is the set's layout.
             if split_part_suffix(&suffix).is_some_and(|(_, number)| number > 0) {
                 let part: PartRecord = decode(&value, "part record")?;
@@ -636,10 +644,11 @@ impl Collector {
             writes.push(Write::Delete(RowRef { table: Table::Part, suffix }));
         }
         if writes.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        match self.store.try_commit(partition, group, vec![], writes).await {
-            Ok(_) | Err(Error::NoSuchBucket) => Ok(()),
+        match self.store.try_commit(partition, group, expects, writes).await {
+            Ok(freed) => Ok(freed.is_ok()),
+            Err(Error::NoSuchBucket) => Ok(true),
             Err(error) => Err(error),
         }
     }

@@ -41,6 +41,7 @@ pub mod tier;
 pub mod tiering;
 pub mod transfer;
 pub mod upload;
+pub mod usage;
 pub mod version;
 pub mod website;
 

@@ -177,6 +177,9 @@ pub struct ObjectRecord {
     /// its making.
     #[prost(message, optional, tag = "23")]
     pub access: Option<AccessRecord>,
+    /// It is in the bucket's counters; see [`crate::usage`].
+    #[prost(bool, tag = "26")]
+    pub counted: bool,
 }
 
 /// An access control list, the owner's own grant included.
@@ -323,6 +326,9 @@ pub struct UploadRecord {
     pub lock: Option<LockRecord>,
     #[prost(message, optional, tag = "10")]
     pub acl: Option<AclRecord>,
+    /// As in [`ObjectRecord`].
+    #[prost(bool, tag = "26")]
+    pub counted: bool,
 }
 
 /// One part of an upload, or of an object completed from it.
@@ -343,6 +349,9 @@ pub struct PartRecord {
     /// Never [`Content::Parts`] or [`Content::Link`].
     #[prost(oneof = "Content", tags = "10, 11, 12")]
     pub content: Option<Content>,
+    /// As in [`ObjectRecord`].
+    #[prost(bool, tag = "26")]
+    pub counted: bool,
 }
 
 /// A blob being written.

@@ -12,7 +12,7 @@ use crate::bucket::{BucketDirectory, Settled};
 use crate::checksum::Hasher;
 use crate::collector::{Collectable, Collector, Pins};
 use crate::cors::Cors;
-use crate::engine::{BlobId, Commit, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
+use crate::engine::{BlobId, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
 use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
 use crate::lifecycle::Lifecycle;
@@ -23,6 +23,7 @@ use crate::scrub::ScrubProgress;
 use crate::setting_cache::SettingCache;
 use crate::tier::Tiers;
 use crate::tiering::Accesses;
+use crate::usage;
 use crate::website::Website;
 
 /// What the store is told from outside.
@@ -165,7 +166,7 @@ impl Store {
         expects: Vec<Expect>,
         writes: Vec<Write>,
     ) -> Result<Result<(), usize>> {
-        let commit = Commit::new(partition, group.clone(), expects, writes);
+        let commit = usage::counting(partition, group.clone(), expects, writes);
         self.committed(partition, self.engine.index().commit(commit).await)
     }
 
@@ -183,7 +184,7 @@ impl Store {
         let Some(peers) = self.engine.peers() else {
             return self.try_commit(partition, group, expects, writes).await;
         };
-        let commit = Commit::new(partition, group.clone(), expects, writes);
+        let commit = usage::counting(partition, group.clone(), expects, writes);
         self.committed(partition, peers.commit_by(settled.epoch(), commit).await)
     }
 

@@ -35,6 +35,9 @@ pub enum Command {
     /// Lifecycle rules of a running server's buckets
     #[command(subcommand)]
     Lifecycle(LifecycleCommand),
+    /// What buckets hold, as it is counted
+    #[command(subcommand)]
+    Usage(UsageCommand),
     /// Make signed links, and explain why one is refused. No server is asked
     #[command(subcommand)]
     Sign(SignCommand),
@@ -60,6 +63,34 @@ pub enum LifecycleCommand {
 pub struct PreviewArgs {
     /// The bucket's whole name
     pub bucket: String,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UsageCommand {
+    /// Show bytes, objects, noncurrent versions, uploads and parts, by storage class.
+    /// Takes the settings of `serve`, to find the server's console endpoint and the
+    /// master key, which shows that its operator asks
+    Show(Box<UsageShowArgs>),
+    /// Count every row and compare with the counters; exits with 1 if they differ. No
+    /// server may be using it. Takes the settings of `serve`
+    Recount(Box<RecountArgs>),
+}
+
+#[derive(Debug, Args)]
+pub struct UsageShowArgs {
+    /// The bucket's whole name; all buckets without it
+    pub bucket: Option<String>,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RecountArgs {
+    /// Let the counters say what the rows do
+    #[arg(long)]
+    pub correct: bool,
     #[command(flatten)]
     pub serve: ServeArgs,
 }

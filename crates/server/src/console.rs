@@ -18,6 +18,7 @@ use crate::listen::Handler;
 use crate::logs::LogSink;
 use crate::metrics::{self, Exposition, Metrics};
 use crate::operator::Operator;
+use crate::usage;
 
 /// Answers on the console endpoint, from before the store is open until the end.
 pub struct Console {
@@ -36,6 +37,9 @@ pub struct Running {
     pub collector: Arc<costrel_core::collector::CollectorStats>,
     pub lifecycle: Arc<costrel_core::lifecycle::LifecycleStats>,
     pub accesses: Arc<costrel_core::tiering::AccessStats>,
+    pub counting: Arc<costrel_core::usage::CountingStats>,
+    /// Whose buckets there are.
+    pub uin: u64,
     pub operator: Arc<Operator>,
     /// Rows that a preview looks at in a second, at most.
     pub scan_rate: u64,
@@ -77,18 +81,21 @@ impl Console {
         }
     }
 
-    fn page(&self) -> String {
+    async fn page(&self) -> String {
         let mut page = Exposition::default();
         self.metrics.write(&mut page, &self.log);
-        if let Some(running) = self.running.read().clone() {
+        let running = self.running.read().clone();
+        if let Some(running) = running {
             metrics::write_store(&mut page, &running.store, &running.collector);
             metrics::write_lifecycle(&mut page, &running.lifecycle, running.store.now_ms());
             metrics::write_accesses(&mut page, &running.accesses, running.store.accesses_dropped());
+            let (store, counting) = (&running.store, &running.counting);
+            metrics::write_usage(&mut page, store, counting, running.uin).await;
         }
         page.finish()
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if method != Method::GET && method != Method::HEAD {
             let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -101,7 +108,7 @@ impl Console {
                 Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             },
             "/metrics" => {
-                let mut answer = text(StatusCode::OK, self.page());
+                let mut answer = text(StatusCode::OK, self.page().await);
                 let media_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
                 answer.headers_mut().insert(CONTENT_TYPE, media_type);
                 answer
@@ -110,18 +117,52 @@ impl Console {
         }
     }
 
-    /// What a bucket's lifecycle would end now, for the operator alone: it names keys.
-    async fn preview(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    /// What there is to tell the operator; or the refusal of who is not.
+    fn for_operator(
+        &self,
+        request: &Request<Incoming>,
+        command: &str,
+    ) -> Result<Running, Box<Response<Full<Bytes>>>> {
         let Some(running) = self.running.read().clone() else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "starting\n");
+            return Err(text(StatusCode::SERVICE_UNAVAILABLE, "starting\n").into());
         };
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         let pass = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let now_ms = running.store.now_ms();
-        if !pass.is_some_and(|pass| running.operator.admits(pass, target, now_ms)) {
-            let why = "for the operator: ask with `costrel lifecycle preview BUCKET`\n";
-            return text(StatusCode::FORBIDDEN, why);
+        match pass.is_some_and(|pass| running.operator.admits(pass, target, now_ms)) {
+            true => Ok(running),
+            false => {
+                let why = format!("for the operator: ask with `costrel {command}`\n");
+                Err(text(StatusCode::FORBIDDEN, why).into())
+            }
         }
+    }
+
+    /// What buckets hold: it names them.
+    async fn usage(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(request, "usage show") {
+            Ok(running) => running,
+            Err(refusal) => return *refusal,
+        };
+        let bucket = request.uri().query().and_then(|query| query.strip_prefix("bucket="));
+        match usage::page(&running.store, running.uin, bucket).await {
+            Ok(page) => text(StatusCode::OK, page),
+            Err(error @ Error::NoSuchBucket) => {
+                text(StatusCode::NOT_FOUND, format!("{}: {error}\n", bucket.unwrap_or_default()))
+            }
+            Err(error) => {
+                tracing::error!(%error, "what buckets hold cannot be read");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "that failed: see the log\n")
+            }
+        }
+    }
+
+    /// What a bucket's lifecycle would end now, for the operator alone: it names keys.
+    async fn preview(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(request, "lifecycle preview BUCKET") {
+            Ok(running) => running,
+            Err(refusal) => return *refusal,
+        };
         let Ok(_alone) = self.previewing.try_lock() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "another preview is under way\n");
         };
@@ -160,7 +201,8 @@ impl Handler for Console {
             lifecycle::PREVIEW_PATH if request.method() == Method::GET => {
                 self.preview(&request).await
             }
-            path => self.answer(request.method(), path),
+            usage::PATH if request.method() == Method::GET => self.usage(&request).await,
+            path => self.answer(request.method(), path).await,
         }
     }
 
@@ -191,19 +233,22 @@ mod tests {
         Console::new(Arc::default(), log)
     }
 
-    #[track_caller]
-    fn check(console: &Console, method: Method, path: &str, expected: u16) {
-        assert_eq!(console.answer(&method, path).status().as_u16(), expected, "{method} {path}");
+    async fn check(console: &Console, method: Method, path: &str, expected: u16) {
+        assert_eq!(
+            console.answer(&method, path).await.status().as_u16(),
+            expected,
+            "{method} {path}"
+        );
     }
 
-    #[test]
-    fn alive_but_not_ready_before_the_store_is_open() {
+    #[tokio::test]
+    async fn alive_but_not_ready_before_the_store_is_open() {
         let console = console();
-        check(&console, Method::GET, "/healthz", 200);
-        check(&console, Method::GET, "/readyz", 503);
-        check(&console, Method::GET, "/metrics", 200);
-        check(&console, Method::GET, "/other", 404);
-        check(&console, Method::PUT, "/healthz", 405);
+        check(&console, Method::GET, "/healthz", 200).await;
+        check(&console, Method::GET, "/readyz", 503).await;
+        check(&console, Method::GET, "/metrics", 200).await;
+        check(&console, Method::GET, "/other", 404).await;
+        check(&console, Method::PUT, "/healthz", 405).await;
         assert_eq!(console.obstacle().unwrap(), "starting");
         console.set_draining();
         assert_eq!(console.obstacle().unwrap(), "stopping");

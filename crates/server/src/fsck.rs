@@ -61,6 +61,7 @@ fn summary(report: &Report) -> String {
         (report.blobs, "blobs"),
         (report.bytes, "bytes read and compared"),
         (report.collectable, "left to the collector"),
+        (report.uncounted, "rows not counted yet"),
         (report.findings.len() as u64, "findings"),
     ] {
         text.push_str(&format!("{count:>16} {what}\n"));

@@ -1,6 +1,7 @@
 //! The `costrel` program: the server and its tools.
 
 mod access_log;
+mod asking;
 mod banner;
 mod cli;
 mod config;
@@ -21,6 +22,7 @@ mod signals;
 #[cfg(test)]
 mod testing;
 mod transfer;
+mod usage;
 mod world;
 
 use std::fmt::Display;
@@ -31,7 +33,7 @@ use std::time::Duration;
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::cli::{Cli, Command, LifecycleCommand, ServeArgs, SignCommand};
+use crate::cli::{Cli, Command, LifecycleCommand, ServeArgs, SignCommand, UsageCommand};
 use crate::serve::ServeError;
 
 /// A request allocates some dozens of times, on whichever thread it runs; the
@@ -53,6 +55,11 @@ fn main() -> ExitCode {
             Err(error) => fail(&error),
         },
         Some(Command::Lifecycle(LifecycleCommand::Preview(args))) => finish(lifecycle::run(*args)),
+        Some(Command::Usage(UsageCommand::Show(args))) => finish(usage::show(*args)),
+        Some(Command::Usage(UsageCommand::Recount(args))) => match usage::recount(*args) {
+            Ok(code) => code,
+            Err(error) => fail(&error),
+        },
         Some(Command::Sign(SignCommand::Url(args))) => finish(sign::url(&args)),
         Some(Command::Sign(SignCommand::Explain(args))) => match sign::explain(&args) {
             Ok(code) => code,

@@ -15,6 +15,7 @@ use costrel_core::scrub::{self, ScrubOptions};
 use costrel_core::tier::Tiers;
 use costrel_core::tiering::AccessJob;
 use costrel_core::transfer::{self, Unfinished};
+use costrel_core::usage::CountingStats;
 use costrel_core::{Store, StoreOptions, tend};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -99,7 +100,9 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     let lifecycle_stats = lifecycle.stats();
     let accesses = AccessJob::new(store.clone(), config.lifecycle_move_rate.0);
     let access_stats = accesses.stats();
-    let upkeep = Upkeep::start(&config, &store, collector, lifecycle, accesses, &accounts);
+    let counting: Arc<CountingStats> = Arc::default();
+    let jobs = (lifecycle, accesses, counting.clone());
+    let upkeep = Upkeep::start(&config, &store, collector, jobs, &accounts);
 
     let access_log =
         (config.log_level >= LogLevel::Info).then(|| AccessLog::new(log, config.log_format));
@@ -112,6 +115,8 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         collector: collector_stats,
         lifecycle: lifecycle_stats,
         accesses: access_stats,
+        counting,
+        uin: account.uin.get(),
         operator: Arc::new(operator),
         scan_rate: u64::from(config.lifecycle_scan_rate.0),
     });
@@ -233,8 +238,7 @@ impl Upkeep {
         config: &Config,
         store: &Arc<Store>,
         collector: Collector,
-        lifecycle: LifecycleJob,
-        accesses: AccessJob,
+        (lifecycle, accesses, counting): (LifecycleJob, AccessJob, Arc<CountingStats>),
         accounts: &Accounts,
     ) -> Self {
         let options = ScrubOptions { bytes_per_second: config.scrub_rate.0, pause: SCRUB_PAUSE };
@@ -246,6 +250,10 @@ impl Upkeep {
             tokio::spawn(lifecycle.run()),
             tokio::spawn(accesses.run()),
             tokio::spawn(tend::run(store.clone())),
+            tokio::spawn({
+                let store = store.clone();
+                async move { store.count_all(&counting).await }
+            }),
         ])
     }
 

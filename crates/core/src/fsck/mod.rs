@@ -8,6 +8,7 @@
 mod access;
 mod lifecycle;
 mod settings;
+mod usage;
 mod versions;
 
 use std::collections::{HashMap, HashSet};
@@ -47,6 +48,8 @@ pub struct Report {
     pub bytes: u64,
     /// Rows that name something the collector will free.
     pub collectable: u64,
+    /// Rows that no counter has yet: they are from before there were counters.
+    pub uncounted: u64,
     /// What is wrong, in words for the operator.
     pub findings: Vec<String>,
 }
@@ -89,6 +92,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
             check.report.collectable += 1;
             continue;
         }
+        check.usage(bucket).await?;
         check.report.buckets += 1;
         if !named.remove(&bucket) {
             // A creation that crashed; removed at the next start.

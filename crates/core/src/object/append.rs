@@ -12,7 +12,7 @@ use super::{Attributes, CurrentObject, Replaced, Replacement};
 use crate::body::BodySource;
 use crate::bucket::Bucket;
 use crate::checksum::{Expected, crc64_combine};
-use crate::engine::{RowRef, Table, Write};
+use crate::engine::{Expect, RowRef, Table, Write};
 use crate::error::{Error, Result};
 use crate::ingest::{Ingested, Intake, body_row, inline_bytes};
 use crate::limits::{APPEND_SEGMENTS_MAX, PUT_BYTES_MAX, RUNS_IN_RECORD_MAX};
@@ -134,6 +134,7 @@ impl Store {
             lock: request.attributes.lock.to_record(),
             acl: request.attributes.acl.to_record(bucket.owner_uin),
             appendable: true,
+            counted: true,
             ..Default::default()
         });
         let (set, mut segments) = match &record.content {
@@ -150,9 +151,11 @@ impl Store {
         if added.len > 0 {
             let merged = self.merge(bucket, &group, &set, segments.last(), ingested).await?;
             let (number, part) = match merged {
-                Some((number, part, row)) => {
+                Some((number, part, row, old)) => {
                     segments.pop();
                     let suffix = part_suffix(&set, number);
+                    let row_of_part = RowRef { table: Table::Part, suffix: suffix.clone() };
+                    expects.push(Expect::Equals(row_of_part, old));
                     writes.push(Write::Put(RowRef { table: Table::Body, suffix }, row));
                     (number, part)
                 }
@@ -168,6 +171,7 @@ impl Store {
                         size: added.len,
                         crc64: added.crc64,
                         content: ingested.content.clone(),
+                        counted: true,
                         ..Default::default()
                     };
                     (number, part)
@@ -207,7 +211,8 @@ impl Store {
     }
 
     /// The last segment with the added bytes behind it, when both are inline and
-    /// still small together: its number, its record and its body row.
+    /// still small together: its number, its record, its body row, and the part row that
+    /// all this replaces.
     async fn merge(
         &self,
         bucket: &Bucket,
@@ -215,7 +220,7 @@ impl Store {
         set: &Bytes,
         last: Option<&(u32, u64)>,
         ingested: &Ingested,
-    ) -> Result<Option<(u32, PartRecord, Bytes)>> {
+    ) -> Result<Option<(u32, PartRecord, Bytes, Bytes)>> {
         let Some(&(number, size)) = last else {
             return Ok(None);
         };
@@ -228,6 +233,7 @@ impl Store {
             return Ok(None);
         };
         let (part, body) = self.part_rows(bucket.partition(), group, set, number).await?;
+        let part_row = encode(&part);
         let Some(Content::Inline(id)) = &part.content else {
             return Ok(None);
         };
@@ -245,7 +251,7 @@ impl Store {
             content: Some(Content::Inline(Bytes::copy_from_slice(&id))),
             ..part
         };
-        Ok(Some((number, part, row.into())))
+        Ok(Some((number, part, row.into(), part_row)))
     }
 
     /// The content of an object made of parts, and the row of its layout when

@@ -291,6 +291,7 @@ impl Store {
             write_id: self.fresh_id(),
             modified_ms: self.now_ms(),
             delete_marker: true,
+            counted: true,
             ..Default::default()
         };
         let version = self.name_version(settled.settings.versioning, current, &mut marker)?;

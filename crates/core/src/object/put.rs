@@ -112,6 +112,7 @@ impl Store {
             acl: attributes.acl.to_record(bucket.owner_uin),
             checksums: checksums.iter().map(StoredChecksum::new).collect(),
             content: ingested.content.clone(),
+            counted: true,
             ..Default::default()
         }
     }

@@ -101,6 +101,7 @@ impl Store {
             lock: attributes.lock.to_record(),
             acl: attributes.acl.to_record(bucket.owner_uin),
             content: Some(Content::Link(target.as_str().to_owned())),
+            counted: true,
             ..Default::default()
         };
         let outcome = PutOutcome::of(&record);

@@ -65,6 +65,11 @@ const NAMES: [(&str, StorageClass); 17] = [
 const READ_AT_ONCE: &str = "GLACIER_IR";
 
 impl StorageClass {
+    /// The names that clients can give.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(name, _)| *name)
+    }
+
     /// By the name that a client gives; the empty one is STANDARD's.
     pub fn from_name(name: &str) -> Option<StorageClass> {
         if name.is_empty() {

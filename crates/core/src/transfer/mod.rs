@@ -30,8 +30,9 @@ mod plan;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, PartitionState};
 use crate::error::Error;
+use crate::usage;
 use marker::Marker;
 pub use marker::{Unfinished, admit};
 use pass::Pass;
@@ -114,6 +115,15 @@ pub async fn run(
         error = tend(&*target) => return Err(error.into()),
     };
     report.source_served = served_before || others(&*source).await? > 0;
+    // The target's rows were written as they are, and count for what they count for.
+    for (bucket, state) in target.index().partitions().await? {
+        if state == PartitionState::Live {
+            let recount = usage::recount(&*target, bucket).await?;
+            if !recount.agrees() {
+                usage::correct(&*target, bucket, &recount).await?;
+            }
+        }
+    }
     if report.is_finished() {
         wanted.finish(&*target).await?;
     }

@@ -147,6 +147,7 @@ impl Store {
             acl: upload.record.acl.clone(),
             checksums: checksum.iter().map(StoredChecksum::new).collect(),
             content: Some(Content::Parts(parts)),
+            counted: true,
             ..Default::default()
         };
         let outcome = PutOutcome::of(&record);

@@ -95,6 +95,7 @@ impl Store {
             checksum_algorithm: request.checksum.map_or(0, |c| c.algorithm as u32),
             checksum_composite: request.checksum.is_some_and(|c| c.kind == ChecksumType::Composite),
             completing: false,
+            counted: true,
         };
         let row = upload_row(id);
         let expects = vec![Expect::Absent(row.clone())];
@@ -124,15 +125,15 @@ impl Store {
         key: &ObjectKey,
         id: UploadId,
     ) -> Result<()> {
-        let (writes, suffix) = self.abortion_of(id);
         let group = key.group();
-        let expects = vec![Expect::Present(upload_row(id))];
-        match self.try_commit(bucket.partition(), &group, expects, writes).await? {
-            Ok(()) => {
+        loop {
+            let upload = self.open_upload(bucket, key, id).await?;
+            let (writes, suffix) = self.abortion_of(id);
+            let expects = vec![Expect::Equals(upload_row(id), upload.row)];
+            if self.try_commit(bucket.partition(), &group, expects, writes).await?.is_ok() {
                 self.collect_garbage(bucket.partition(), &group, suffix);
-                Ok(())
+                return Ok(());
             }
-            Err(_) => Err(Error::NoSuchUpload),
         }
     }
 

@@ -164,6 +164,7 @@ impl Store {
             crc64: digests.crc64,
             checksums: checksums.iter().map(StoredChecksum::new).collect(),
             content: ingested.content.clone(),
+            counted: true,
         };
         let outcome = PutOutcome {
             etag: hex::encode(digests.md5),

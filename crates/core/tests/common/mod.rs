@@ -154,6 +154,7 @@ impl World {
         let report = fsck::run(&*self.engine, |_| ()).await.expect("the check works");
         assert_eq!(report.findings, Vec::<String>::new());
         assert_eq!(report.collectable, 0, "{report:?}");
+        assert_eq!(report.uncounted, 0, "{report:?}");
         report
     }
 

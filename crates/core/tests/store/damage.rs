@@ -108,12 +108,19 @@ impl Broken {
 
     /// Something is found, and every finding says one of these.
     async fn finds(&self, words: &[&str]) {
-        let report = fsck::run(&*self.world.engine, |_| ()).await.unwrap();
-        assert!(!report.findings.is_empty(), "nothing about {words:?}");
-        for finding in &report.findings {
+        let findings = findings(&self.world).await;
+        assert!(!findings.is_empty(), "nothing about {words:?}");
+        for finding in &findings {
             assert!(words.iter().any(|word| finding.contains(word)), "{finding}");
         }
     }
+}
+
+/// But for those about counters: they do not know of what happens to rows behind the
+/// store's back.
+async fn findings(world: &World) -> Vec<String> {
+    let report = fsck::run(&*world.engine, |_| ()).await.unwrap();
+    report.findings.into_iter().filter(|finding| !finding.contains("counters say")).collect()
 }
 
 #[tokio::test]
@@ -271,9 +278,9 @@ async fn undecodable_objects_are_replaced() {
             world.delete(bucket, key).await.unwrap();
             assert!(matches!(world.get(bucket, key).await, Err(Error::NoSuchKey)));
             // What is left is what only the row knew of.
-            let report = fsck::run(&*world.engine, |_| ()).await.unwrap();
-            assert!(report.findings.iter().all(|f| f.contains("belongs to nothing")));
-            assert_eq!(report.findings.is_empty(), key == "small" && len == SMALL);
+            let findings = findings(world).await;
+            assert!(findings.iter().all(|f| f.contains("belongs to nothing")));
+            assert_eq!(findings.is_empty(), key == "small" && len == SMALL);
         }
     }
     let broken = Broken::new().await;
@@ -310,7 +317,8 @@ async fn undecodable_objects_with_versions_are_made_out() {
         if way != "remove" {
             assert_eq!(world.get_version(bucket, "small", new).await.unwrap(), body(9, LARGE));
         }
-        world.settle().await;
+        world.collector.sweep().await.unwrap();
+        assert_eq!(findings(world).await, Vec::<String>::new());
     }
 }
 

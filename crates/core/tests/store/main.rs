@@ -29,4 +29,5 @@ mod tiering;
 mod tiers;
 mod transfer;
 mod uploads;
+mod usage;
 mod versions;

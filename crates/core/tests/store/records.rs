@@ -119,6 +119,8 @@ fn objects() {
     let parts = Parts { set: id(5), count: 9, runs: runs() };
     check("object-parts", &object(Content::Parts(parts)));
 
+    let counted = ObjectRecord { counted: true, ..object(Content::Blob(id(4))) };
+    check("object-counted", &counted);
     check("object-link", &object(Content::Link("dir/target".into())));
 
     let listed: ListedRecord = decode(&fixture("object-blob"), "fixture").unwrap();
@@ -182,7 +184,8 @@ fn uploads_and_parts() {
     check("upload", &upload);
     check("upload-tags", &UploadRecord { tags: tags(), ..upload.clone() });
     check("upload-lock", &UploadRecord { lock: Some(lock()), ..upload.clone() });
-    check("upload-acl", &UploadRecord { acl: Some(acl()), ..upload });
+    check("upload-acl", &UploadRecord { acl: Some(acl()), ..upload.clone() });
+    check("upload-counted", &UploadRecord { counted: true, ..upload });
     let part = |content| PartRecord {
         write_id: id(1),
         size: 5 << 30,
@@ -191,9 +194,11 @@ fn uploads_and_parts() {
         crc64: 0x0123_4567_89ab_cdef,
         checksums: checksums(),
         content: Some(content),
+        ..Default::default()
     };
     check("part-inline", &part(Content::Inline(id(3))));
     check("part-blob", &part(Content::Blob(id(4))));
+    check("part-counted", &PartRecord { counted: true, ..part(Content::Blob(id(4))) });
     check("layout", &LayoutRecord { runs: runs(), write_id: id(1) });
 }
 

@@ -4,6 +4,7 @@ mod exposition;
 mod lifecycle;
 mod process;
 mod requests;
+mod usage;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
@@ -14,6 +15,7 @@ use costrel_core::engine::{Health, MetricKind};
 pub use exposition::{CONTENT_TYPE, Exposition};
 pub use lifecycle::{write_accesses, write_lifecycle};
 pub use requests::RequestCounters;
+pub use usage::write_usage;
 
 use crate::logs::LogSink;
 

@@ -1,0 +1,67 @@
+//! What buckets hold.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use costrel_core::Store;
+use costrel_core::engine::MetricKind;
+use costrel_core::usage::CountingStats;
+
+use super::exposition::Exposition;
+use crate::usage;
+
+/// Buckets that are shown: each is some lines, and, on a cluster, some reads.
+const BUCKETS_MAX: usize = 1000;
+
+pub async fn write_usage(page: &mut Exposition, store: &Store, counting: &CountingStats, uin: u64) {
+    let help = "Rows from before anything was counted that were counted since.";
+    let rows = counting.rows.load(Relaxed);
+    page.single("costrel_usage_rows_counted_total", MetricKind::Counter, help, rows);
+    let help = "Steps of that counting that failed and are tried again.";
+    let failures = counting.failures.load(Relaxed);
+    page.single("costrel_usage_failures_total", MetricKind::Counter, help, failures);
+    let found = async {
+        let complete = store.is_all_counted().await?;
+        Ok::<_, costrel_core::Error>((complete, usage::all(store, uin, BUCKETS_MAX).await?))
+    };
+    let (complete, buckets) = match found.await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%error, "what buckets hold is left out of the metrics");
+            return;
+        }
+    };
+    let help = "1 when the figures of buckets hold everything, 0 while that is being counted.";
+    page.single("costrel_usage_complete", MetricKind::Gauge, help, u8::from(complete));
+    let (bytes, objects) = ("costrel_bucket_bytes", "costrel_bucket_objects");
+    page.family(bytes, "gauge", "Bytes of bodies in a bucket.");
+    for_each(&buckets, |labels, tally| page.sample(bytes, labels, tally.bytes));
+    page.family(objects, "gauge", "Objects, versions and parts in a bucket.");
+    for_each(&buckets, |labels, tally| page.sample(objects, labels, tally.count));
+    let uploads = "costrel_bucket_uploads";
+    page.family(uploads, "gauge", "Open multipart uploads of a bucket.");
+    for (name, usage) in &buckets {
+        let open: i64 = usage.classes.iter().map(|class| class.uploads).sum();
+        page.sample(uploads, &[("bucket", name)], open);
+    }
+    let markers = "costrel_bucket_delete_markers";
+    page.family(markers, "gauge", "Delete markers in a bucket.");
+    for (name, usage) in &buckets {
+        page.sample(markers, &[("bucket", name)], usage.delete_markers);
+    }
+}
+
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+fn for_each(
+    buckets: &[(String, costrel_core::usage::BucketUsage)],
+    mut sample: impl FnMut(Labels<'_>, costrel_core::engine::Tally),
+) {
+    for (name, usage) in buckets {
+        for class in &usage.classes {
+            for (kind, tally) in [("current", class.current), ("noncurrent", class.noncurrent)] {
+                sample(&[("bucket", name), ("class", class.class), ("kind", kind)], tally);
+            }
+        }
+        sample(&[("bucket", name), ("class", ""), ("kind", "parts")], usage.parts);
+    }
+}
