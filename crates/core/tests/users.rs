@@ -383,7 +383,7 @@ async fn policies_of_a_single_holder() {
         let bad = here.put_inline_policy(holder, "a b", (Grammar::Iam, READS)).await;
         assert!(matches!(bad, Err(IdentityError::PolicyName { .. })));
         let mut long = READS.to_vec();
-        long.resize(10_000, b' ');
+        long.resize(10_240, b' ');
         let long = here.put_inline_policy(holder, "r", (Grammar::Iam, &long)).await;
         assert!(matches!(long, Err(IdentityError::TooMuchInline { .. })));
         here.delete_inline_policy(holder, "p").await.unwrap();
