@@ -119,6 +119,14 @@ const SUITES: &[Suite] = &[
     ),
     suite("cors", "CORS in both dialects", &[Python], Runner::Pytest("sdk/test_cors.py")),
     suite("symlinks", "symlinks of COS", &[Python], Runner::Pytest("sdk/test_symlinks.py")),
+    suite("acls", "ACLs in both dialects", &[Python], Runner::Pytest("sdk/test_acls.py")),
+    suite("referers", "referer lists of COS", &[Python], Runner::Pytest("sdk/test_referers.py")),
+    suite(
+        "websites",
+        "static websites, configured in both dialects",
+        &[Python],
+        Runner::Pytest("sdk/test_websites.py"),
+    ),
     suite("tags", "tags in both dialects", &[Python], Runner::Pytest("sdk/test_tags.py")),
     suite(
         "lifecycle",
@@ -481,5 +489,32 @@ impl Runs<'_> {
         let mut command = self.beside_a_server("go", &["go", "test", "-count=1", "-v", "./..."]);
         command.env("GOFLAGS", "-mod=readonly");
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_tests_is_in_a_suite() {
+        let in_suites: Vec<&str> = SUITES
+            .iter()
+            .filter_map(|suite| match suite.runner {
+                Runner::Pytest(files) | Runner::PytestOnCeph(files, _) => Some(files),
+                _ => None,
+            })
+            .flat_map(|files| files.split(' '))
+            .collect();
+        for folder in ["sdk", "crash", "rados"] {
+            for entry in std::fs::read_dir(root().join("tests").join(folder)).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                if name.starts_with("test_") && name.ends_with(".py") {
+                    let path = format!("{folder}/{name}");
+                    let is_run = [path.as_str(), folder].iter().any(|of| in_suites.contains(of));
+                    assert!(is_run, "{path} is run by no suite");
+                }
+            }
+        }
     }
 }
