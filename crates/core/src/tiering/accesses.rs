@@ -141,7 +141,10 @@ impl Store {
 
     /// Notes that an object is being read, if its record does not say so.
     pub(crate) fn note_read(&self, bucket: &Bucket, key: &ObjectKey, record: &ObjectRecord) {
-        if record.warms(self.options.day_ms, self.now_ms()).is_none() {
+        // First: every read comes by here, and the clock is asked for few of them.
+        if record.access_tier().is_none()
+            || record.warms(self.options.day_ms, self.now_ms()).is_none()
+        {
             return;
         }
         let read = Read { bucket: bucket.id, key: key.clone(), version: record.version.clone() };

@@ -29,7 +29,8 @@ pub(super) fn scan(
         visitor(group, suffix, value)
     };
     walk(store, log, partition, table, range, counted)?;
-    store.tidy_after_scan(table, walked)
+    store.tidy_after_scan(table, walked);
+    Ok(())
 }
 
 fn walk(
