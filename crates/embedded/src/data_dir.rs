@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::disk::Disk;
 
 /// The format that this program writes.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
 /// The oldest format that it can make that of. Since format 2 bodies may lie in a
-/// log.
+/// log; since format 3 partitions have counters, and objects' rows may carry bodies.
 const FORMAT_OLDEST: u32 = 1;
 
 const FORMAT_FILE: &str = "format";

@@ -61,9 +61,9 @@ async fn other_formats_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     open(&dir).close().await.unwrap();
     let format = dir.path().join("format");
-    std::fs::write(&format, "costrel embedded 3\n").unwrap();
+    std::fs::write(&format, "costrel embedded 4\n").unwrap();
     let error = open_error(&dir);
-    assert!(matches!(error, OpenError::Newer { found: 3, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 4, .. }), "{error:?}");
     assert!(error.to_string().contains("newer version of costrel"), "{error}");
     for text in ["", "costrel embedded x\n", "costrel embedded 0\n", "something else\n"] {
         std::fs::write(&format, text).unwrap();

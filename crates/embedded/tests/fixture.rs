@@ -3,6 +3,7 @@
 //! `COSTREL_WRITE_FIXTURE=1` writes the fixture of the present format anew; that
 //! is only right when the format has a new number.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -17,7 +18,7 @@ const RETIRED: Partition = Partition::Bucket(BucketId(0x0102_0304_0506_0708));
 const BLOB: BlobId = BlobId(*b"0123456789abcdef");
 
 /// The format that the program writes.
-const PRESENT: u32 = 2;
+const PRESENT: u32 = 3;
 
 fn fixture(format: u32) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/format-{format}"))
@@ -43,6 +44,12 @@ fn rows(format: u32) -> Vec<(Partition, &'static [u8], RowRef, Bytes)> {
     if format >= 2 {
         // In the log.
         rows.push((LIVE, b"larger", row(Table::Body, ""), vec![0xB1; 12_300].into()));
+    }
+    if format >= 3 {
+        // Carried along with the object's row, as is the place of the one before.
+        rows.push((LIVE, b"larger", row(Table::Object, ""), "object".into()));
+        rows.push((LIVE, b"small", row(Table::Object, ""), "object".into()));
+        rows.push((LIVE, b"small", row(Table::Body, ""), vec![0xB2; 100].into()));
     }
     rows
 }
@@ -75,6 +82,13 @@ async fn opens(dir: &Path, format: u32) {
         let read = engine.index().read(partition, group, std::slice::from_ref(&row)).await.unwrap();
         assert_eq!(read, [Some(value)], "format {format}: {partition:?} {group:?} {row:?}");
     }
+    for (partition, group, row, value) in rows(format) {
+        if row.table == Table::Body {
+            let pair = [RowRef::only(Table::Object), row];
+            let read = engine.index().read(partition, group, &pair).await.unwrap();
+            assert_eq!(read[1], Some(value), "format {format}: {partition:?} {group:?}");
+        }
+    }
     let mut partitions = engine.index().partitions().await.unwrap();
     partitions.sort_by_key(|(id, _)| *id);
     let states: Vec<_> = partitions.into_iter().map(|(_, state)| state).collect();
@@ -91,9 +105,12 @@ async fn write_fixture(dir: &Path) {
     for partition in [LIVE, RETIRED] {
         engine.index().create_partition(partition).await.unwrap();
     }
+    let mut groups: BTreeMap<(Partition, &[u8]), Vec<Write>> = BTreeMap::new();
     for (partition, group, row, value) in rows(PRESENT) {
-        let (group, writes) = (Bytes::from_static(group), vec![Write::Put(row, value)]);
-        let commit = Commit::new(partition, group, vec![], writes);
+        groups.entry((partition, group)).or_default().push(Write::Put(row, value));
+    }
+    for ((partition, group), writes) in groups {
+        let commit = Commit::new(partition, Bytes::from_static(group), vec![], writes);
         engine.index().commit(commit).await.unwrap();
     }
     assert_eq!(engine.index().retire_partition(RETIRED, &[]).await.unwrap(), Retired::Done);

@@ -125,8 +125,14 @@ impl<'a> Group<'a> {
                 replaced.push(place.extent());
             }
         }
+        key.truncate(prefix_len);
+        let kept = self.object_kept(&commit.writes, &key)?;
         // Nothing fails from here on.
         self.freed.append(&mut replaced);
+        if let Some(kept) = kept {
+            let object = (Table::Object, Bytes::copy_from_slice(&key));
+            self.overlay.insert(object, Some(Stored::Value(kept)));
+        }
         for (number, write) in commit.writes.into_iter().enumerate() {
             let place = places.as_slice().first().is_some_and(|(placed, _)| *placed == number);
             let (row, value) = match write {
@@ -153,6 +159,23 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
+    /// The value of the object at a key whose row carries the body's along, when the
+    /// body's row changes and the object's does not: it has to be written again.
+    fn object_kept(&self, writes: &[Write], key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let writes_to = |table| {
+            let is_one = move |row: &RowRef| row.table == table && row.suffix.is_empty();
+            writes.iter().map(written).any(is_one)
+        };
+        if !writes_to(Table::Body)
+            || writes_to(Table::Object)
+            || self.overlay.contains_key(&(Table::Object, Bytes::copy_from_slice(key)))
+        {
+            return Ok(None);
+        }
+        let object = self.store.get_object(&self.snapshot, key)?;
+        Ok(object.and_then(|(value, body)| body.map(|_| value)))
+    }
+
     /// The row's value as the commits so far leave it.
     fn value(&self, table: Table, key: Bytes) -> Result<Option<Bytes>, EngineError> {
         let row = (table, key);
@@ -176,13 +199,21 @@ impl<'a> Group<'a> {
             }
         }
         let mut named = Vec::new();
-        for ((table, key), value) in self.overlay {
-            if let Some(Stored::Placed(place)) = &value {
+        for ((table, key), value) in &self.overlay {
+            if let Some(Stored::Placed(place)) = value {
                 named.push(Named { extent: place.extent(), key: key.clone() });
             }
             match value {
-                Some(value) => batch.put(table, key, value),
-                None => batch.delete(table, key),
+                Some(Stored::Value(value)) if *table == Table::Object => {
+                    // Only there a change of the body alone is looked out for.
+                    let body = match key::has_empty_suffix(key) {
+                        true => self.overlay.get(&(Table::Body, key.clone())),
+                        false => None,
+                    };
+                    batch.put_object(key.clone(), value, body.and_then(Option::as_ref));
+                }
+                Some(value) => batch.put(*table, key.clone(), value.clone()),
+                None => batch.delete(*table, key.clone()),
             }
         }
         Changes { batch, named, freed: self.freed, unused: self.unused }

@@ -119,6 +119,16 @@ pub(crate) fn split(key: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
     }
 }
 
+/// Whether this is the key of a row with the empty suffix.
+pub(crate) fn has_empty_suffix(key: &[u8]) -> bool {
+    let prefix_len = match key.first() {
+        Some(&TAG_BUCKET) => 1 + 8,
+        _ => 1,
+    };
+    let rest = key.get(prefix_len..).and_then(split);
+    rest.is_some_and(|(_, suffix)| suffix.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +152,7 @@ mod tests {
             let prefix = partition_prefix(BUCKET);
             let (g, s) = split(key.strip_prefix(&prefix[..]).unwrap()).unwrap();
             assert_eq!((g.as_ref(), s), (*group, *suffix));
+            assert_eq!(has_empty_suffix(key), suffix.is_empty());
         }
     }
 

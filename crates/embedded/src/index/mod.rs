@@ -1,5 +1,6 @@
 //! Rows: an ordered store, one thread that writes it, and readers beside it.
 
+mod carried;
 mod chores;
 mod committer;
 mod fetch;
@@ -127,13 +128,16 @@ impl EmbeddedIndex {
         })
     }
 
-    /// Compares the log of bodies with the rows; nothing may be written meanwhile.
+    /// Compares the log of bodies with the rows, and what rows carry of others with
+    /// those; nothing may be written meanwhile.
     /// What is wrong, in words for the operator.
     pub(crate) async fn audit(&self) -> Result<Vec<String>, EngineError> {
         let (store, log) = (self.store()?, self.log.clone());
         run_blocking(move || {
             let dead = store.log_rows()?.dead;
-            log.audit(store.placed()?, dead)
+            let mut findings = log.audit(store.placed()?, dead)?;
+            findings.extend(store.carried_amiss()?);
+            Ok(findings)
         })
         .await
     }
@@ -219,10 +223,22 @@ fn read_rows(
     let snapshot = store.snapshot();
     let prefix_len = key.len();
     let mut values = Vec::with_capacity(rows.len());
+    // Of the object before, and at the same key.
+    let mut carried: Option<(&Bytes, Stored)> = None;
     for row in rows {
         key.truncate(prefix_len);
         key.extend_from_slice(&row.suffix);
-        values.push(store.get(&snapshot, row.table, &key)?);
+        values.push(match (row.table, carried.take()) {
+            (Table::Object, _) => {
+                let object = store.get_object(&snapshot, &key)?;
+                object.map(|(value, body)| {
+                    carried = body.map(|body| (&row.suffix, body));
+                    Stored::Value(value)
+                })
+            }
+            (Table::Body, Some((suffix, body))) if *suffix == row.suffix => Some(body),
+            (table, _) => store.get(&snapshot, table, &key)?,
+        });
     }
     pace.note(start.elapsed());
     Ok(values)
@@ -309,6 +325,7 @@ impl Index for EmbeddedIndex {
             let rows = run_blocking(move || {
                 let snapshot = store.snapshot();
                 let mut rows = Vec::new();
+                // Objects before the bodies that their rows carry along.
                 for table in Table::ALL {
                     let limit = REMOVE_STEP_ROWS - rows.len();
                     let keys = store.first_keys(&snapshot, partition, table, limit)?;

@@ -14,6 +14,7 @@ use fjall::{
 };
 use parking_lot::Mutex;
 
+use super::carried;
 use super::key;
 use super::rewrites::Rewrites;
 use crate::bodies::{Extent, Named, Stored};
@@ -148,6 +149,33 @@ impl Store {
     ) -> Result<Option<Stored>, EngineError> {
         let value = snapshot.get(self.keyspace(table), key).map_err(engine_error)?;
         value.map(|value| stored(table, value)).transpose()
+    }
+
+    /// An object's value, and the row of its body if it is carried along.
+    pub(super) fn get_object(
+        &self,
+        snapshot: &Snapshot,
+        key: &[u8],
+    ) -> Result<Option<(Bytes, Option<Stored>)>, EngineError> {
+        let row = snapshot.get(self.keyspace(Table::Object), key).map_err(engine_error)?;
+        let Some(row) = row else { return Ok(None) };
+        let (value, body) = object_row(&row.into())?;
+        Ok(Some((value, body.as_ref().map(body_row).transpose()?)))
+    }
+
+    /// What objects' rows carry of their bodies' rows that does not match, in words
+    /// for the operator.
+    pub(super) fn carried_amiss(&self) -> Result<Vec<String>, EngineError> {
+        let (snapshot, mut findings) = (self.snapshot(), Vec::new());
+        for row in snapshot.iter(self.keyspace(Table::Object)) {
+            let (key, row) = row.into_inner().map_err(engine_error)?;
+            let Some(carried) = object_row(&row.into())?.1 else { continue };
+            let body = snapshot.get(self.keyspace(Table::Body), &key).map_err(engine_error)?;
+            if body.is_none_or(|body| body[..] != carried[..]) {
+                findings.push(format!("the object at {key:?} carries another body than its own"));
+            }
+        }
+        Ok(findings)
     }
 
     /// What the rows say of the log.
@@ -292,14 +320,22 @@ pub(super) struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// Puts any row but an object's.
     pub(super) fn put(&mut self, table: Table, key: Bytes, value: Stored) {
-        self.store.note_write(table, &key);
+        debug_assert_ne!(table, Table::Object);
         let row = match value {
-            Stored::Placed(place) => Stored::encode_placed(&place),
-            Stored::Value(body) if table == Table::Body => Stored::encode_beside(&body),
-            Stored::Value(value) => value,
+            Stored::Value(value) if table != Table::Body => value,
+            body => encode_body(&body),
         };
         self.changes.insert(self.store.keyspace(table), key, row);
+    }
+
+    /// Puts an object's row. `body` is that of its body at the same key, if this batch
+    /// puts one.
+    pub(super) fn put_object(&mut self, key: Bytes, value: &Bytes, body: Option<&Stored>) {
+        self.store.note_write(Table::Object, &key);
+        let row = carried::encode(value, body.map(encode_body).as_ref());
+        self.changes.insert(self.store.keyspace(Table::Object), key, row);
     }
 
     pub(super) fn delete(&mut self, table: Table, key: Bytes) {
@@ -426,11 +462,28 @@ fn extent_key(tag: u8, extent: Extent) -> Vec<u8> {
 /// What a stored value is.
 pub(super) fn stored(table: Table, value: fjall::UserValue) -> Result<Stored, EngineError> {
     let value = Bytes::from(value);
-    if table != Table::Body {
-        return Ok(Stored::Value(value));
+    match table {
+        Table::Body => body_row(&value),
+        Table::Object => Ok(Stored::Value(object_row(&value)?.0)),
+        _ => Ok(Stored::Value(value)),
     }
-    Stored::decode(&value)
+}
+
+fn body_row(row: &Bytes) -> Result<Stored, EngineError> {
+    Stored::decode(row)
         .ok_or_else(|| EngineError::Corrupt("a body's row is not one that is written".into()))
+}
+
+fn object_row(row: &Bytes) -> Result<(Bytes, Option<Bytes>), EngineError> {
+    carried::decode(row)
+        .ok_or_else(|| EngineError::Corrupt("an object's row is not one that is written".into()))
+}
+
+fn encode_body(body: &Stored) -> Bytes {
+    match body {
+        Stored::Placed(place) => Stored::encode_placed(place),
+        Stored::Value(body) => Stored::encode_beside(body),
+    }
 }
 
 /// Makes an empty row store under a name of its own and gives it its place when it
@@ -598,7 +651,7 @@ mod tests {
                 let mut batch = store.batch();
                 for row in 0..1000u32 {
                     let key = row.to_be_bytes().to_vec().into();
-                    batch.put(Table::Object, key, Stored::Value(vec![time; 50].into()));
+                    batch.put_object(key, &vec![time; 50].into(), None);
                 }
                 batch.apply().unwrap();
             }
@@ -619,6 +672,26 @@ mod tests {
             let seen = store.get(&store.snapshot(), Table::Object, &row.to_be_bytes()).unwrap();
             assert_eq!(seen, Some(Stored::Value(vec![8; 50].into())));
         }
+    }
+
+    #[test]
+    fn what_an_object_carries_is_compared_with_its_bodys_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("index")).unwrap();
+        let put = |key: &'static str, carried: &'static str, body: Option<&'static str>| {
+            let mut batch = store.batch();
+            let value = |of: &'static str| Stored::Value(of.into());
+            batch.put_object(key.into(), &"object".into(), Some(&value(carried)));
+            if let Some(body) = body {
+                batch.put(Table::Body, key.into(), value(body));
+            }
+            batch.apply().unwrap();
+        };
+        put("same", "body", Some("body"));
+        assert_eq!(store.carried_amiss().unwrap(), Vec::<String>::new());
+        put("other", "body", Some("bodies"));
+        put("none", "body", None);
+        assert_eq!(store.carried_amiss().unwrap().len(), 2);
     }
 
     #[test]
