@@ -11,7 +11,7 @@ use costrel_core::object::{GetRequest, Links, Selection};
 use crate::{bucket, cpu, open, put, resident_mib, spread};
 
 /// Where `costrel bench run --no-fill` looks for objects.
-const BUCKET: &str = "costrel-bench-1250000000";
+const BUCKET: &str = "bench-1250000000";
 const FOLDER: u64 = 1000;
 /// So many readers as a core has work for.
 const READERS: u64 = 2;
