@@ -353,6 +353,48 @@ func TestTags(t *testing.T) {
 	refused(t, err, 404, "NoSuchTagSet")
 }
 
+func TestIntelligentTiering(t *testing.T) {
+	client, _ := fresh(t)
+	archive := cos.BucketIntelligentTieringTransition{AccessTier: "ARCHIVE_ACCESS", Days: 91}
+	old := cos.BucketPutIntelligentTieringOptions{
+		Id:      "old",
+		Status:  "Enabled",
+		Tiering: []*cos.BucketIntelligentTieringTransition{&archive},
+		Filter: &cos.BucketIntelligentTieringFilter{And: &cos.BucketIntelligentTieringFilterAnd{
+			Prefix: "logs/",
+			Tag:    []*cos.BucketTaggingTag{{Key: "a", Value: "1"}},
+		}},
+	}
+	infrequent := cos.BucketIntelligentTieringTransition{AccessTier: "INFREQUENT", Days: 60, RequestFrequent: 1}
+	all := cos.BucketPutIntelligentTieringOptions{
+		Id:      "default",
+		Status:  "Enabled",
+		Tiering: []*cos.BucketIntelligentTieringTransition{&infrequent},
+	}
+	for _, each := range []*cos.BucketPutIntelligentTieringOptions{&old, &all} {
+		_, err := client.Bucket.PutIntelligentTieringV2(ctx, each)
+		must(t, err)
+	}
+	found, _, err := client.Bucket.GetIntelligentTieringV2(ctx, "old")
+	must(t, err)
+	equal(t, "prefix", found.Filter.And.Prefix, "logs/")
+	equal(t, "tag", *found.Filter.And.Tag[0], cos.BucketTaggingTag{Key: "a", Value: "1"})
+	equal(t, "archive tier", *found.Tiering[0], archive)
+	first, _, err := client.Bucket.GetIntelligentTiering(ctx)
+	must(t, err)
+	equal(t, "days", first.Transition.Days, 60)
+	listed, _, err := client.Bucket.ListIntelligentTiering(ctx)
+	must(t, err)
+	equal(t, "configurations", len(listed.Configurations), 2)
+	equal(t, "infrequent tier", *listed.Configurations[0].Tiering[0], infrequent)
+	_, err = client.Bucket.DeleteIntelligentTiering(ctx, "old")
+	must(t, err)
+	_, err = client.Bucket.DeleteIntelligentTiering(ctx, "default")
+	refused(t, err, 400, "InvalidRequest")
+	_, _, err = client.Bucket.GetIntelligentTieringV2(ctx, "old")
+	refused(t, err, 404, "NoSuchConfiguration")
+}
+
 func TestUploadAndDownload(t *testing.T) {
 	client, name := fresh(t)
 	folder := t.TempDir()

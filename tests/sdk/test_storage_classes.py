@@ -225,6 +225,77 @@ def test_intelligent_tiering_goes_down_unread_and_up_with_a_read(tmp_path):
     server.finish()
 
 
+def test_intelligent_tiering_archives_what_nobody_reads_until_it_is_restored(tmp_path):
+    cold = tmp_path / "cold"
+    cold.mkdir()
+    args = ["--places", f"cold={cold}", "--tiers", "ARCHIVE=cold", "--restore-standard", "3s"]
+    server = harness.Server(args=args, env={"COSTREL_DAY_SECONDS": "1"}).start()
+    server.cold = cold
+    aws, cos, bucket = s3(server), make_client(server), bucket_name()
+    cos.create_bucket(bucket)
+    at = dict(Bucket=bucket, Id="old")
+    missing = lambda: aws.get_bucket_intelligent_tiering_configuration(**at)
+    assert aws_refused(missing) == (404, "NoSuchConfiguration")
+    tag = {"Key": "cold", "Value": "yes"}
+    old = {
+        "Id": "old",
+        "Status": "Enabled",
+        "Filter": {"And": {"Prefix": "logs/", "Tags": [tag]}},
+        "Tierings": [{"Days": 90, "AccessTier": "ARCHIVE_ACCESS"}, {"Days": 700, "AccessTier": "DEEP_ARCHIVE_ACCESS"}],
+    }
+    aws.put_bucket_intelligent_tiering_configuration(IntelligentTieringConfiguration=old, **at)
+    other = {"Id": "other", "Status": "Enabled", "Tiering": {"AccessTier": "ARCHIVE_ACCESS", "Days": "91"}}
+    cos.put_bucket_intelligenttiering_v2(Bucket=bucket, Id="other", IntelligentTieringConfiguration=other)
+    for days, status in ((89, "Enabled"), (731, "Enabled"), (90, "Suspended")):
+        wrong = {**old, "Status": status, "Tierings": [{"Days": days, "AccessTier": "ARCHIVE_ACCESS"}]}
+        put = lambda: aws.put_bucket_intelligent_tiering_configuration(IntelligentTieringConfiguration=wrong, **at)
+        assert aws_refused(put)[0] == 400
+    assert aws.get_bucket_intelligent_tiering_configuration(**at)["IntelligentTieringConfiguration"] == old
+    listed = aws.list_bucket_intelligent_tiering_configurations(Bucket=bucket)
+    assert [each["Id"] for each in listed["IntelligentTieringConfigurationList"]] == ["old", "other"]
+    assert cos.get_bucket_intelligenttiering_v2(Bucket=bucket, Id="other")["Id"] == "other"
+    aws.delete_bucket_intelligent_tiering_configuration(Bucket=bucket, Id="other")
+    assert aws_refused(lambda: aws.delete_bucket_intelligent_tiering_configuration(Bucket=bucket, Id="other"))[0] == 404
+
+    data, tagged = text(300_000), {"Tagging": "cold=yes", "StorageClass": "INTELLIGENT_TIERING"}
+    aws.put_object(Bucket=bucket, Key="logs/old", Body=data, **tagged)
+    aws.put_object(Bucket=bucket, Key="logs/untagged", Body=data, StorageClass="INTELLIGENT_TIERING")
+    aws.put_object(Bucket=bucket, Key="elsewhere", Body=data, **tagged)
+    head = lambda key: aws.head_object(Bucket=bucket, Key=key)
+    deadline = time.monotonic() + 150
+    while "ArchiveStatus" not in head("logs/old"):
+        assert time.monotonic() < deadline, head("logs/old")
+        time.sleep(0.5)
+    assert head("logs/old")["ArchiveStatus"] == "ARCHIVE_ACCESS"
+    assert cos.head_object(Bucket=bucket, Key="logs/old")["x-cos-storage-tier"] == "ARCHIVE_ACCESS"
+    assert len(data) <= stored(server) < 2 * len(data)
+    for key in ("logs/untagged", "elsewhere"):
+        assert "ArchiveStatus" not in head(key)
+        assert aws.get_object(Bucket=bucket, Key=key)["Body"].read() == data
+    with pytest.raises(aws.exceptions.InvalidObjectState) as refused:
+        aws.get_object(Bucket=bucket, Key="logs/old")
+    assert refused.value.response["AccessTier"] == "ARCHIVE_ACCESS"
+    assert refused.value.response["StorageClass"] == "INTELLIGENT_TIERING"
+    restore = lambda order: aws.restore_object(Bucket=bucket, Key="logs/old", RestoreRequest=order)
+    assert aws_refused(lambda: restore({"Days": 1})) == (400, "InvalidArgument")
+    assert restore({"GlacierJobParameters": {"Tier": "Standard"}})["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert head("logs/old")["Restore"] == 'ongoing-request="true"'
+    again = dict(Bucket=bucket, Key="logs/old", RestoreRequest={"CASJobParameters": {"Tier": "Standard"}})
+    error = cos_refused(cos.restore_object, **again)
+    assert (error.get_status_code(), error.get_error_code()) == (409, "RestoreAlreadyInProgress")
+    deadline = time.monotonic() + 30
+    while "Restore" in head("logs/old"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "ArchiveStatus" not in head("logs/old")
+    assert aws.get_object(Bucket=bucket, Key="logs/old")["Body"].read() == data
+    while stored(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert aws.get_object(Bucket=bucket, Key="logs/old")["Body"].read() == data
+    server.finish()
+
+
 def test_a_place_is_remembered(server, aws, bucket):
     aws.put_object(Bucket=bucket, Key="k", Body=b"x", StorageClass="STANDARD_IA")
     server.stop()

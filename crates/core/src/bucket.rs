@@ -30,7 +30,7 @@ use crate::record::{AccessRef, BucketRecord, LifecycleRef, decode, encode};
 use crate::referer::referer_row;
 use crate::store::{Store, detached};
 use crate::tags::Tags;
-use crate::tiering::Tiering;
+use crate::tiering::{Tiering, archiving_row};
 use crate::version::Versioning;
 use crate::website::website_row;
 
@@ -601,8 +601,9 @@ impl Store {
         let row = RowRef::only(Table::Bucket);
         let expects = vec![Expect::Equals(row.clone(), record)];
         let [cam, iam] = policy_rows();
-        let rows = [row, lifecycle_row(), cam, iam, cors_row(), referer_row(), website_row()];
-        let writes = rows.into_iter().map(Write::Delete).collect();
+        let settings = [lifecycle_row(), cors_row(), referer_row(), website_row(), archiving_row()];
+        let rows = [row, cam, iam].into_iter().chain(settings);
+        let writes = rows.map(Write::Delete).collect();
         Ok(self.try_commit(Partition::System, group, expects, writes).await?.is_ok())
     }
 

@@ -5,6 +5,7 @@
 use crate::checksum::Algorithm;
 use crate::engine::EngineError;
 use crate::names::ObjectKey;
+use crate::tiering::{AccessTier, ArchivingFault};
 use crate::version::VersionRef;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -176,17 +177,28 @@ pub enum Error {
     // Archive
     /// Archived, and not restored at the moment.
     #[error("the object is archived")]
-    Archived { class: String },
+    Archived { class: String, tier: Option<AccessTier> },
     #[error("the object's class needs no restore")]
     NotArchived,
     #[error("the object is being restored")]
     RestoreUnderWay,
     #[error("the object's class cannot be restored so fast")]
     RestoreSpeed,
+    #[error("a restore says for how long it is to be")]
+    RestoreWithoutDays,
+    /// In intelligent tiering, where it lasts until the object is not read again.
+    #[error("a restore that lasts does not say for how long")]
+    RestoreWithDays,
 
     // Intelligent tiering
     #[error("intelligent tiering does not know these days")]
     InvalidTiering,
+    #[error("an archiving is wrong: {0:?}")]
+    Archiving(ArchivingFault),
+    #[error("more than {max} archivings")]
+    TooManyArchivings { max: usize },
+    #[error("no archiving has this id")]
+    NoArchiving,
 
     // Storage
     #[error("storage is full")]

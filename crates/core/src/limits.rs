@@ -37,6 +37,10 @@ pub const LIFECYCLE_RULES_MAX: usize = 1000;
 pub const LIFECYCLE_ID_CHARS_MAX: usize = 255;
 /// Most noncurrent versions that a lifecycle rule keeps; AWS S3.
 pub const LIFECYCLE_NEWER_MAX: u32 = 100;
+/// Most archivings of a bucket's intelligent tiering; both services.
+pub const ARCHIVINGS_MAX: usize = 1000;
+/// Longest id of an archiving in characters; AWS's for its other configurations.
+pub const ARCHIVING_ID_CHARS_MAX: usize = 64;
 /// Most CORS rules of a bucket; both services.
 pub const CORS_RULES_MAX: usize = 100;
 /// Longest id of a CORS rule in characters; AWS S3.

@@ -13,7 +13,7 @@ use crate::bucket::Bucket;
 use crate::checksum::Checksum;
 use crate::engine::{Partition, ScanRange, Step, Table};
 use crate::error::Result;
-use crate::record::{ListedRecord, RestoreRecord, StoredChecksum, decode_listed};
+use crate::record::{AccessRecord, ListedRecord, RestoreRecord, StoredChecksum, decode_listed};
 use crate::store::Store;
 use crate::tiering::AccessTier;
 
@@ -37,8 +37,7 @@ pub struct ObjectEntry {
     pub storage_class: String,
     pub checksums: Vec<Checksum>,
     pub restore: Option<RestoreRecord>,
-    /// `None` for objects that are not in intelligent tiering.
-    pub access_tier: Option<AccessTier>,
+    access: Option<AccessRecord>,
 }
 
 impl ObjectEntry {
@@ -48,10 +47,15 @@ impl ObjectEntry {
             modified_ms: record.modified_ms,
             etag: record.etag_text(),
             checksums: record.checksums.iter().filter_map(StoredChecksum::get).collect(),
-            access_tier: AccessTier::of(&record.storage_class, record.access.as_ref()),
+            access: record.access,
             storage_class: record.storage_class,
             restore: record.restore,
         }
+    }
+
+    /// `None` for objects that are not in intelligent tiering.
+    pub fn access_tier(&self, now_ms: u64) -> Option<AccessTier> {
+        AccessTier::of(&self.storage_class, self.access.as_ref(), self.restore.as_ref(), now_ms)
     }
 }
 

@@ -216,6 +216,9 @@ pub struct AccessRecord {
     /// In the infrequent tier.
     #[prost(bool, tag = "2")]
     pub infrequent: bool,
+    /// Below that one: 1: in the archive tier, 2: in the deep archive tier.
+    #[prost(uint32, tag = "3")]
+    pub archive: u32,
 }
 
 /// A restore, begun, done or expired by now.
@@ -226,7 +229,8 @@ pub struct RestoreRecord {
     /// From then on the object can be read.
     #[prost(uint64, tag = "2")]
     pub ready_ms: u64,
-    /// And not from then on.
+    /// And not from then on. 0 in intelligent tiering, where it is in the frequent tier
+    /// from `ready_ms` on, and no restored object any more.
     #[prost(uint64, tag = "3")]
     pub until_ms: u64,
     /// [`crate::restore::Speed`].
@@ -430,6 +434,9 @@ pub struct TieringRecord {
     pub days: u32,
     #[prost(bool, tag = "2")]
     pub implied: bool,
+    /// The write id of its archivings, which have a row of their own; empty without.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub archiving: Bytes,
 }
 
 /// What a bucket's record says of its lifecycle's rules, which have a row of their

@@ -5,6 +5,9 @@
 //! decoded as they are read, so that no second copy takes space, can be lost or has to
 //! be freed. A restore begins, is done and expires by what its record says and the
 //! clock; nothing has to run for it.
+//!
+//! In intelligent tiering a restore takes an object out of its archive tiers, for good.
+//! That, too, is so by the clock; its bytes follow as those of an object that was read.
 
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
@@ -14,6 +17,7 @@ use crate::object::ObjectInfo;
 use crate::record::{ObjectRecord, RestoreRecord};
 use crate::store::Store;
 use crate::tier::{StorageClass, needs_restore};
+use crate::tiering::AccessTier;
 use crate::version::VersionRef;
 
 /// How fast a restore is to be, slowest first. The numbers are stored.
@@ -68,8 +72,11 @@ impl RestoreDelays {
 pub struct RestoreRequest {
     pub key: ObjectKey,
     pub version: Option<VersionRef>,
-    /// How long the object is to be readable, at least 1.
-    pub days: u32,
+    /// How long the object is to be readable, at least 1. Of what comes back for good
+    /// nothing is to be said.
+    pub days: Option<u32>,
+    /// What is said all the same means nothing, instead of being wrong.
+    pub allows_idle_days: bool,
     pub speed: Speed,
     /// Where midnight is, at which the last day ends, in seconds ahead of UTC.
     pub utc_offset_s: u32,
@@ -113,47 +120,66 @@ impl Store {
     /// Fails for what is archived and not restored.
     pub(crate) fn check_readable(&self, record: &ObjectRecord) -> Result<()> {
         // Most objects are of this class, and nothing is looked up for them.
-        if record.storage_class.is_empty() || !needs_restore(&record.storage_class) {
+        if record.storage_class.is_empty() {
+            return Ok(());
+        }
+        let archived = |tier| Err(Error::Archived { class: record.storage_class.clone(), tier });
+        if record.bytes_tier().is_archived() {
+            let tier = record.access_tier(self.now_ms());
+            return if tier.is_some_and(AccessTier::is_archived) { archived(tier) } else { Ok(()) };
+        }
+        if !needs_restore(&record.storage_class) {
             return Ok(());
         }
         let state = record.restore.as_ref().and_then(|restore| restore.state(self.now_ms()));
         match state {
             Some(RestoreState::Done { .. }) => Ok(()),
-            _ => Err(Error::Archived { class: record.storage_class.clone() }),
+            _ => archived(None),
         }
     }
 
-    /// Makes an archived object, or a version of one, readable for some days. The
-    /// version is named in the answer.
+    /// Makes an archived object, or a version of one, readable: for some days, or in
+    /// intelligent tiering for good. The version is named in the answer.
     pub async fn restore_object(
         &self,
         bucket: &Bucket,
         request: &RestoreRequest,
     ) -> Result<(Restored, Option<VersionRef>)> {
         let calendar = Calendar::new(self.options.day_ms, request.utc_offset_s);
-        let outcome = parking_lot::Mutex::new(Restored::Begun);
+        let outcome = parking_lot::Mutex::new((Restored::Begun, None));
         let change = |record: &mut ObjectRecord| {
             let now_ms = self.now_ms();
-            if !needs_restore(&record.storage_class) {
+            let tier = record.access_tier(now_ms).filter(|tier| tier.is_archived());
+            if tier.is_none() && !needs_restore(&record.storage_class) {
                 return Err(Error::NotArchived);
             }
             let class = StorageClass::from_name(&record.storage_class);
-            if class == Some(StorageClass::DeepArchive) && request.speed == Speed::Expedited {
+            let is_deep =
+                class == Some(StorageClass::DeepArchive) || tier == Some(AccessTier::DeepArchive);
+            if is_deep && request.speed == Speed::Expedited {
                 return Err(Error::RestoreSpeed);
             }
+            let days = match (tier, request.days) {
+                (None, None) => return Err(Error::RestoreWithoutDays),
+                (None, days) => days,
+                (Some(_), Some(_)) if !request.allows_idle_days => {
+                    return Err(Error::RestoreWithDays);
+                }
+                (Some(_), _) => None,
+            };
             let state = record.restore.as_ref().and_then(|restore| restore.state(now_ms));
             let ready_ms = now_ms.saturating_add(self.options.restore_delays.of(request.speed));
-            let until_ms = |from_ms| calendar.after_days(from_ms, request.days);
+            let until_ms = |from_ms| days.map_or(0, |days| calendar.after_days(from_ms, days));
             record.restore = Some(match (state, &record.restore) {
                 (Some(RestoreState::Done { .. }), Some(restore)) => {
-                    *outcome.lock() = Restored::Extended;
+                    outcome.lock().0 = Restored::Extended;
                     RestoreRecord { until_ms: until_ms(now_ms), ..restore.clone() }
                 }
                 (Some(RestoreState::Ongoing { speed, .. }), _) if request.speed <= speed => {
                     return Err(Error::RestoreUnderWay);
                 }
                 (_, restore) => {
-                    *outcome.lock() = Restored::Begun;
+                    outcome.lock().0 = Restored::Begun;
                     // A faster one is no later than the slower one would have been.
                     let sooner = restore.as_ref().filter(|_| state.is_some());
                     let ready_ms = sooner.map_or(ready_ms, |old| old.ready_ms.min(ready_ms));
@@ -165,9 +191,15 @@ impl Store {
                     }
                 }
             });
+            outcome.lock().1 = tier.is_some().then(|| record.clone());
             Ok(())
         };
         let version = self.change_version(bucket, &request.key, request.version, change).await?;
-        Ok((outcome.into_inner(), version))
+        let (restored, raised) = outcome.into_inner();
+        if let Some(record) = raised {
+            // If it is back already, its bytes can be brought now.
+            self.note_read(bucket, &request.key, &record);
+        }
+        Ok((restored, version))
     }
 }

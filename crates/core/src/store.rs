@@ -22,7 +22,7 @@ use crate::restore::RestoreDelays;
 use crate::scrub::ScrubProgress;
 use crate::setting_cache::SettingCache;
 use crate::tier::Tiers;
-use crate::tiering::Accesses;
+use crate::tiering::{Accesses, Archivings};
 use crate::usage;
 use crate::website::Website;
 
@@ -75,6 +75,7 @@ pub struct Store {
     pub(crate) lifecycles: SettingCache<Lifecycle>,
     pub(crate) cors_rules: SettingCache<Cors>,
     pub(crate) accesses: Accesses,
+    pub(crate) archivings: SettingCache<Archivings>,
     pub(crate) referer_lists: SettingCache<RefererList>,
     pub(crate) websites: SettingCache<Website>,
     pub(crate) policies: PolicyCache,
@@ -111,6 +112,7 @@ impl Store {
             lifecycles: SettingCache::default(),
             cors_rules: SettingCache::default(),
             accesses: Accesses::default(),
+            archivings: SettingCache::default(),
             referer_lists: SettingCache::default(),
             websites: SettingCache::default(),
             policies: PolicyCache::default(),

@@ -287,7 +287,7 @@ pub fn set_version(reply: &mut Reply, dialect: Dialect, version: Option<VersionR
 }
 
 /// Sets what every answer about an object carries.
-pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo) {
+pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo, now_ms: u64) {
     let record = &info.record;
     set_etag(reply, &info.etag);
     set_version(reply, dialect, info.version);
@@ -327,13 +327,17 @@ pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo) {
     if !record.storage_class.is_empty() {
         set(reply, dialect.headers().storage_class.clone(), &record.storage_class);
     }
+    let access_tier = record.access_tier(now_ms);
+    if let (Dialect::S3, Some(tier)) = (dialect, access_tier.filter(|tier| tier.is_archived())) {
+        set(reply, dialect::s3::ARCHIVE_STATUS, tier.name());
+    }
     if dialect == Dialect::Cos {
         if let Some(Content::Link(_)) = record.content {
             // No body comes with it that a checksum could be compared with.
             set(reply, dialect::cos::OBJECT_TYPE, "symlink");
             return;
         }
-        if let Some(tier) = record.access_tier() {
+        if let Some(tier) = access_tier {
             set(reply, dialect::cos::STORAGE_TIER, tier.name());
         }
         set_number(reply, dialect::cos::HASH_CRC64ECMA, record.crc64);

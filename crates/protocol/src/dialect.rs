@@ -230,6 +230,8 @@ pub mod s3 {
     pub const OBJECT_ATTRIBUTES: HeaderName = HeaderName::from_static("x-amz-object-attributes");
     pub const OPTIONAL_OBJECT_ATTRIBUTES: HeaderName =
         HeaderName::from_static("x-amz-optional-object-attributes");
+    /// Which archive tier of intelligent tiering an object is in.
+    pub const ARCHIVE_STATUS: HeaderName = HeaderName::from_static("x-amz-archive-status");
     pub const MAX_PARTS: HeaderName = HeaderName::from_static("x-amz-max-parts");
     pub const PART_NUMBER_MARKER: HeaderName = HeaderName::from_static("x-amz-part-number-marker");
     pub const EXPECTED_BUCKET_OWNER: HeaderName =

@@ -465,6 +465,16 @@ impl Gateway {
             Operation::DeleteBucketCors => cors::delete(self, target).await,
             Operation::GetBucketTiering => Ok(tiering::get(request, target)),
             Operation::PutBucketTiering => tiering::put(self, request, target, &mut body).await,
+            Operation::GetIdentifiedTiering => tiering::get_identified(self, request, target).await,
+            Operation::PutIdentifiedTiering => {
+                tiering::put_identified(self, request, target, &mut body).await
+            }
+            Operation::DeleteIdentifiedTiering => {
+                tiering::delete_identified(self, request, target).await
+            }
+            Operation::ListIdentifiedTiering => {
+                tiering::list_identified(self, request, target).await
+            }
             Operation::GetBucketTagging => tags::of_bucket(request, target),
             Operation::PutBucketTagging => {
                 tags::set_of_bucket(self, request, target, &mut body).await
@@ -531,7 +541,7 @@ impl Gateway {
         let dialect = progress.dialect;
         if let Failure::Core(costrel_core::Error::NotModified(info)) = failure {
             let mut reply = reply::empty(StatusCode::NOT_MODIFIED);
-            crate::attributes::describe(&mut reply, dialect, info);
+            crate::attributes::describe(&mut reply, dialect, info, self.store.now_ms());
             return reply;
         }
         let described = error::describe(failure, dialect, self.store.now_ms());
@@ -549,7 +559,7 @@ impl Gateway {
         }
         if let Failure::Core(error) = failure {
             describe_marker(&mut reply, dialect, error);
-            if let costrel_core::Error::Archived { class } = error {
+            if let costrel_core::Error::Archived { class, .. } = error {
                 reply::set(&mut reply, dialect.headers().storage_class.clone(), class);
             }
         }

@@ -1,5 +1,5 @@
-//! A bucket's CORS rules, its referer list and its website are where its record says, and nowhere
-//! else.
+//! A bucket's CORS rules, its referer list, its website and its archivings are where its record
+//! says, and nowhere else.
 
 use bytes::Bytes;
 
@@ -10,13 +10,17 @@ use crate::error::Result;
 use crate::record::{BucketRecord, decode};
 use crate::referer::{RefererList, referer_row};
 use crate::setting_cache::Setting;
+use crate::tiering::{Archivings, archiving_row};
 use crate::website::{Website, website_row};
 
 impl Check<'_> {
     pub(super) async fn settings(&mut self, name: &Bytes, bucket: &BucketRecord) -> Result<()> {
         self.setting::<Cors>(name, &bucket.cors, cors_row(), "CORS rules").await?;
         self.setting::<RefererList>(name, &bucket.referer, referer_row(), "referer list").await?;
-        self.setting::<Website>(name, &bucket.website, website_row(), "website").await
+        self.setting::<Website>(name, &bucket.website, website_row(), "website").await?;
+        let archiving = bucket.tiering.as_ref().map(|tiering| tiering.archiving.clone());
+        let archiving = archiving.unwrap_or_default();
+        self.setting::<Archivings>(name, &archiving, archiving_row(), "archivings").await
     }
 
     async fn setting<S: Setting + Default>(

@@ -27,7 +27,7 @@ use crate::object::MovePace;
 use crate::pace::Pace;
 use crate::record::{decode, encode};
 use crate::store::{Store, unchanged};
-use crate::tiering::Tiering;
+use crate::tiering::{AccessTier, Tiering};
 
 #[derive(Clone, Copy, Debug)]
 pub struct LifecycleOptions {
@@ -55,7 +55,11 @@ pub struct LifecycleStats {
     pub moved: AtomicU64,
     /// Objects and versions that went to the infrequent tier.
     pub cooled: AtomicU64,
-    /// The bytes of both.
+    /// To the archive tiers.
+    pub archived: AtomicU64,
+    /// Those that were restored from there, and went back to the frequent tier.
+    pub raised: AtomicU64,
+    /// The bytes of all these.
     pub moved_bytes: AtomicU64,
     /// Of objects and versions that are gone for good.
     pub bytes: AtomicU64,
@@ -257,7 +261,7 @@ impl LifecycleJob {
         rows: &mut Pace,
         ends: &mut Ends,
     ) -> Result<bool> {
-        let tiering = bucket.settings().tiering;
+        let tiering = self.store.tiering_law(bucket, &bucket.settings()).await?;
         let lifecycle = match self.store.lifecycle(bucket).await {
             Err(Error::NoLifecycle) if tiering.is_some() => Arc::default(),
             Err(Error::NoLifecycle) => return Ok(true),
@@ -271,7 +275,7 @@ impl LifecycleJob {
             progress.go_to(aspect, place.clone());
             let partition = bucket.partition();
             let day_ms = self.store.options.day_ms;
-            let walk = Walk::begin(aspect, partition, &lifecycle, tiering, day_ms, &place);
+            let walk = Walk::begin(aspect, partition, &lifecycle, tiering.as_ref(), day_ms, &place);
             let Some(mut walk) = walk else { continue };
             let engine = self.store.engine.clone();
             while let Some(page) = walk.page(&*engine, self.store.now_ms()).await? {
@@ -345,9 +349,13 @@ impl LifecycleJob {
                 stats.moved_bytes.fetch_add(bytes, Relaxed);
                 &stats.moved
             }
-            Ended::Cooled { bytes } => {
+            Ended::Settled { tier, bytes } => {
                 stats.moved_bytes.fetch_add(bytes, Relaxed);
-                &stats.cooled
+                match tier {
+                    AccessTier::Frequent => &stats.raised,
+                    AccessTier::Infrequent => &stats.cooled,
+                    AccessTier::Archive | AccessTier::DeepArchive => &stats.archived,
+                }
             }
         };
         counter.fetch_add(1, Relaxed);

@@ -20,7 +20,7 @@ use crate::names::{ObjectKey, UploadId};
 use crate::object::{Change, History, MovePace, StoredVersion, version_row};
 use crate::record::{AccessRecord, ObjectRecord, decode};
 use crate::store::Store;
-use crate::tiering::Tiering;
+use crate::tiering::{AccessTier, TieringLaw};
 use crate::upload::upload_row;
 
 /// Something that a walk has found to be due.
@@ -36,7 +36,7 @@ pub(super) enum Found {
         place: Noncurrent,
     },
     /// A current object, or a version that is not the current one, that another class
-    /// or the infrequent tier waits for.
+    /// or access tier waits for.
     Sinking(ObjectKey, Option<Older>),
     /// A key whose current version is a delete marker.
     Marker(ObjectKey),
@@ -62,8 +62,9 @@ pub(super) enum Ended {
     Moved {
         bytes: u64,
     },
-    /// One is in the infrequent tier.
-    Cooled {
+    /// One is in another access tier.
+    Settled {
+        tier: AccessTier,
         bytes: u64,
     },
 }
@@ -72,7 +73,7 @@ pub(super) enum Ended {
 pub(super) struct InForce {
     pub rules: Arc<Lifecycle>,
     pub calendar: Calendar,
-    pub tiering: Option<Tiering>,
+    pub tiering: Option<TieringLaw>,
     pub now_ms: u64,
 }
 
@@ -106,7 +107,7 @@ impl Store {
         settings: &BucketSettings,
     ) -> Result<Option<InForce>> {
         let rules = self.rules_by(bucket, settings).await?;
-        let tiering = settings.tiering;
+        let tiering = self.tiering_law(bucket, settings).await?;
         if rules.is_none() && tiering.is_none() {
             return Ok(None);
         }
@@ -260,8 +261,9 @@ impl Store {
 }
 
 impl InForce {
-    pub fn cools(&self, day_ms: u64, record: &ObjectRecord) -> Option<AccessRecord> {
-        self.tiering.as_ref()?.cools(day_ms, record, self.now_ms)
+    pub fn settles(&self, key: &ObjectKey, record: &ObjectRecord) -> Option<AccessRecord> {
+        let key = key.as_str().as_bytes();
+        self.tiering.as_ref()?.settles(key, record, self.now_ms)
     }
 
     fn removes_marker(&self, key: &ObjectKey, marker: &ObjectRecord) -> bool {

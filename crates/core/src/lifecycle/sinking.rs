@@ -1,4 +1,4 @@
-//! Moving what is due to a colder class, or in intelligent tiering to the infrequent
+//! Moving what is due to a colder class, or in intelligent tiering to another access
 //! tier.
 //!
 //! Bytes take their time, so they are brought before the settings' gate is taken. What
@@ -50,9 +50,11 @@ impl Store {
             let judged = self.due_move(bucket, key, &moved, older).await?;
             let Some((settled, again)) = judged else { return Ok(None) };
             let bytes = moved.record.size;
-            let ended = match again.class == moved.record.storage_class {
-                true => Ended::Cooled { bytes },
-                false => Ended::Moved { bytes },
+            let ended = match &again.access {
+                Some(access) if again.class == moved.record.storage_class => {
+                    Ended::Settled { tier: access.tier(), bytes }
+                }
+                _ => Ended::Moved { bytes },
             };
             if again.is_beside(&destination)
                 && self.commit_move(&settled, key, &moved, brought, again).await?
@@ -115,7 +117,7 @@ impl Store {
                 access: moved.record.access_on_entering(sinking.class, law.now_ms),
             }),
             None => law
-                .cools(self.options.day_ms, &moved.record)
+                .settles(key, &moved.record)
                 .map(|access| Destination { class: class.clone(), access: Some(access) }),
         };
         Ok(destination.map(|destination| (settled, destination)))

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::names::{ObjectKey, UploadId};
 use crate::record::{HistoryRecord, ObjectRecord, UploadRecord, decode};
 use crate::scan::{OwnedRow, behind};
-use crate::tiering::Tiering;
+use crate::tiering::TieringLaw;
 
 /// Rows in memory at once.
 const PAGE_ROWS: usize = 512;
@@ -81,8 +81,7 @@ pub(super) struct Walk {
     partition: Partition,
     lifecycle: Arc<Lifecycle>,
     calendar: Calendar,
-    tiering: Option<Tiering>,
-    day_ms: u64,
+    tiering: Option<TieringLaw>,
     /// Sorted, and none begins with another.
     prefixes: Arc<Vec<Bytes>>,
     chain: Chain,
@@ -123,7 +122,7 @@ impl Walk {
         aspect: Aspect,
         partition: Partition,
         lifecycle: &Arc<Lifecycle>,
-        tiering: Option<Tiering>,
+        tiering: Option<&TieringLaw>,
         day_ms: u64,
         place: &Place,
     ) -> Option<Walk> {
@@ -145,8 +144,7 @@ impl Walk {
             partition,
             calendar: lifecycle.calendar(day_ms),
             lifecycle: lifecycle.clone(),
-            tiering,
-            day_ms,
+            tiering: tiering.cloned(),
             prefixes: Arc::new(prefixes),
             chain: Chain::default(),
             next: Some(next),
@@ -215,7 +213,8 @@ impl Walk {
                 let fate = rules.expiration(calendar, &facts);
                 if fate.is_none_or(|fate| fate.at_ms > now_ms) {
                     let sinking = rules.transition(calendar, &facts, &record.storage_class, now_ms);
-                    return Ok(self.moves(&record, sinking, Found::Sinking(object, None), now_ms));
+                    let found = Found::Sinking(object, None);
+                    return Ok(self.moves(key, &record, sinking, found, now_ms));
                 }
                 (fate, Found::Object(object), record.size)
             }
@@ -224,7 +223,7 @@ impl Walk {
                 let Some(place) = self.chain.next(key, record.modified_ms) else {
                     return Ok(None);
                 };
-                let (facts, key) = (Facts::of(key, &record), ObjectKey::from_stored(key)?);
+                let (facts, object) = (Facts::of(key, &record), ObjectKey::from_stored(key)?);
                 let fate = rules.noncurrent_removal(calendar, &facts, place);
                 let (suffix, row) = (row.suffix.clone(), row.value.clone());
                 if fate.is_none_or(|fate| fate.at_ms > now_ms) {
@@ -232,9 +231,10 @@ impl Walk {
                     let sinking =
                         rules.noncurrent_transition(calendar, &facts, place, class, now_ms);
                     let older = Some(Older { suffix, row, place });
-                    return Ok(self.moves(&record, sinking, Found::Sinking(key, older), now_ms));
+                    let found = Found::Sinking(object, older);
+                    return Ok(self.moves(key, &record, sinking, found, now_ms));
                 }
-                (fate, Found::Version { key, suffix, row, place }, record.size)
+                (fate, Found::Version { key: object, suffix, row, place }, record.size)
             }
             Aspect::Markers => {
                 let record: HistoryRecord = decode(&row.value, "history record")?;
@@ -260,6 +260,7 @@ impl Walk {
     /// What becomes of something that stays, but not where it is.
     fn moves(
         &self,
+        key: &[u8],
         record: &ObjectRecord,
         sinking: Option<Sinking<'_>>,
         found: Found,
@@ -272,7 +273,7 @@ impl Walk {
         if let Some(sinking) = sinking {
             return Some(Due { found, bytes, rule_id: sinking.rule.id.clone() });
         }
-        self.tiering.as_ref()?.cools(self.day_ms, record, now_ms)?;
+        self.tiering.as_ref()?.settles(key, record, now_ms)?;
         Some(Due { found, bytes, rule_id: String::new() })
     }
 }

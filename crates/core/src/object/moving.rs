@@ -63,8 +63,8 @@ pub(crate) struct Destination {
 impl Destination {
     /// Whether the bytes belong in the same place.
     pub fn is_beside(&self, other: &Destination) -> bool {
-        let is_below = |access: &Option<AccessRecord>| access.as_ref().map(|a| a.infrequent);
-        self.class == other.class && is_below(&self.access) == is_below(&other.access)
+        let tier = |access: &Option<AccessRecord>| access.as_ref().map(AccessRecord::tier);
+        self.class == other.class && tier(&self.access) == tier(&other.access)
     }
 }
 

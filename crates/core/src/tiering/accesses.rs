@@ -1,7 +1,7 @@
 //! What was read, until its record says so.
 //!
 //! A read only notes in memory what it has read, if the record does not tell so of this
-//! day already. A job writes the notes down, and brings what lay in the infrequent tier
+//! day already. A job writes the notes down, and brings what lay below the frequent tier
 //! back. A note that is lost, by a crash or because there were too many at once, is made
 //! again by the next read; until then the object counts as read earlier than it was.
 
@@ -15,6 +15,8 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::AccessTier;
+use super::places::has_tiers;
 use crate::bucket::Bucket;
 use crate::engine::BucketId;
 use crate::error::{Error, Result};
@@ -55,7 +57,7 @@ pub(crate) struct Accesses {
 pub struct AccessStats {
     /// Objects and versions whose records tell of a later read.
     pub noted: AtomicU64,
-    /// Those of them that came back from the infrequent tier.
+    /// Those of them that came back from the tiers below.
     pub raised: AtomicU64,
     pub failures: AtomicU64,
 }
@@ -83,7 +85,7 @@ pub struct AccessJob {
 }
 
 impl AccessJob {
-    /// At most so many bytes per second come back from the infrequent tier.
+    /// At most so many bytes per second come back from the tiers below.
     pub fn new(store: Arc<Store>, moved_bytes_per_second: u64) -> AccessJob {
         let moves = MovePace::new(Pace::new(moved_bytes_per_second));
         AccessJob { store, moves, stats: Arc::default() }
@@ -142,7 +144,7 @@ impl Store {
     /// Notes that an object is being read, if its record does not say so.
     pub(crate) fn note_read(&self, bucket: &Bucket, key: &ObjectKey, record: &ObjectRecord) {
         // First: every read comes by here, and the clock is asked for few of them.
-        if record.access_tier().is_none()
+        if !has_tiers(&record.storage_class)
             || record.warms(self.options.day_ms, self.now_ms()).is_none()
         {
             return;
@@ -169,7 +171,7 @@ impl Store {
             let Some(access) = moved.record.warms(self.options.day_ms, self.now_ms()) else {
                 break;
             };
-            let is_below = moved.record.access.as_ref().is_some_and(|access| access.infrequent);
+            let is_below = moved.record.bytes_tier() != AccessTier::Frequent;
             let class = moved.record.storage_class.clone();
             let destination = Destination { class, access: Some(access) };
             let brought = match is_below {

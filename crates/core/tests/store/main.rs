@@ -6,6 +6,7 @@ mod common;
 
 mod access;
 mod appends;
+mod archiving;
 mod buckets;
 mod crashes;
 mod damage;

@@ -425,7 +425,8 @@ async fn restore(world: &World, bucket: &Bucket, at: &str) {
     let request = RestoreRequest {
         key: key(at),
         version: None,
-        days: 1,
+        days: Some(1),
+        allows_idle_days: false,
         speed: Speed::Standard,
         utc_offset_s: 0,
     };

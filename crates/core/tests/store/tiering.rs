@@ -23,7 +23,7 @@ use crate::common::{OWNER, World, body, initiate_request, key, put_request};
 use crate::interleaved::stopped;
 
 const CLASS: &str = "INTELLIGENT_TIERING";
-const SIZE: usize = 70_000;
+pub const SIZE: usize = 70_000;
 
 fn world() -> World {
     World::over(Faulty::new(World::memory().engine))
@@ -33,7 +33,7 @@ fn attributes() -> Attributes {
     Attributes { storage_class: CLASS.into(), ..Attributes::default() }
 }
 
-async fn put(world: &World, bucket: &Bucket, at: &str, data: Bytes) -> Option<VersionRef> {
+pub async fn put(world: &World, bucket: &Bucket, at: &str, data: Bytes) -> Option<VersionRef> {
     let request = PutRequest { attributes: attributes(), ..put_request(at) };
     let mut data = BytesSource::new(data);
     world.store.put_object(bucket, request, &mut data).await.unwrap().version
@@ -52,19 +52,23 @@ async fn put_parts(world: &World, bucket: &Bucket) -> Bytes {
     bodies.concat().into()
 }
 
-async fn tier(world: &World, bucket: &Bucket, at: &str) -> Option<AccessTier> {
-    world.head(bucket, at).await.unwrap().record.access_tier()
+pub async fn tier(world: &World, bucket: &Bucket, at: &str) -> Option<AccessTier> {
+    world.head(bucket, at).await.unwrap().record.access_tier(world.store.now_ms())
 }
 
-/// How many objects a round has cooled.
-async fn round(world: &World) -> u64 {
+pub fn lifecycle_job(world: &World) -> LifecycleJob {
     let options = LifecycleOptions {
         owner_uin: OWNER,
         rows_per_second: 1 << 30,
         ends_per_second: 1 << 30,
         moved_bytes_per_second: 1 << 40,
     };
-    let job = LifecycleJob::new(world.store.clone(), options);
+    LifecycleJob::new(world.store.clone(), options)
+}
+
+/// How many objects a round has cooled.
+async fn round(world: &World) -> u64 {
+    let job = lifecycle_job(world);
     assert!(job.round().await.unwrap());
     assert_eq!(job.stats().failures.load(Relaxed), 0);
     assert_eq!(job.stats().moved.load(Relaxed), 0, "the class stays");
@@ -72,7 +76,7 @@ async fn round(world: &World) -> u64 {
 }
 
 /// How many reads were written down, and how many objects they have raised.
-async fn write_down(world: &World) -> (u64, u64) {
+pub async fn write_down(world: &World) -> (u64, u64) {
     let job = AccessJob::new(world.store.clone(), 1 << 40);
     job.write_down().await;
     let stats = job.stats();
@@ -80,7 +84,7 @@ async fn write_down(world: &World) -> (u64, u64) {
     (stats.noted.load(Relaxed), stats.raised.load(Relaxed))
 }
 
-async fn blobs_below(world: &World) -> usize {
+pub async fn blobs_below(world: &World) -> usize {
     world.settle().await;
     world.engine.place(ELSEWHERE).unwrap().list(None, 10).await.unwrap().len()
 }
@@ -96,7 +100,7 @@ async fn what_nobody_reads_goes_down_and_a_read_brings_it_back() {
         put(&world, &bucket, "small", body(2, 65_535)).await;
         world.put(&bucket, "plain", body(3, SIZE)).await.unwrap();
         assert_eq!(tier(&world, &bucket, "plain").await, None);
-        let implied = bucket.settings().tiering.unwrap();
+        let implied = bucket.settings().tiering.clone().unwrap();
         assert!(implied.implied && implied.days == 30);
         world.store.set_tiering(&bucket, 60).await.unwrap();
         let wrong = world.store.set_tiering(&bucket, 31).await;
@@ -123,7 +127,7 @@ async fn what_nobody_reads_goes_down_and_a_read_brings_it_back() {
         assert_eq!(world.get(&bucket, "k").await.unwrap(), body(1, SIZE));
         assert_eq!(write_down(&world).await, (1, 1));
         let info = world.head(&bucket, "k").await.unwrap();
-        assert_eq!(info.record.access_tier(), UP);
+        assert_eq!(info.record.access_tier(world.store.now_ms()), UP);
         assert_eq!(info.record.storage_class, CLASS);
         assert_eq!(info.record.modified_ms, modified_ms);
         assert_eq!(blobs_below(&world).await, 0);

@@ -326,15 +326,26 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
              changing the object's metadata, storage class, website redirect location or \
              encryption attributes.",
         ),
-        Error::Archived { class } => new(
-            S::FORBIDDEN,
-            Code::both("InvalidObjectState"),
-            match dialect {
-                Dialect::Cos => "The operation is not valid for the object storage class.",
-                Dialect::S3 => "The operation is not valid for the object's storage class",
-            },
-        )
-        .with("StorageClass", class),
+        Error::Archived { class, tier } => {
+            let described = new(
+                S::FORBIDDEN,
+                Code::both("InvalidObjectState"),
+                match (dialect, tier) {
+                    (Dialect::Cos, _) => "The operation is not valid for the object storage class.",
+                    (Dialect::S3, None) => {
+                        "The operation is not valid for the object's storage class"
+                    }
+                    (Dialect::S3, Some(_)) => {
+                        "The operation is not valid for the object's access tier"
+                    }
+                },
+            )
+            .with("StorageClass", class);
+            match tier {
+                Some(tier) => described.with("AccessTier", tier.name()),
+                None => described,
+            }
+        }
         Error::NotArchived => match dialect {
             Dialect::Cos => new(
                 S::METHOD_NOT_ALLOWED,
@@ -351,6 +362,19 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             S::BAD_REQUEST,
             Code::both("InvalidArgument"),
             "Objects move after 30, 60 or 90 days.",
+        ),
+        Error::Archiving(fault) => super::tiering::describe(fault),
+        Error::TooManyArchivings { max } => super::tiering::too_many(*max),
+        Error::NoArchiving => new(
+            S::NOT_FOUND,
+            Code::both("NoSuchConfiguration"),
+            "The specified configuration does not exist.",
+        ),
+        Error::RestoreWithoutDays => super::malformed_xml(),
+        Error::RestoreWithDays => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidArgument"),
+            "Days must not be given for an object in an archive tier of intelligent tiering",
         ),
         Error::RestoreUnderWay => new(
             S::CONFLICT,

@@ -11,6 +11,7 @@ mod cors;
 mod lifecycle;
 mod policy;
 mod signing;
+mod tiering;
 
 use std::borrow::Cow;
 

@@ -126,8 +126,17 @@ pub fn owner(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Strin
 }
 
 /// Which access tier a listed object lies in, where its class has several.
-pub(super) fn write_access_tier(xml: &mut XmlWriter, dialect: Dialect, entry: &ObjectEntry) {
-    if let (Dialect::Cos, Some(tier)) = (dialect, entry.access_tier) {
+pub(super) fn write_access_tier(
+    gateway: &Gateway,
+    xml: &mut XmlWriter,
+    dialect: Dialect,
+    entry: &ObjectEntry,
+) {
+    // Most objects are of this class, and the clock is not asked for them.
+    if dialect != Dialect::Cos || entry.storage_class.is_empty() {
+        return;
+    }
+    if let Some(tier) = entry.access_tier(gateway.store.now_ms()) {
         xml.text("StorageTier", tier.name());
     }
 }
@@ -161,7 +170,7 @@ impl Shown<'_> {
                 });
             }
             xml.text("StorageClass", shown_class(&entry.storage_class));
-            write_access_tier(xml, self.request.dialect, entry);
+            write_access_tier(self.gateway, xml, self.request.dialect, entry);
             if restore::is_listed(self.request) {
                 let record = entry.restore.as_ref();
                 restore::write_status(self.gateway, xml, self.request.dialect, record);

@@ -116,7 +116,7 @@ pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> O
             found => found?,
         };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::object(reader));
-    describe(&mut reply, request, &get, &info, &range)?;
+    describe(gateway, &mut reply, request, &get, (&info, &range))?;
     restore::describe(gateway, &mut reply, request.dialect, &info);
     expiration(gateway, &mut reply, request, bucket, &get, &info).await;
     checksums(gateway, &mut reply, request, bucket, &get, &info, &range).await?;
@@ -152,7 +152,7 @@ pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
         found => found?,
     };
     let mut reply = reply::with_body(StatusCode::OK, ResponseBody::headers_only());
-    describe(&mut reply, request, &get, &info, &range)?;
+    describe(gateway, &mut reply, request, &get, (&info, &range))?;
     restore::describe(gateway, &mut reply, request.dialect, &info);
     expiration(gateway, &mut reply, request, bucket, &get, &info).await;
     checksums(gateway, &mut reply, request, bucket, &get, &info, &range).await?;
@@ -213,13 +213,13 @@ fn selection(request: &Request<'_>) -> Outcome<Selection> {
 }
 
 fn describe(
+    gateway: &Gateway,
     reply: &mut Reply,
     request: &Request<'_>,
     get: &GetRequest,
-    info: &ObjectInfo,
-    range: &Range<u64>,
+    (info, range): (&ObjectInfo, &Range<u64>),
 ) -> Outcome<()> {
-    attributes::describe(reply, request.dialect, info);
+    attributes::describe(reply, request.dialect, info, gateway.store.now_ms());
     set(reply, header::ACCEPT_RANGES, "bytes");
     set_number(reply, header::CONTENT_LENGTH, range.end - range.start);
     let size = info.record.size;

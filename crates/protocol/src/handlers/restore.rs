@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
 use crate::reply::{self, Reply, set};
 use crate::request::{Outcome, Request};
-use crate::xml::{CONFIGURATION_BYTES_MAX, XmlError, XmlWriter, parse_restore};
+use crate::xml::{CONFIGURATION_BYTES_MAX, XmlWriter, parse_restore};
 
 /// Longest time that COS restores an object for, in days.
 const COS_DAYS_MAX: i64 = 365;
@@ -30,23 +30,24 @@ pub async fn restore(
     if asked.selects {
         return Err(Failure::NotImplemented("SELECT".into()));
     }
-    let asked_days = asked.days.ok_or(Failure::Xml(XmlError::Malformed("no days")))?;
     let max = match request.dialect {
         Dialect::Cos => COS_DAYS_MAX,
         Dialect::S3 => i64::from(i32::MAX),
     };
-    let days = u32::try_from(asked_days).ok().filter(|_| (1..=max).contains(&asked_days));
-    let Some(days) = days else {
-        return Err(Failure::InvalidArgument {
+    let within = |asked: i64| match u32::try_from(asked) {
+        Ok(days) if (1..=max).contains(&asked) => Ok(days),
+        _ => Err(Failure::InvalidArgument {
             name: "Days".into(),
-            value: asked_days.to_string(),
+            value: asked.to_string(),
             why: "Days of a restore must be a positive number that the service allows.",
-        });
+        }),
     };
     let restore = RestoreRequest {
         key: request.key()?,
         version: request.version()?,
-        days,
+        days: asked.days.map(within).transpose()?,
+        // Tools of COS say some, whatever they restore.
+        allows_idle_days: request.dialect == Dialect::Cos,
         speed: asked.speed.unwrap_or(Speed::Standard),
         utc_offset_s: request.dialect.utc_offset_s(),
     };

@@ -44,7 +44,7 @@ pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> O
     let (key, version) = (request.key()?, request.version()?);
     let (info, target) = gateway.store.symlink(bucket, &key, version).await?;
     let mut reply = reply::empty(StatusCode::OK);
-    attributes::describe(&mut reply, request.dialect, &info);
+    attributes::describe(&mut reply, request.dialect, &info, gateway.store.now_ms());
     set(&mut reply, SYMLINK_TARGET, &percent::encode(target.as_str()));
     Ok(reply)
 }

@@ -134,7 +134,7 @@ fn write_entry(
             }
             xml.number("Size", object.size);
             xml.text("StorageClass", shown_class(&object.storage_class));
-            write_access_tier(xml, request.dialect, object);
+            write_access_tier(gateway, xml, request.dialect, object);
             if restore::is_listed(request) {
                 restore::write_status(gateway, xml, request.dialect, object.restore.as_ref());
             }

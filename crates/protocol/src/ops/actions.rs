@@ -121,11 +121,17 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::GetBucketCors => ("name/cos:GetBucketCORS", "s3:GetBucketCORS"),
         Operation::PutBucketCors => ("name/cos:PutBucketCORS", "s3:PutBucketCORS"),
         Operation::DeleteBucketCors => ("name/cos:DeleteBucketCORS", "s3:PutBucketCORS"),
-        Operation::GetBucketTiering => {
+        Operation::GetBucketTiering | Operation::GetIdentifiedTiering => {
             ("name/cos:GetBucketIntelligentTiering", "s3:GetIntelligentTieringConfiguration")
         }
-        Operation::PutBucketTiering => {
+        Operation::PutBucketTiering | Operation::PutIdentifiedTiering => {
             ("name/cos:PutBucketIntelligentTiering", "s3:PutIntelligentTieringConfiguration")
+        }
+        Operation::DeleteIdentifiedTiering => {
+            ("name/cos:DeleteBucketIntelligentTiering", "s3:PutIntelligentTieringConfiguration")
+        }
+        Operation::ListIdentifiedTiering => {
+            ("name/cos:ListBucketIntelligentTiering", "s3:GetIntelligentTieringConfiguration")
         }
         // Never judged, and IAM has no name for it.
         Operation::Preflight => ("name/cos:OptionsObject", ""),

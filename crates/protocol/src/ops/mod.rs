@@ -88,6 +88,10 @@ pub enum Operation {
     DeleteBucketCors,
     GetBucketTiering,
     PutBucketTiering,
+    GetIdentifiedTiering,
+    PutIdentifiedTiering,
+    DeleteIdentifiedTiering,
+    ListIdentifiedTiering,
     /// Asked by browsers before what a page wants to send, of buckets and objects.
     Preflight,
     GetBucketTagging,

@@ -10,6 +10,7 @@ mod referer;
 mod requests;
 mod restore;
 mod settings;
+mod tiering;
 mod website;
 mod writer;
 
@@ -27,7 +28,10 @@ pub use requests::{
 pub use restore::parse_restore;
 pub use settings::{
     CONFIGURATION_BYTES_MAX, VersioningStatus, parse_public_access_block, parse_tagging,
-    parse_tiering, parse_versioning,
+    parse_versioning,
+};
+pub use tiering::{
+    IdentifiedTiering, parse_identified_tiering, parse_tiering, write_archiving, write_infrequent,
 };
 pub use website::{parse_website, write_website};
 pub use writer::{DECLARATION, XmlWriter};

@@ -4,7 +4,7 @@ use costrel_core::access::PublicAccessBlock;
 use costrel_core::record::Pair;
 
 use super::reader::{Source, XmlError};
-use super::requests::{number, once};
+use super::requests::once;
 
 /// Most bytes of a configuration; COS's limit for the largest of them.
 pub const CONFIGURATION_BYTES_MAX: usize = 64 << 10;
@@ -31,44 +31,6 @@ pub fn parse_versioning(body: &[u8]) -> Result<VersioningStatus, XmlError> {
     }
     source.finish()?;
     Ok(VersioningStatus { enabled, mfa_delete: mfa_delete == Some(true) })
-}
-
-/// `IntelligentTieringConfiguration`: after how many days objects go down, if it says
-/// so. It cannot be switched off, and one read is what keeps an object where it is.
-pub fn parse_tiering(body: &[u8]) -> Result<Option<u32>, XmlError> {
-    let root = "IntelligentTieringConfiguration";
-    let mut source = Source::root(body, CONFIGURATION_BYTES_MAX, root)?;
-    let (mut enabled, mut transition) = (None, None);
-    while let Some(name) = source.child()? {
-        match name.as_str() {
-            "Status" => match source.text()?.trim() {
-                "Enabled" => once(&mut enabled, ())?,
-                _ => return Err(XmlError::Malformed("tiering can only be enabled")),
-            },
-            "Transition" => once(&mut transition, tiering_transition(&mut source)?)?,
-            _ => return Err(XmlError::Malformed("not of intelligent tiering")),
-        }
-    }
-    source.finish()?;
-    enabled.ok_or(XmlError::Malformed("no Status"))?;
-    Ok(transition.flatten())
-}
-
-fn tiering_transition(source: &mut Source<'_>) -> Result<Option<u32>, XmlError> {
-    let (mut days, mut reads) = (None, None);
-    while let Some(name) = source.child()? {
-        let value = match name.as_str() {
-            "Days" => &mut days,
-            "RequestFrequent" => &mut reads,
-            _ => return Err(XmlError::Malformed("not of a transition")),
-        };
-        let number = u32::try_from(number(&source.text()?)?);
-        once(value, number.map_err(|_| XmlError::Malformed("too large a number"))?)?;
-    }
-    match reads {
-        None | Some(1) => Ok(days),
-        Some(_) => Err(XmlError::Malformed("RequestFrequent is not 1")),
-    }
 }
 
 /// More tags than anything may have; how many there may be is the core's to say.

@@ -3,6 +3,7 @@
 //! so that the spelling of header names is part of what is tested.
 
 mod acls;
+mod archiving;
 mod bad_input;
 mod chunked;
 mod client;

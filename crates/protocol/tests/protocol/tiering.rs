@@ -49,11 +49,6 @@ async fn a_class_that_is_used_is_not_yet_configured() {
     let off = put(Dialect::Cos, &bucket()).query("intelligenttiering", "").body(off);
     off.send(&world).await.refused(400, "MalformedXML");
     assert_eq!(configured(&world).await, (Some("Enabled".into()), Some("90".into())));
-    // The other ways to say more of it are not there.
-    for dialect in Dialect::ALL {
-        let other = get(dialect, &bucket()).query("intelligent-tiering", "").query("id", "all");
-        other.send(&world).await.refused(501, "NotImplemented");
-    }
 }
 
 #[tokio::test]

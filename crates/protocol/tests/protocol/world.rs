@@ -70,6 +70,7 @@ impl Records {
 
 pub struct World {
     pub gateway: Arc<Gateway>,
+    pub store: Arc<Store>,
     pub engine: Arc<dyn Engine>,
     pub accounts: Arc<Accounts>,
     pub identity: Identity,
@@ -141,7 +142,8 @@ impl World {
         };
         let accounts = Arc::new(accounts);
         let world = World {
-            gateway: Gateway::new(store, accounts.clone(), options, records.clone()),
+            gateway: Gateway::new(store.clone(), accounts.clone(), options, records.clone()),
+            store,
             engine,
             accounts,
             identity: Identity::new(KEY_ID, SECRET),

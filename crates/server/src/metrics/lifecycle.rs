@@ -25,6 +25,8 @@ pub fn write_lifecycle(page: &mut Exposition, stats: &LifecycleStats, now_ms: u6
         ("upload", &stats.uploads_aborted),
         ("moved", &stats.moved),
         ("cooled", &stats.cooled),
+        ("archived", &stats.archived),
+        ("raised", &stats.raised),
     ] {
         page.sample(name, &[("kind", kind)], counter.load(Relaxed));
     }
@@ -51,7 +53,7 @@ pub fn write_accesses(page: &mut Exposition, stats: &AccessStats, dropped: u64) 
     page.single("costrel_tiering_reads_noted_total", Counter, help, stats.noted.load(Relaxed));
     let help = "Reads of objects in intelligent tiering that were not noted: too many at once.";
     page.single("costrel_tiering_reads_dropped_total", Counter, help, dropped);
-    let help = "Objects that a read has brought back from the infrequent tier.";
+    let help = "Objects that a read or a restore has brought back from the tiers below.";
     page.single("costrel_tiering_raised_total", Counter, help, stats.raised.load(Relaxed));
     let help = "Reads of objects in intelligent tiering that could not be written down.";
     page.single("costrel_tiering_failures_total", Counter, help, stats.failures.load(Relaxed));
