@@ -19,6 +19,8 @@ struct Shown<'a> {
     page: &'a ObjectPage,
     encoded: bool,
     owner: Option<String>,
+    /// What restores are is told.
+    restores: bool,
 }
 
 pub async fn version_1(
@@ -29,6 +31,7 @@ pub async fn version_1(
     let max = request.page_size("max-keys")?;
     let delimiter = request.delimiter()?;
     let encoded = request.url_encoded()?;
+    let restores = restore::is_listed(request)?;
     let prefix = request.query.get("prefix").unwrap_or_default();
     let marker = request.query.get("marker").unwrap_or_default();
     let query = ListObjects {
@@ -39,7 +42,7 @@ pub async fn version_1(
     };
     let page = gateway.store.list_objects(bucket, &query).await?;
     let owner = Some(owner(gateway, request, bucket));
-    let shown = Shown { gateway, request, page: &page, encoded, owner };
+    let shown = Shown { gateway, request, page: &page, encoded, owner, restores };
     let mut xml = XmlWriter::new(512 + page.entries.len() * 384);
     xml.root("ListBucketResult", request.dialect.xml_namespace(), |xml| {
         xml.text("Name", bucket.name.as_str());
@@ -74,6 +77,7 @@ pub async fn version_2(
     let max = request.page_size("max-keys")?;
     let delimiter = request.delimiter()?;
     let encoded = request.url_encoded()?;
+    let restores = restore::is_listed(request)?;
     let prefix = request.query.get("prefix").unwrap_or_default();
     let start_after = request.query.get("start-after").unwrap_or_default();
     // An empty token is that of the first page.
@@ -87,7 +91,7 @@ pub async fn version_2(
     let page = gateway.store.list_objects(bucket, &query).await?;
     let wants_owner = request.query.get("fetch-owner").is_some_and(|v| v == "true");
     let owner = wants_owner.then(|| owner(gateway, request, bucket));
-    let shown = Shown { gateway, request, page: &page, encoded, owner };
+    let shown = Shown { gateway, request, page: &page, encoded, owner, restores };
     let mut xml = XmlWriter::new(512 + page.entries.len() * 320);
     xml.root("ListBucketResult", request.dialect.xml_namespace(), |xml| {
         xml.text("Name", bucket.name.as_str());
@@ -171,7 +175,7 @@ impl Shown<'_> {
             }
             xml.text("StorageClass", shown_class(&entry.storage_class));
             write_access_tier(self.gateway, xml, self.request.dialect, entry);
-            if restore::is_listed(self.request) {
+            if self.restores {
                 let record = entry.restore.as_ref();
                 restore::write_status(self.gateway, xml, self.request.dialect, record);
             }

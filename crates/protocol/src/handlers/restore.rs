@@ -13,7 +13,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
 use crate::reply::{self, Reply, set};
-use crate::request::{Outcome, Request};
+use crate::request::{Outcome, Request, bad_header};
 use crate::xml::{CONFIGURATION_BYTES_MAX, XmlWriter, parse_restore};
 
 /// Longest time that COS restores an object for, in days.
@@ -86,10 +86,18 @@ pub fn describe(gateway: &Gateway, reply: &mut Reply, dialect: Dialect, info: &O
 }
 
 /// Whether the entries of a list are to say what their restores are: COS's always
-/// do, S3's if the client asks for it.
-pub fn is_listed(request: &Request<'_>) -> bool {
-    let wanted = request.header(&dialect::s3::OPTIONAL_OBJECT_ATTRIBUTES).unwrap_or_default();
-    request.dialect == Dialect::Cos || wanted.split(',').any(|name| name.trim() == "RestoreStatus")
+/// do, S3's if the client asks for it. There is nothing else that it can ask for.
+pub fn is_listed(request: &Request<'_>) -> Outcome<bool> {
+    if request.dialect == Dialect::Cos {
+        return Ok(true);
+    }
+    let name = dialect::s3::OPTIONAL_OBJECT_ATTRIBUTES;
+    let wanted = request.header(&name).unwrap_or_default();
+    let wanted = wanted.split(',').map(str::trim).filter(|name| !name.is_empty());
+    match wanted.clone().find(|wanted| *wanted != "RestoreStatus") {
+        Some(unknown) => Err(bad_header(&name, unknown, "Invalid attribute name specified.")),
+        None => Ok(wanted.count() > 0),
+    }
 }
 
 /// The same in an entry of a list.

@@ -50,6 +50,7 @@ pub async fn list(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
     let max = request.page_size("max-keys")?;
     let delimiter = request.delimiter()?;
     let encoded = request.url_encoded()?;
+    let restores = restore::is_listed(request)?;
     let parameter = |name| request.query.get(name).unwrap_or_default();
     let (prefix, key_marker) = (parameter("prefix"), parameter("key-marker"));
     let version_marker = match parameter("version-id-marker") {
@@ -92,7 +93,7 @@ pub async fn list(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
             xml.text("NextVersionIdMarker", &version.unwrap_or_default());
         }
         for (key, entry) in &page.entries {
-            write_entry(xml, gateway, request, &owner, (key, entry), encoded);
+            write_entry(xml, gateway, request, &owner, (key, entry), (encoded, restores));
         }
         for prefix in &page.common_prefixes {
             xml.element("CommonPrefixes", |xml| xml.key("Prefix", prefix, encoded));
@@ -109,7 +110,7 @@ fn write_entry(
     request: &Request<'_>,
     owner: &str,
     (key, entry): (&str, &VersionEntry),
-    encoded: bool,
+    (encoded, restores): (bool, bool),
 ) {
     // What has no versions is `null` to clients of S3 and has no id in COS.
     let version = match (entry.version, request.dialect) {
@@ -135,7 +136,7 @@ fn write_entry(
             xml.number("Size", object.size);
             xml.text("StorageClass", shown_class(&object.storage_class));
             write_access_tier(gateway, xml, request.dialect, object);
-            if restore::is_listed(request) {
+            if restores {
                 restore::write_status(gateway, xml, request.dialect, object.restore.as_ref());
             }
         }

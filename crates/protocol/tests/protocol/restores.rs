@@ -164,6 +164,24 @@ async fn markers_and_versions_that_are_not_there() {
 }
 
 #[tokio::test]
+async fn lists_can_be_asked_for_restores_and_nothing_else() {
+    let world = World::with_bucket().await;
+    for query in [("prefix", ""), ("list-type", "2"), ("versions", "")] {
+        let list = |dialect: Dialect, wanted: &str| {
+            let call = get(dialect, &format!("/{BUCKET}")).query(query.0, query.1);
+            call.header("x-amz-optional-object-attributes", wanted)
+        };
+        for wanted in ["", "RestoreStatus", "RestoreStatus, RestoreStatus"] {
+            list(Dialect::S3, wanted).send(&world).await.ok();
+        }
+        for wrong in ["ETag", "RestoreStatus,Owner", "restorestatus"] {
+            list(Dialect::S3, wrong).send(&world).await.refused(400, "InvalidArgument");
+        }
+        list(Dialect::Cos, "ETag").send(&world).await.ok();
+    }
+}
+
+#[tokio::test]
 async fn restores_take_their_time_and_lists_tell() {
     let world = World::with_restore_delays().await;
     for dialect in Dialect::ALL {
