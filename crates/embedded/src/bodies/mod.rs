@@ -129,9 +129,9 @@ impl BodyLog {
     /// Reads a place if it lies in memory; `None` if that would have to wait.
     pub(crate) fn read_cached(&self, place: &Place) -> Option<Result<Bytes, Misread>> {
         let file = self.open.read().get(&place.segment).cloned()?;
-        let mut body = BytesMut::zeroed(place.len as usize);
-        match file.read_cached(&mut body, place.offset()) {
-            Ok(read) if read == body.len() => Some(self.verified(place, body)),
+        let (mut body, len) = room_for(place);
+        match file.read_cached(&mut body[..len], place.offset()) {
+            Ok(read) if read == len => Some(self.verified(place, body)),
             // At the file's end as well: a read that may wait tells the two apart.
             Ok(_) => None,
             Err(error) => Some(Err(error.into())),
@@ -141,16 +141,18 @@ impl BodyLog {
     /// Reads a place. Blocks.
     pub(crate) fn read(&self, place: &Place) -> Result<Bytes, Misread> {
         let file = self.file(place.segment)?;
-        let mut body = BytesMut::zeroed(place.len as usize);
-        file.read_at(&mut body, place.offset())?;
+        let (mut body, len) = room_for(place);
+        file.read_at(&mut body[..len], place.offset())?;
         self.verified(place, body)
     }
 
+    /// `body` is what was read, with room for the tail.
     fn verified(&self, place: &Place, mut body: BytesMut) -> Result<Bytes, Misread> {
-        if place::checksum(place.segment, place.page, &body) != place.checksum {
+        let (logged, tail) = body.split_at_mut(place.len as usize);
+        if place::checksum(place.segment, place.page, logged) != place.checksum {
             return Err(Misread::Changed);
         }
-        body.extend_from_slice(&place.tail);
+        tail.copy_from_slice(&place.tail);
         add(&self.status.counters.log_bytes_read, body.len() as u64);
         Ok(body.freeze())
     }
@@ -214,6 +216,13 @@ impl BodyLog {
         }
         Ok(empty)
     }
+}
+
+/// Room for a body, and how much of it is read from the log. All of it is taken at
+/// once: growing by the tail would move the body.
+fn room_for(place: &Place) -> (BytesMut, usize) {
+    let len = place.len as usize;
+    (BytesMut::zeroed(len + place.tail.len()), len)
 }
 
 /// Whether the file system frees single pages of a file, tried out. One that frees

@@ -8,7 +8,7 @@
 //! The body's own row stays, and is what counts. Both are of the same batch: whoever
 //! changes the body's row alone has the object's written again.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Begins a row whose value has something in front of it. A value of the core never
 /// begins so, and one that did would be stored with nothing in front of it.
@@ -36,19 +36,29 @@ pub(super) fn encode(value: &Bytes, body: Option<&Bytes>) -> Bytes {
     row.freeze()
 }
 
-/// The value of an object's row, and the row of its body if it is carried; `None`
-/// for what no version of the program writes.
-pub(super) fn decode(row: &Bytes) -> Option<(Bytes, Option<Bytes>)> {
+/// The value of an object's row; `None` for what no version of the program writes.
+pub(super) fn value(mut row: Bytes) -> Option<Bytes> {
+    // Not a slice of the row: lists run side by side, and would contend for the count
+    // of references of every row.
+    let value_at = value_at(&row)?;
+    row.advance(value_at);
+    Some(row)
+}
+
+/// The same, and the row of the body if it is carried.
+pub(super) fn decode(row: Bytes) -> Option<(Bytes, Option<Bytes>)> {
+    let value_at = value_at(&row)?;
+    let body = (value_at > HEAD_BYTES).then(|| row.slice(HEAD_BYTES..value_at));
+    Some((value(row)?, body))
+}
+
+fn value_at(row: &[u8]) -> Option<usize> {
     if row.first() != Some(&TAG) {
-        return Some((row.clone(), None));
+        return Some(0);
     }
-    let len = usize::from(u16::from_le_bytes(row.get(1..HEAD_BYTES)?.try_into().ok()?));
-    let value_at = HEAD_BYTES + len;
-    if row.len() <= value_at {
-        return None;
-    }
-    let body = (len > 0).then(|| row.slice(HEAD_BYTES..value_at));
-    Some((row.slice(value_at..), body))
+    let len = u16::from_le_bytes(row.get(1..HEAD_BYTES)?.try_into().ok()?);
+    let value_at = HEAD_BYTES + usize::from(len);
+    (row.len() > value_at).then_some(value_at)
 }
 
 #[cfg(test)]
@@ -62,14 +72,15 @@ mod tests {
         assert_eq!(encode(&value, None), value);
         let row = encode(&value, Some(&body));
         assert_eq!(row[..], *b"\0\x05\0\0bodyvalue");
-        assert_eq!(decode(&row), Some((value.clone(), Some(body))));
-        assert_eq!(decode(&value), Some((value.clone(), None)));
+        assert_eq!(super::value(row.clone()), Some(value.clone()));
+        assert_eq!(decode(row), Some((value.clone(), Some(body))));
+        assert_eq!(decode(value.clone()), Some((value.clone(), None)));
         let odd = Bytes::from_static(b"\0value");
         let row = encode(&odd, None);
         assert_eq!(row[..], *b"\0\0\0\0value");
-        assert_eq!(decode(&row), Some((odd, None)));
+        assert_eq!(decode(row), Some((odd, None)));
         for broken in [&b"\0"[..], b"\0\0", b"\0\0\0", b"\0\x05\0body", b"\0\x05\0\0body"] {
-            assert_eq!(decode(&Bytes::copy_from_slice(broken)), None, "{broken:?}");
+            assert_eq!(decode(Bytes::copy_from_slice(broken)), None, "{broken:?}");
         }
     }
 
@@ -78,7 +89,7 @@ mod tests {
         let value = Bytes::from_static(b"value");
         let body = |len| Bytes::from(vec![7; len]);
         let row = encode(&value, Some(&body(CARRIED_BYTES_MAX)));
-        assert_eq!(decode(&row), Some((value.clone(), Some(body(CARRIED_BYTES_MAX)))));
+        assert_eq!(decode(row), Some((value.clone(), Some(body(CARRIED_BYTES_MAX)))));
         assert_eq!(encode(&value, Some(&body(CARRIED_BYTES_MAX + 1))), value);
     }
 }

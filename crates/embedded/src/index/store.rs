@@ -159,7 +159,7 @@ impl Store {
     ) -> Result<Option<(Bytes, Option<Stored>)>, EngineError> {
         let row = snapshot.get(self.keyspace(Table::Object), key).map_err(engine_error)?;
         let Some(row) = row else { return Ok(None) };
-        let (value, body) = object_row(&row.into())?;
+        let (value, body) = object_row(row.into())?;
         Ok(Some((value, body.as_ref().map(body_row).transpose()?)))
     }
 
@@ -169,7 +169,7 @@ impl Store {
         let (snapshot, mut findings) = (self.snapshot(), Vec::new());
         for row in snapshot.iter(self.keyspace(Table::Object)) {
             let (key, row) = row.into_inner().map_err(engine_error)?;
-            let Some(carried) = object_row(&row.into())?.1 else { continue };
+            let Some(carried) = object_row(row.into())?.1 else { continue };
             let body = snapshot.get(self.keyspace(Table::Body), &key).map_err(engine_error)?;
             if body.is_none_or(|body| body[..] != carried[..]) {
                 findings.push(format!("the object at {key:?} carries another body than its own"));
@@ -464,7 +464,7 @@ pub(super) fn stored(table: Table, value: fjall::UserValue) -> Result<Stored, En
     let value = Bytes::from(value);
     match table {
         Table::Body => body_row(&value),
-        Table::Object => Ok(Stored::Value(object_row(&value)?.0)),
+        Table::Object => carried::value(value).map(Stored::Value).ok_or_else(not_an_objects),
         _ => Ok(Stored::Value(value)),
     }
 }
@@ -474,9 +474,12 @@ fn body_row(row: &Bytes) -> Result<Stored, EngineError> {
         .ok_or_else(|| EngineError::Corrupt("a body's row is not one that is written".into()))
 }
 
-fn object_row(row: &Bytes) -> Result<(Bytes, Option<Bytes>), EngineError> {
-    carried::decode(row)
-        .ok_or_else(|| EngineError::Corrupt("an object's row is not one that is written".into()))
+fn object_row(row: Bytes) -> Result<(Bytes, Option<Bytes>), EngineError> {
+    carried::decode(row).ok_or_else(not_an_objects)
+}
+
+fn not_an_objects() -> EngineError {
+    EngineError::Corrupt("an object's row is not one that is written".into())
 }
 
 fn encode_body(body: &Stored) -> Bytes {
