@@ -181,6 +181,12 @@ const SUITES: &[Suite] = &[
     ),
     suite("aws-sts", "AWS STS through boto3", &[Python], Runner::Pytest("sdk/test_aws_sts.py")),
     suite(
+        "web-identity",
+        "roles by tokens of an identity provider, which the suite is",
+        &[Python],
+        Runner::Pytest("sdk/test_web_identity.py"),
+    ),
+    suite(
         "aws-iam",
         "AWS IAM through boto3, on the objects that CAM has",
         &[Python],

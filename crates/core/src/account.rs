@@ -19,6 +19,7 @@ mod groups;
 mod holders;
 mod identity;
 mod managed;
+mod providers;
 mod roles;
 mod rows;
 mod session;
@@ -45,6 +46,7 @@ pub use groups::Group;
 pub use holders::{InlinePolicy, PolicyHolder};
 pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
 pub use managed::ManagedPolicy;
+pub use providers::{Provider, ProviderChanges};
 pub use roles::{ROLE_SESSION_S_MAX, Role, RoleChanges};
 pub use session::{
     GrantError, Session, SessionKind, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey, Whose,
@@ -188,6 +190,22 @@ pub enum IdentityError {
     RoleInUse,
     #[error("a role can be had for 1 to {max} seconds at a time")]
     RoleDuration { max: u64 },
+    #[error("an identity provider's URL begins with https://, or is one of this machine")]
+    ProviderUrl,
+    #[error("an identity provider's name has 1 to {len_max} letters, digits and +=,.@_-")]
+    ProviderName { len_max: usize },
+    #[error("a client's id has 1 to {max} bytes")]
+    ProviderClient { max: usize },
+    #[error("there are {max} thumbprints at most, of 40 hexadecimal digits each")]
+    Thumbprints { max: usize },
+    #[error("there is an identity provider of this URL or name")]
+    ProviderExists,
+    #[error("there is no such identity provider")]
+    NoSuchProvider,
+    #[error("an account has {max} identity providers at most")]
+    TooManyProviders { max: usize },
+    #[error("an identity provider has {max} clients at most")]
+    TooManyClients { max: usize },
     #[error(transparent)]
     Policy(#[from] PolicyFault),
     #[error(transparent)]

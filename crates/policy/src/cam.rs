@@ -73,7 +73,10 @@ fn principal(json: &Json) -> Result<Vec<Principal>, PolicyFault> {
         for name in texts(names.clone(), "Principal")? {
             let read = match kind.to_ascii_lowercase().as_str() {
                 "qcs" => qcs(&name),
-                "service" | "federated" => (!name.is_empty()).then_some(Principal::Other),
+                "federated" if !name.is_empty() => {
+                    Some(provider(&name).unwrap_or(Principal::Other))
+                }
+                "service" => (!name.is_empty()).then_some(Principal::Other),
                 _ => None,
             };
             principals.push(read.ok_or(PolicyFault::Principal(name))?);
@@ -114,6 +117,13 @@ fn qcs(name: &str) -> Option<Principal> {
         }
         _ => None,
     }
+}
+
+/// `qcs::cam::uin/<root>:oidc-provider/<name>`
+fn provider(name: &str) -> Option<Principal> {
+    let (root, name) = name.strip_prefix("qcs::cam::uin/")?.split_once(":oidc-provider/")?;
+    let account = number(root).filter(|_| !name.is_empty() && !name.contains('*'))?;
+    Some(Principal::Provider { account, name: name.into() })
 }
 
 fn number(text: &str) -> Option<u64> {

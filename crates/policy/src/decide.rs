@@ -20,9 +20,9 @@ pub struct Action {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub who: Who,
-    /// A user's name, or a role's.
+    /// A user's name, a role's, or an identity provider's.
     pub name: Option<Arc<str>>,
-    /// What whoever took on a role calls himself.
+    /// What whoever took on a role calls himself, or what CAM calls an identity provider.
     pub session_name: Option<Arc<str>>,
     /// A user's or a role's own policies, each of which counts.
     pub policies: Vec<Arc<Policy>>,
@@ -41,13 +41,16 @@ pub enum Who {
     User { account: u64, uin: u64 },
     /// Whoever has taken on a role of an account, by their numbers.
     Role { account: u64, id: u64 },
+    /// Whoever brings a token of an identity provider of this account, and has no key
+    /// yet.
+    Bearer(u64),
 }
 
 impl Who {
     /// The account that he belongs to.
     pub fn account(self) -> Option<u64> {
         match self {
-            Who::Anonymous => None,
+            Who::Anonymous | Who::Bearer(_) => None,
             Who::Root(account) | Who::User { account, .. } | Who::Role { account, .. } => {
                 Some(account)
             }
@@ -159,7 +162,9 @@ pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
 ///
 /// 1. A session policy that denies, or one that does not allow: denied.
 /// 2. The trust policy or one of the caller's that denies: denied.
-/// 3. A trust policy of IAM that allows the caller himself: allowed. (AWS.)
+/// 3. A trust policy of IAM that allows the caller himself, or one of any grammar that
+///    allows whoever brings a token of an identity provider, who has no policies: allowed.
+///    (AWS.)
 /// 4. A trust policy that allows neither him nor his account: denied.
 /// 5. His account's root: allowed.
 /// 6. A policy of his that allows: allowed.
@@ -176,7 +181,8 @@ pub fn decide_trust(attempt: &Attempt<'_>, trust: &Arc<Policy>) -> Decision {
         return Decision::Denied;
     }
     let himself = judge.allowed_by(trust);
-    if himself && trust.grammar == Grammar::Iam {
+    let is_bearer = matches!(caller.who, Who::Bearer(_));
+    if himself && (trust.grammar == Grammar::Iam || is_bearer) {
         return Decision::Allowed;
     }
     let through_account = |one: &Principal| {

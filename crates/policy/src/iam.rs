@@ -73,7 +73,10 @@ fn principal(json: &Json) -> Result<Vec<Principal>, PolicyFault> {
                 "AWS" => aws(&name),
                 "CanonicalUser" => (!name.is_empty() && !name.contains('*'))
                     .then(|| account(&name).map_or(Principal::Other, Principal::Delegate)),
-                "Service" | "Federated" => (!name.is_empty()).then_some(Principal::Other),
+                "Federated" if !name.is_empty() => {
+                    Some(provider(&name).unwrap_or(Principal::Other))
+                }
+                "Service" => (!name.is_empty()).then_some(Principal::Other),
                 _ => None,
             };
             principals.push(read.ok_or(PolicyFault::Principal(name))?);
@@ -117,6 +120,16 @@ fn aws(name: &str) -> Option<Principal> {
         ("sts", _, Some("federated-user")) => Some(Principal::Other),
         _ => None,
     }
+}
+
+/// `arn:aws:iam::<account>:oidc-provider/<host and path>`
+fn provider(name: &str) -> Option<Principal> {
+    let rest = name.strip_prefix("arn:")?;
+    let (partition, rest) = rest.split_once(':')?;
+    let (number, name) = rest.strip_prefix("iam::")?.split_once(":oidc-provider/")?;
+    let known = is_partition(partition) && !name.is_empty() && !name.contains('*');
+    let account = account(number).filter(|_| known)?;
+    Some(Principal::Provider { account, name: name.into() })
 }
 
 fn account(text: &str) -> Option<u64> {

@@ -56,6 +56,14 @@ pub enum Key {
     ExistingTag(Box<str>),
     /// What whoever takes on a role says that its owner told him.
     ExternalId,
+    /// What he wants to be called.
+    RoleSessionName,
+    /// What the token says by which he takes it on: to an issuer's name in IAM, whoever
+    /// issued it in CAM.
+    Claim {
+        issuer: Option<Box<str>>,
+        claim: Claim,
+    },
     /// CAM's numbers of the caller.
     Uin,
     OwnerUin,
@@ -69,6 +77,20 @@ pub enum Grant {
     ReadAcp,
     WriteAcp,
     FullControl,
+}
+
+/// What an identity provider's token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    Issuer,
+    /// Whom it is for: the party that asked for it, if it names one.
+    Audience,
+    /// Whom it is for beside the party that asked for it.
+    OriginalAudience,
+    AuthorizedParty,
+    Subject,
+    /// How the subject has shown who he is.
+    Methods,
 }
 
 /// A name that means nothing here.
@@ -127,6 +149,7 @@ const IAM: &[(&str, Key)] = &[
     ("s3:object-lock-legal-hold", Key::LegalHold),
     ("s3:requestobjecttagkeys", Key::RequestTagKeys),
     ("sts:externalid", Key::ExternalId),
+    ("sts:rolesessionname", Key::RoleSessionName),
 ];
 
 /// IAM's keys that exist and cannot be known here, lower-case; with a slash at the
@@ -185,6 +208,9 @@ pub(crate) fn of_iam(name: &str) -> Result<Key, Unnamed> {
             _ => {}
         }
     }
+    if let Some(key) = claim_of_issuer(name) {
+        return Ok(key);
+    }
     let known = |known: &&str| match known.strip_suffix('/') {
         Some(kind) => lower.split_once('/').is_some_and(|(front, _)| front == kind),
         None => **known == lower,
@@ -193,6 +219,22 @@ pub(crate) fn of_iam(name: &str) -> Result<Key, Unnamed> {
         true => Err(Unnamed::Unsupported),
         false => Err(Unnamed::NoSuchKey),
     }
+}
+
+/// `token.example.com/path:sub`. What has neither a dot nor a port is a service of AWS.
+fn claim_of_issuer(name: &str) -> Option<Key> {
+    let (issuer, claim) = name.rsplit_once(':')?;
+    let claim = match claim.to_ascii_lowercase().as_str() {
+        "aud" => Claim::Audience,
+        "oaud" => Claim::OriginalAudience,
+        "azp" => Claim::AuthorizedParty,
+        "sub" => Claim::Subject,
+        "amr" => Claim::Methods,
+        _ => return None,
+    };
+    let host = issuer.split('/').next().filter(|host| host.contains(['.', ':']))?;
+    let is_host = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-_[]".contains(&b));
+    is_host.then(|| Key::Claim { issuer: Some(issuer.into()), claim })
 }
 
 /// Keys of CAM and of COS, which tell cases apart.
@@ -211,6 +253,9 @@ const CAM: &[(&str, Key)] = &[
     ("cos:content-length", Key::ContentLength),
     ("cos:response-content-type", Key::ResponseContentType),
     ("sts:external_id", Key::ExternalId),
+    ("oidc:iss", Key::Claim { issuer: None, claim: Claim::Issuer }),
+    ("oidc:aud", Key::Claim { issuer: None, claim: Claim::Audience }),
+    ("oidc:sub", Key::Claim { issuer: None, claim: Claim::Subject }),
 ];
 
 const CAM_UNSUPPORTED: &[&str] = &[
@@ -234,7 +279,8 @@ pub(crate) fn of_cam(name: &str) -> Result<Key, Unnamed> {
 
 /// What may stand as a variable in a policy of IAM: keys of one value.
 pub(crate) fn variable_of_iam(name: &str) -> Option<Key> {
-    of_iam(name).ok().filter(|key| *key != Key::RequestTagKeys)
+    let one = |key: &Key| !matches!(key, Key::RequestTagKeys | Key::Claim { .. });
+    of_iam(name).ok().filter(one)
 }
 
 pub(crate) fn variable_of_cam(name: &str) -> Option<Key> {

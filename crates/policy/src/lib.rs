@@ -25,7 +25,7 @@ mod value;
 
 pub use decide::{Action, Attempt, Caller, Decision, Grants, Who, decide, decide_trust};
 pub use fault::PolicyFault;
-pub use key::{Grant, Key};
+pub use key::{Claim, Grant, Key};
 pub use parse::{Grammar, POLICY_BYTES_MAX, Policy};
 pub use resource::Target;
 pub use value::{Fact, Facts, Value};

@@ -285,7 +285,7 @@ fn statement(
 
     let conditions = match members.take("Condition") {
         None => Vec::new(),
-        Some(condition) => conditions(condition, words, variables)?,
+        Some(condition) => conditions(condition, words, variables, holder)?,
     };
     Ok(Statement { allows, principals, actions: actions_of, resources, conditions })
 }
@@ -298,6 +298,7 @@ fn conditions(
     json: Json,
     words: &Words,
     variables: Variables,
+    holder: Holder,
 ) -> Result<Vec<Condition>, PolicyFault> {
     let Json::Object(operators) = json else { return Err(PolicyFault::Value("Condition")) };
     let mut all = Vec::new();
@@ -309,6 +310,10 @@ fn conditions(
                 Unnamed::Unsupported => PolicyFault::Unsupported(name.clone()),
                 Unnamed::NoSuchKey => PolicyFault::Key(name.clone()),
             })?;
+            // Tokens are shown when a role is taken on, and not remembered.
+            if matches!(key, Key::Claim { .. }) && holder != Holder::Trust {
+                return Err(PolicyFault::Unsupported(name));
+            }
             let mut values = texts(values, "Condition")?;
             for value in &mut values {
                 let meant = (words.value)(&key, value);

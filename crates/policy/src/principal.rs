@@ -26,6 +26,9 @@ pub(crate) enum Principal {
     RoleNamed { account: u64, name: Box<str> },
     /// IAM: whoever has taken on a role and calls himself so.
     RoleSession { account: u64, name: Box<str>, session: Box<str> },
+    /// Whoever brings a token of an account's identity provider. In IAM it goes by its URL
+    /// without the scheme, in CAM by a name of its own.
+    Provider { account: u64, name: Box<str> },
     /// Somebody who does not call here: a service.
     Other,
 }
@@ -35,6 +38,12 @@ impl Principal {
     /// (`others`).
     pub(crate) fn matches(&self, caller: &Caller, allows: bool, others: bool) -> bool {
         match (self, caller.who) {
+            (Principal::Provider { account, name }, who) => {
+                let names = [caller.name.as_deref(), caller.session_name.as_deref()];
+                who == Who::Bearer(*account) && names.contains(&Some(&**name))
+            }
+            // What an issuer vouches for is worth what the account has said of that issuer.
+            (_, Who::Bearer(_)) => !allows && *self == Principal::Anyone,
             (Principal::Anyone, _) => true,
             (Principal::Anonymous, who) => allows || who == Who::Anonymous,
             (Principal::Other, _) | (_, Who::Anonymous) => false,

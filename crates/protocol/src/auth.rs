@@ -12,6 +12,7 @@ use crate::aws::AwsFailure;
 use crate::cloud::CloudFailure;
 use crate::dialect::Dialect;
 use crate::error::Failure;
+use crate::oidc::{Bearer, BearerError, Documents, Keys};
 use crate::ops::OpRow;
 use crate::request::Outcome;
 
@@ -19,6 +20,7 @@ use crate::request::Outcome;
 pub struct Authenticator {
     accounts: Arc<Accounts>,
     verifier: Verifier,
+    provider_keys: Keys,
 }
 
 /// A request whose signature is good.
@@ -30,8 +32,9 @@ pub struct Authenticated {
 }
 
 impl Authenticator {
-    pub fn new(accounts: Arc<Accounts>) -> Authenticator {
-        Authenticator { accounts, verifier: Verifier::default() }
+    pub fn new(accounts: Arc<Accounts>, documents: Arc<dyn Documents>) -> Authenticator {
+        let provider_keys = Keys::new(documents);
+        Authenticator { accounts, verifier: Verifier::default(), provider_keys }
     }
 
     pub(crate) fn accounts(&self) -> &Accounts {
@@ -108,6 +111,15 @@ impl Authenticator {
         let (secret, now) = (signing_secret(&key), (now_ms / 1000) as i64);
         self.verifier.verify_service(service, presented, request, &secret, now)?;
         Ok(key)
+    }
+
+    /// Who has brought a token of an identity provider.
+    pub(crate) async fn authenticate_bearer(
+        &self,
+        token: &str,
+        now_ms: u64,
+    ) -> Result<Bearer, BearerError> {
+        Bearer::of(token, &self.accounts, &self.provider_keys, now_ms).await
     }
 
     async fn key(&self, id: &str, token: Option<&str>) -> Outcome<Arc<AccessKey>> {

@@ -24,6 +24,7 @@ use crate::error::{self, Failure};
 use crate::handlers;
 use crate::ids::{RequestId, RequestIds};
 use crate::observe::{Observer, RequestRecord};
+use crate::oidc::Documents;
 use crate::ops::{self, OpRow, Operation, Shape};
 use crate::permission;
 use crate::query::Query;
@@ -35,6 +36,8 @@ pub struct GatewayOptions {
     /// Spoken to clients whose requests tell nothing of their dialect.
     pub default_dialect: Dialect,
     pub body_limits: BodyLimits,
+    /// Where keys of identity providers are to be had.
+    pub documents: Arc<dyn Documents>,
 }
 
 /// Serves requests of both dialects from one store.
@@ -69,7 +72,7 @@ impl Gateway {
         observer: Arc<dyn Observer>,
     ) -> Arc<Gateway> {
         Arc::new(Gateway {
-            authenticator: Authenticator::new(accounts),
+            authenticator: Authenticator::new(accounts, options.documents.clone()),
             ids: RequestIds::new(store.now_ms()),
             store,
             options,
@@ -191,6 +194,10 @@ impl Gateway {
         progress: &mut Progress,
     ) -> Outcome<Reply> {
         let host = host_of(&parts.uri, &parts.headers);
+        if let Some(service) = aws::service_of_form(parts, host, incoming).await? {
+            let asked = (parts, host, connection);
+            return Ok(self.serve_aws(service, asked, incoming, id, progress).await);
+        }
         if cloud::is_addressed(parts, host) {
             return Ok(self.serve_cloud(parts, (host, connection), incoming, id, progress).await);
         }

@@ -13,6 +13,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::config::{Config, Dialect};
+use crate::fetch::Fetcher;
 use crate::listen::Handler;
 
 pub fn build(
@@ -29,6 +30,7 @@ pub fn build(
             idle: config.idle_timeout.0,
             bytes_per_second_min: config.body_rate_min.0,
         },
+        documents: Arc::new(Fetcher::new(env!("CARGO_PKG_VERSION"))),
     };
     Gateway::new(store, accounts, options, observer)
 }

@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod console;
 mod engine;
+mod fetch;
 mod fsck;
 mod gateway;
 mod identity;

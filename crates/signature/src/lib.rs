@@ -13,7 +13,8 @@
 //! the form may do. A client uses [`sign`].
 //!
 //! Requests to Tencent Cloud API 3.0 are signed in ways of their own, which take the
-//! body as well: [`CloudPresented`].
+//! body as well: [`CloudPresented`]. Whoever has no key yet may bring a [`Token`] of an
+//! identity provider.
 //!
 //! The library has no clock and does no I/O: `now` is Unix seconds, requests
 //! are borrowed as a [`RequestView`]. Nothing here panics on any input.
@@ -27,6 +28,7 @@ pub mod encode;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod jwt;
 pub mod policy;
 mod post;
 mod present;
@@ -43,6 +45,7 @@ pub use chunk::{ChunkMismatch, ChunkSigner, ChunkVerifier};
 pub use cloud::{CloudPresented, CloudRequest, CloudSignatureError};
 pub use cos::{CosPresented, NameList, TimeWindow};
 pub use error::{Explain, ParseError, VerifyError};
+pub use jwt::{KeySet, KeySetError, Token, TokenError};
 pub use post::{PostForm, PresentedPost, detect_post, parse_post};
 pub use present::{Form, Presented, detect, parse};
 pub use request::{HeaderSource, RequestView};

@@ -14,6 +14,8 @@
 //! | `h` and a group's name | the id, 8 bytes, big-endian |
 //! | `r` and a role's id | [`RoleRow`] |
 //! | `s` and a role's name | the id, 8 bytes, big-endian |
+//! | `o` and an identity provider's URL without its scheme | [`ProviderRow`] |
+//! | `i` and an identity provider's name in CAM | its URL without its scheme |
 //!
 //! Numbers in suffixes are 8 bytes, big-endian.
 
@@ -133,6 +135,23 @@ pub(super) struct RoleRow {
     pub policies: Vec<AttachedPolicy>,
     #[prost(message, repeated, tag = "9")]
     pub inline: Vec<InlinePolicyEntry>,
+}
+
+/// An identity provider as stored; fields are only ever added.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct ProviderRow {
+    #[prost(string, tag = "1")]
+    pub url: String,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, tag = "3")]
+    pub description: String,
+    #[prost(string, repeated, tag = "4")]
+    pub clients: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub thumbprints: Vec<String>,
+    #[prost(uint64, tag = "6")]
+    pub created_ms: u64,
 }
 
 /// A policy that its holder alone has, in his row.
@@ -263,6 +282,14 @@ pub(super) fn role_row(id: u64) -> RowRef {
 
 pub(super) fn role_name_row(name: &str) -> RowRef {
     row(b's', name.as_bytes())
+}
+
+pub(super) fn provider_row(place: &str) -> RowRef {
+    row(b'o', place.as_bytes())
+}
+
+pub(super) fn provider_name_row(name: &str) -> RowRef {
+    row(b'i', name.as_bytes())
 }
 
 pub(super) fn put<M: Message>(row: RowRef, record: &M) -> Write {
@@ -436,6 +463,15 @@ mod tests {
             name: "p".into(),
             document: Some(RowDocument::new(Grammar::Iam, b"{}")),
         };
+        let provider = ProviderRow {
+            url: "https://a.example/b".into(),
+            name: "n".into(),
+            description: "d".into(),
+            clients: vec!["c".into()],
+            thumbprints: vec!["00".into()],
+            created_ms: 1_700_000_000_000,
+        };
+        assert_eq!(decode::<ProviderRow>(&bytes(PROVIDER_ROW)).unwrap(), provider);
         assert_eq!(decode::<InlinePolicyEntry>(&bytes(INLINE)).unwrap(), inline);
         assert_eq!(decode::<RoleRow>(&bytes(ROLE_ROW)).unwrap(), role);
         assert_eq!(decode::<GroupRow>(&bytes(GROUP_ROW)).unwrap(), group);
@@ -449,6 +485,8 @@ mod tests {
                             6669787475726510011881d095ffbc312201643a0c0881c2d72f1082d095ffbc314201314a02\
                             3836520165";
     const USER_KEY_ROW: &str = "0882d0dbc3f4021203010203";
+    const PROVIDER_ROW: &str =
+        "0a1368747470733a2f2f612e6578616d706c652f6212016e1a01642201632a0230303080d095ffbc31";
     const INLINE: &str = "0a01701206080112027b7d";
     const ROLE_ROW: &str = "0881a89ab4feffffff3f120761756469746f721a01642206080112027b7d28901c3080d095ffbc313881d095ff\
                             bc31420c0881c2d72f1081d095ffbc31";

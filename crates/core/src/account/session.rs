@@ -3,7 +3,8 @@
 //! The token is everything that is known of such a key, sealed under a key that is
 //! derived from the master key and the id. So nothing is stored, every gateway that
 //! has the master key can open it, and a token opens for no other id. It ends at its
-//! time, with the permanent key that asked for it, or with the role that it is for.
+//! time, with the permanent key that asked for it, or with the role that it is for. One
+//! that an identity provider's token was shown for has no such key behind it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub struct Session {
     pub expires_ms: u64,
     /// Each of them must allow what is asked for.
     pub policies: Vec<Arc<Policy>>,
-    /// The permanent key that asked for it.
+    /// The permanent key that asked for it; empty if a token was shown for it.
     pub issuer: String,
 }
 
@@ -191,10 +192,6 @@ impl Accounts {
             Some(session) if matches!(request.whose, Whose::Role(_)) => &session.issuer,
             Some(_) => return Err(GrantError::Temporary),
         };
-        let named = is_name(request.name, NAME_BYTES_MAX);
-        if named == matches!(request.whose, Whose::Own) {
-            return Err(GrantError::Name);
-        }
         let max = match (request.whose, &issuer.holder) {
             (Whose::Role(role), _) if issuer.session.is_some() => {
                 role.session_s_max.min(CHAINED_DURATION_S_MAX)
@@ -203,9 +200,35 @@ impl Accounts {
             (Whose::Federated | Whose::Own, Holder::Root) => ROOT_DURATION_S_MAX,
             (Whose::Federated | Whose::Own, _) => USER_DURATION_S_MAX,
         };
+        self.issue(origin, max, request)
+    }
+
+    /// Makes a temporary key of a role for whoever has shown an identity provider's
+    /// token.
+    pub fn grant_to_bearer(
+        &self,
+        role: &Role,
+        request: &SessionRequest<'_>,
+    ) -> Result<TemporaryKey, GrantError> {
+        let request = SessionRequest { whose: Whose::Role(role), ..request.clone() };
+        self.issue("", role.session_s_max, &request)
+    }
+
+    fn issue(
+        &self,
+        origin: &str,
+        duration_s_max: u64,
+        request: &SessionRequest<'_>,
+    ) -> Result<TemporaryKey, GrantError> {
+        let named = is_name(request.name, NAME_BYTES_MAX);
+        if named == matches!(request.whose, Whose::Own) {
+            return Err(GrantError::Name);
+        }
         match request.duration_s {
             0 => return Err(GrantError::NoDuration),
-            duration_s if duration_s > max => return Err(GrantError::Duration { max }),
+            duration_s if duration_s > duration_s_max => {
+                return Err(GrantError::Duration { max: duration_s_max });
+            }
             _ => {}
         }
         let policies = match request.policy {
@@ -224,7 +247,7 @@ impl Accounts {
         let pair = KeyPair::generate(&*self.entropy);
         let record = TokenRecord {
             secret: pair.secret.expose().to_owned(),
-            issuer: origin.clone(),
+            issuer: origin.to_owned(),
             issued_ms: now_ms,
             expires_ms,
             name: request.name.to_owned(),
@@ -259,12 +282,17 @@ impl Accounts {
         if self.clock.now_ms() >= session.expires_ms {
             return Err(KeyError::ExpiredToken);
         }
-        let issuer = self.lookup(&session.issuer).await?;
-        let issuer = issuer.filter(|key| key.enabled).ok_or(KeyError::UnknownToken)?;
+        let issuer = match session.issuer.is_empty() {
+            true => None,
+            false => {
+                let issuer = self.lookup(&session.issuer).await?;
+                Some(issuer.filter(|key| key.enabled).ok_or(KeyError::UnknownToken)?)
+            }
+        };
         // What the user or the role may do now is what counts, not what it was when the
         // key was asked for.
         let holder = match opened.role {
-            None => issuer.holder.clone(),
+            None => issuer.ok_or(KeyError::UnknownToken)?.holder.clone(),
             Some(id) => Holder::Role(self.role_in_force(id).await?.ok_or(KeyError::UnknownToken)?),
         };
         Ok(Arc::new(AccessKey { holder, ..opened.key.clone() }))

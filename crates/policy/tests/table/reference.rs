@@ -65,7 +65,7 @@ pub fn decide_trust(world: &World, request: &Request) -> bool {
 
 fn account_of(who: Who) -> Option<u64> {
     match who {
-        Who::Anonymous => None,
+        Who::Anonymous | Who::Bearer(_) => None,
         Who::Root(account) | Who::User { account, .. } | Who::Role { account, .. } => Some(account),
     }
 }

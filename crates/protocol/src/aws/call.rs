@@ -24,6 +24,21 @@ impl<'a> Call<'a> {
         self.text(name).filter(|text| !text.is_empty()).ok_or(AwsFailure::Missing(name))
     }
 
+    /// The members of a list, in the order of their numbers; none if it is not given.
+    pub fn list(&self, name: &'static str) -> Result<Vec<&'a str>, AwsFailure> {
+        let mut members: Vec<(usize, &'a str)> = Vec::new();
+        for (known, value) in self.pairs {
+            let Some(rest) = known.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'))
+            else {
+                continue;
+            };
+            let number = rest.strip_prefix("member.").and_then(|number| number.parse().ok());
+            members.push((number.ok_or(AwsFailure::BadValue(name))?, value.as_ref()));
+        }
+        members.sort_by_key(|(number, _)| *number);
+        Ok(members.into_iter().map(|(_, value)| value).collect())
+    }
+
     /// A whole number; `None` if it is not given.
     pub fn number(&self, name: &'static str) -> Result<Option<u64>, AwsFailure> {
         let number = |text: &str| text.parse().map_err(|_| AwsFailure::BadValue(name));

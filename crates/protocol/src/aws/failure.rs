@@ -7,6 +7,7 @@ use costrel_signature::{ParseError, VerifyError};
 use http::StatusCode;
 
 use crate::error::Failure;
+use crate::oidc::BearerError;
 use crate::permission;
 
 /// Why an action is not done.
@@ -43,6 +44,11 @@ pub(crate) enum AwsFailure {
     PolicyInUse,
     #[error("User: {who} is not authorized to perform: {action}")]
     Denied { who: String, action: String },
+    /// Whoever brings a token has no name of his own.
+    #[error("Not authorized to perform {0}")]
+    BearerDenied(&'static str),
+    #[error(transparent)]
+    Bearer(BearerError),
     #[error(transparent)]
     Grant(GrantError),
     #[error(transparent)]
@@ -77,6 +83,15 @@ impl From<GrantError> for AwsFailure {
         match error {
             GrantError::Store(error) => AwsFailure::Core(error),
             error => AwsFailure::Grant(error),
+        }
+    }
+}
+
+impl From<BearerError> for AwsFailure {
+    fn from(error: BearerError) -> AwsFailure {
+        match error {
+            BearerError::Store(error) => AwsFailure::Core(error),
+            error => AwsFailure::Bearer(error),
         }
     }
 }
@@ -123,7 +138,18 @@ impl AwsFailure {
                 (StatusCode::NOT_IMPLEMENTED, "NotImplemented")
             }
             AwsFailure::Missing(_) | AwsFailure::BadValue(_) => (BAD, "ValidationError"),
-            AwsFailure::Denied { .. } => (FORBIDDEN, "AccessDenied"),
+            AwsFailure::Denied { .. } | AwsFailure::BearerDenied(_) => (FORBIDDEN, "AccessDenied"),
+            AwsFailure::Bearer(error) => match error {
+                BearerError::Expired(_) => (BAD, "ExpiredTokenException"),
+                BearerError::Unreachable(_) => (BAD, "IDPCommunicationError"),
+                BearerError::TooLong => (BAD, "ValidationError"),
+                BearerError::Token(_)
+                | BearerError::Claim(_)
+                | BearerError::UnknownIssuer(_)
+                | BearerError::Audience
+                | BearerError::NotYet => (BAD, "InvalidIdentityToken"),
+                BearerError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
+            },
             AwsFailure::Grant(error) => match error {
                 GrantError::Temporary => (FORBIDDEN, "AccessDenied"),
                 GrantError::Policy(PolicyFault::TooLarge) | GrantError::TooLong => {
@@ -143,25 +169,33 @@ impl AwsFailure {
                 | IdentityError::GroupName { .. }
                 | IdentityError::RoleName { .. }
                 | IdentityError::RoleDuration { .. }
-                | IdentityError::TextTooLong { .. } => (BAD, "ValidationError"),
+                | IdentityError::TextTooLong { .. }
+                | IdentityError::ProviderName { .. } => (BAD, "ValidationError"),
+                IdentityError::ProviderUrl
+                | IdentityError::ProviderClient { .. }
+                | IdentityError::Thumbprints { .. } => (BAD, "InvalidInput"),
                 IdentityError::UserExists
                 | IdentityError::PolicyExists
                 | IdentityError::GroupExists
-                | IdentityError::RoleExists => (StatusCode::CONFLICT, "EntityAlreadyExists"),
+                | IdentityError::RoleExists
+                | IdentityError::ProviderExists => (StatusCode::CONFLICT, "EntityAlreadyExists"),
                 IdentityError::NoSuchUser
                 | IdentityError::NoSuchKey
                 | IdentityError::NoSuchPolicy
                 | IdentityError::NotAttached
                 | IdentityError::NoSuchGroup
                 | IdentityError::NotMember
-                | IdentityError::NoSuchRole => (StatusCode::NOT_FOUND, "NoSuchEntity"),
+                | IdentityError::NoSuchRole
+                | IdentityError::NoSuchProvider => (StatusCode::NOT_FOUND, "NoSuchEntity"),
                 IdentityError::UserInUse | IdentityError::GroupInUse | IdentityError::RoleInUse => {
                     (StatusCode::CONFLICT, "DeleteConflict")
                 }
                 IdentityError::TooManyKeys { .. }
                 | IdentityError::TooManyPolicies { .. }
                 | IdentityError::TooMuchInline { .. }
-                | IdentityError::TooManyGroups { .. } => (StatusCode::CONFLICT, "LimitExceeded"),
+                | IdentityError::TooManyGroups { .. }
+                | IdentityError::TooManyProviders { .. }
+                | IdentityError::TooManyClients { .. } => (StatusCode::CONFLICT, "LimitExceeded"),
                 IdentityError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
             },
             AwsFailure::NoSuchVersion | AwsFailure::NoSuchInline => {
@@ -191,6 +225,9 @@ impl AwsFailure {
             }
             AwsFailure::ExpiredToken => {
                 "The security token included in the request is expired".into()
+            }
+            AwsFailure::Bearer(BearerError::Unreachable(_)) => {
+                "Couldn't retrieve verification key from your identity provider".into()
             }
             // What is wrong inside is for the log.
             AwsFailure::Core(_) | AwsFailure::Internal(_) => {

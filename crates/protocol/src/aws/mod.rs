@@ -1,6 +1,7 @@
 //! The services of AWS beside S3 that its clients call with the same keys and, here, at
 //! the same address: an action and its parameters in a form, an answer in XML. Which
-//! service is meant, the signature's scope says.
+//! service is meant, the signature's scope says, or the version in a form that is not
+//! signed.
 //!
 //! Source: "Query API" in the references of AWS STS and IAM, and botocore's models of
 //! both.
@@ -23,6 +24,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::auth::Authenticator;
 use crate::body::Incoming;
+use crate::cloud;
 use crate::error::Failure;
 use crate::permission;
 use crate::reply::{self, Reply};
@@ -54,19 +56,26 @@ pub(crate) struct Action {
     permission: Option<PolicyAction>,
     /// Names of its parameters, as far as the first dot.
     parameters: &'static [&'static str],
-    /// Absent while it is not implemented.
-    answer: Option<Answer>,
+    answer: Answer,
 }
 
 impl Action {
     pub fn implemented(&self) -> bool {
-        self.answer.is_some()
+        !matches!(self.answer, Answer::NotYet)
     }
 }
 
 /// What an action tells; `None` if it only says that it was done.
 type Answered = Result<Option<Fields>, AwsFailure>;
-type Answer = for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Answered>;
+
+/// What answers an action.
+enum Answer {
+    NotYet,
+    /// Somebody's who has signed.
+    Signed(for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Answered>),
+    /// Anybody's, who proves otherwise who he is.
+    Anybody(for<'a> fn(&'a Unsigned<'a>) -> BoxFuture<'a, Answered>),
+}
 
 /// An action with the names that follow from its own.
 macro_rules! action {
@@ -87,6 +96,14 @@ use action;
 struct Asked<'a> {
     accounts: &'a Accounts,
     key: &'a AccessKey,
+    call: &'a Call<'a>,
+    connection: ConnectionInfo,
+    now_ms: u64,
+}
+
+/// What an action is asked for with by whoever has no key.
+struct Unsigned<'a> {
+    authenticator: &'a Authenticator,
     call: &'a Call<'a>,
     connection: ConnectionInfo,
     now_ms: u64,
@@ -114,6 +131,33 @@ pub(crate) fn service_of(parts: &Parts) -> Option<&'static Service> {
     let credential = credential.split(',').next()?.trim_end();
     let service = credential.strip_suffix("/aws4_request")?.rsplit('/').next()?;
     SERVICES.into_iter().find(|known| known.name == service)
+}
+
+/// The service that a form means which nobody has signed, if it is none of Tencent
+/// Cloud's, where such forms are signed among their parameters.
+pub(crate) async fn service_of_form(
+    parts: &Parts,
+    host: Option<&str>,
+    incoming: &mut Incoming,
+) -> Result<Option<&'static Service>, Failure> {
+    let headers = &parts.headers;
+    if parts.method != Method::POST
+        || parts.uri.path() != "/"
+        || headers.contains_key(header::AUTHORIZATION)
+        || headers.contains_key(cloud::HEADER_ACTION)
+        || !cloud::is_form(headers)
+        || cloud::service_in(host).is_some()
+    {
+        return Ok(None);
+    }
+    let body = incoming.collect(BODY_BYTES_MAX).await?;
+    let form = std::str::from_utf8(&body).ok().and_then(|form| parse_query(form).ok());
+    let pairs = form.unwrap_or_default();
+    let version = Call::new(&pairs).text("Version");
+    let service = SERVICES.into_iter().find(|service| Some(service.version) == version);
+    drop(pairs);
+    incoming.put_back(body);
+    Ok(service)
 }
 
 /// Answers a request. `request_id` goes into the answer.
@@ -161,6 +205,24 @@ async fn answer(
     let body = read(incoming).await?;
     let query = parse_query(parts.uri.query().unwrap_or_default());
     let query = query.map_err(|_| AwsFailure::NotUtf8)?;
+    let form = std::str::from_utf8(&body).map_err(|_| AwsFailure::NotUtf8)?;
+    let pairs = parse_query(form).map_err(|_| AwsFailure::NotUtf8)?;
+    let call = Call::new(&pairs);
+    let named = call.text("Action");
+    let known = |name| service.actions.iter().find(|known| known.name == name);
+    let action = named.and_then(known);
+    let action = action.filter(|_| call.text("Version").is_none_or(|v| v == service.version));
+    if let Some(Action { answer: Answer::Anybody(answer), .. }) = action
+        && let Some(action) = action
+    {
+        outcome.operation = action.name;
+        call.refuse_unknown(action.parameters)?;
+        return Ok((
+            action,
+            answer(&Unsigned { authenticator, call: &call, connection, now_ms }).await?,
+        ));
+    }
+
     let view = RequestView {
         method: parts.method.as_str(),
         raw_path: parts.uri.path(),
@@ -174,15 +236,12 @@ async fn answer(
     outcome.access_key_id = Some(presented.access_key_id.to_owned());
     let key = authenticator.authenticate_service(service.name, &presented, &view, now_ms).await?;
 
-    let form = std::str::from_utf8(&body).map_err(|_| AwsFailure::NotUtf8)?;
-    let pairs = parse_query(form).map_err(|_| AwsFailure::NotUtf8)?;
-    let call = Call::new(&pairs);
-    let name = call.text("Action").ok_or(AwsFailure::MissingAction)?;
-    let action = service.actions.iter().find(|known| known.name == name);
-    let action = action.filter(|_| call.text("Version").is_none_or(|v| v == service.version));
+    let name = named.ok_or(AwsFailure::MissingAction)?;
     let action = action.ok_or_else(|| AwsFailure::InvalidAction(name.to_owned()))?;
     outcome.operation = action.name;
-    let answer = action.answer.ok_or(AwsFailure::NotImplemented(action.name))?;
+    let Answer::Signed(answer) = action.answer else {
+        return Err(AwsFailure::NotImplemented(action.name));
+    };
     call.refuse_unknown(action.parameters)?;
     let account = key.account.uin;
     let resources = match service.name {
@@ -190,7 +249,8 @@ async fn answer(
         _ => Vec::new(),
     };
     let permitted = |action| {
-        let named = permission::Named { action, resources: &resources, external_id: None };
+        let resources = &resources;
+        let named = permission::Named { action, resources, external_id: None, session_name: None };
         permission::permits_action(&key, named, connection, now_ms)
     };
     if !action.permission.is_none_or(permitted) {

@@ -1,11 +1,14 @@
 //! Security Token Service.
 
-use costrel_core::account::{IdentityError, Role, SessionRequest, TemporaryKey, Whose};
+use costrel_core::account::{
+    Accounts, IdentityError, Role, SessionRequest, TemporaryKey, Uin, Whose,
+};
 use costrel_policy::{Action as PolicyAction, Grammar};
 use futures_util::future::BoxFuture;
 
+use super::call::Call;
 use super::tree::{Fields, Node};
-use super::{Answered, Asked, AwsFailure, Service, action};
+use super::{Answer, Answered, Asked, AwsFailure, Service, Unsigned, action};
 use crate::{date, permission};
 
 pub(super) const SERVICE: Service = Service {
@@ -13,8 +16,8 @@ pub(super) const SERVICE: Service = Service {
     version: "2011-06-15",
     namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
     actions: &[
-        action!("GetCallerIdentity", None, &[], Some(get_caller_identity)),
-        action!("GetSessionToken", None, &["DurationSeconds"], Some(get_session_token)),
+        action!("GetCallerIdentity", None, &[], Answer::Signed(get_caller_identity)),
+        action!("GetSessionToken", None, &["DurationSeconds"], Answer::Signed(get_session_token)),
         action!(
             "GetFederationToken",
             Some(PolicyAction {
@@ -22,20 +25,26 @@ pub(super) const SERVICE: Service = Service {
                 iam: "sts:GetFederationToken",
             }),
             &["Name", "Policy", "DurationSeconds"],
-            Some(get_federation_token)
+            Answer::Signed(get_federation_token)
         ),
         // Judged with the role's trust policy, by its name.
         action!(
             "AssumeRole",
             None,
             &["RoleArn", "RoleSessionName", "Policy", "DurationSeconds", "ExternalId"],
-            Some(assume_role)
+            Answer::Signed(assume_role)
         ),
-        action!("AssumeRoleWithSAML", None, &[], None),
-        action!("AssumeRoleWithWebIdentity", None, &[], None),
-        action!("AssumeRoot", None, &[], None),
-        action!("DecodeAuthorizationMessage", None, &[], None),
-        action!("GetAccessKeyInfo", None, &[], None),
+        action!("AssumeRoleWithSAML", None, &[], Answer::NotYet),
+        // Nobody signs it: the token tells who asks.
+        action!(
+            "AssumeRoleWithWebIdentity",
+            None,
+            &["RoleArn", "RoleSessionName", "WebIdentityToken", "Policy", "DurationSeconds"],
+            Answer::Anybody(assume_role_with_web_identity)
+        ),
+        action!("AssumeRoot", None, &[], Answer::NotYet),
+        action!("DecodeAuthorizationMessage", None, &[], Answer::NotYet),
+        action!("GetAccessKeyInfo", None, &[], Answer::NotYet),
     ],
 };
 
@@ -61,7 +70,7 @@ fn get_caller_identity<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 /// A temporary key of one's own.
 fn get_session_token<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let duration_s = duration(asked, own_duration(asked))?;
+        let duration_s = duration(asked.call, own_duration(asked))?;
         let request = SessionRequest { name: "", duration_s, policy: None, whose: Whose::Own };
         let key = asked.accounts.grant(asked.key, &request)?;
         Ok(Some(vec![("Credentials", credentials(&key))]))
@@ -72,11 +81,11 @@ fn get_session_token<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 /// key may; without a policy, nothing.
 fn get_federation_token<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let name = session_name(asked, "Name", 32)?;
+        let name = session_name(asked.call, "Name", 32)?;
         let policy = asked.call.text("Policy").map_or(NOTHING, |text| text.trim().as_bytes());
         let request = SessionRequest {
             name,
-            duration_s: duration(asked, own_duration(asked))?,
+            duration_s: duration(asked.call, own_duration(asked))?,
             policy: Some((Grammar::Iam, policy)),
             whose: Whose::Federated,
         };
@@ -95,34 +104,78 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let call = asked.call;
         let arn = call.required("RoleArn")?;
-        let name = session_name(asked, "RoleSessionName", 64)?;
+        let name = session_name(asked.call, "RoleSessionName", 64)?;
         let denied = || AwsFailure::denied(asked.key, "sts", &format!("AssumeRole on {arn}"));
-        let role = role(asked, arn).await?.ok_or_else(denied)?;
+        let role = role(asked.accounts, arn).await?.ok_or_else(denied)?;
         let trust = role.trust_policy()?;
         let (key, external_id) = (asked.key, call.text("ExternalId"));
         let (connection, now_ms) = (asked.connection, asked.now_ms);
-        if !permission::permits_role(key, &role, &trust, external_id, connection, now_ms) {
+        if !permission::permits_role(key, &role, &trust, (external_id, name), connection, now_ms) {
             return Err(denied());
         }
         let policy = call.text("Policy").map(|text| (Grammar::Iam, text.trim().as_bytes()));
         let request = SessionRequest {
             name,
-            duration_s: duration(asked, ROOT_DURATION_S.min(role.session_s_max))?,
+            duration_s: duration(asked.call, ROOT_DURATION_S.min(role.session_s_max))?,
             policy,
             whose: Whose::Role(&role),
         };
         let granted = asked.accounts.grant(key, &request)?;
-        let account = key.account.uin;
-        let user: Fields = vec![
-            ("AssumedRoleId", format!("{}:{name}", role.id).into()),
-            ("Arn", format!("arn:aws:sts::{account}:assumed-role/{}/{name}", role.name).into()),
-        ];
-        Ok(Some(vec![("Credentials", credentials(&granted)), ("AssumedRoleUser", user.into())]))
+        let user = role_user(key.account.uin, &role, name);
+        Ok(Some(vec![("Credentials", credentials(&granted)), ("AssumedRoleUser", user)]))
     })
 }
 
+/// A temporary key of a role that trusts whoever brings such a token.
+fn assume_role_with_web_identity<'a>(asked: &'a Unsigned<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let call = asked.call;
+        let arn = call.required("RoleArn")?;
+        let name = session_name(call, "RoleSessionName", 64)?;
+        let token = call.required("WebIdentityToken")?;
+        let bearer = asked.authenticator.authenticate_bearer(token, asked.now_ms).await?;
+        let accounts = asked.authenticator.accounts();
+        let account = accounts.account().uin;
+        let denied = || AwsFailure::BearerDenied("sts:AssumeRoleWithWebIdentity");
+        let role = role(accounts, arn).await?.ok_or_else(denied)?;
+        let trust = role.trust_policy()?;
+        let (connection, now_ms) = (asked.connection, asked.now_ms);
+        if !permission::permits_bearer(
+            &bearer,
+            accounts.account(),
+            name,
+            &trust,
+            connection,
+            now_ms,
+        ) {
+            return Err(denied());
+        }
+        let request = SessionRequest {
+            name,
+            duration_s: duration(call, ROOT_DURATION_S.min(role.session_s_max))?,
+            policy: call.text("Policy").map(|text| (Grammar::Iam, text.trim().as_bytes())),
+            whose: Whose::Role(&role),
+        };
+        let granted = accounts.grant_to_bearer(&role, &request)?;
+        Ok(Some(vec![
+            ("Credentials", credentials(&granted)),
+            ("SubjectFromWebIdentityToken", bearer.subject.as_str().into()),
+            ("AssumedRoleUser", role_user(account, &role, name)),
+            ("Provider", bearer.provider.url.as_str().into()),
+            ("Audience", bearer.audience().into()),
+        ]))
+    })
+}
+
+fn role_user(account: Uin, role: &Role, name: &str) -> Node {
+    let arn = format!("arn:aws:sts::{account}:assumed-role/{}/{name}", role.name);
+    let fields: Fields =
+        vec![("AssumedRoleId", format!("{}:{name}", role.id).into()), ("Arn", arn.into())];
+    fields.into()
+}
+
 /// The role of `arn:aws:iam::<account>:role/<path><name>`, if there is one here.
-async fn role(asked: &Asked<'_>, arn: &str) -> Result<Option<Role>, AwsFailure> {
+async fn role(accounts: &Accounts, arn: &str) -> Result<Option<Role>, AwsFailure> {
     let mut parts = arn.splitn(6, ':');
     let mut next = || parts.next().ok_or(AwsFailure::BadValue("RoleArn"));
     let (prefix, _, service, _) = (next()?, next()?, next()?, next()?);
@@ -130,10 +183,10 @@ async fn role(asked: &Asked<'_>, arn: &str) -> Result<Option<Role>, AwsFailure> 
     let name = role.strip_prefix("role/").and_then(|path| path.rsplit('/').next());
     let name = name.filter(|name| !name.is_empty() && prefix == "arn" && service == "iam");
     let name = name.ok_or(AwsFailure::BadValue("RoleArn"))?;
-    if account.parse() != Ok(asked.key.account.uin) {
+    if account.parse() != Ok(accounts.account().uin) {
         return Ok(None);
     }
-    match asked.accounts.role_named(name).await {
+    match accounts.role_named(name).await {
         Ok(role) => Ok(Some(role)),
         Err(IdentityError::NoSuchRole) => Ok(None),
         Err(error) => Err(error.into()),
@@ -142,11 +195,11 @@ async fn role(asked: &Asked<'_>, arn: &str) -> Result<Option<Role>, AwsFailure> 
 
 /// What somebody calls himself, of two bytes at least.
 fn session_name<'a>(
-    asked: &'a Asked<'_>,
+    call: &Call<'a>,
     parameter: &'static str,
     len_max: usize,
 ) -> Result<&'a str, AwsFailure> {
-    let name = asked.call.required(parameter)?;
+    let name = call.required(parameter)?;
     match (2..=len_max).contains(&name.len()) {
         true => Ok(name),
         false => Err(AwsFailure::BadValue(parameter)),
@@ -157,8 +210,8 @@ fn own_duration(asked: &Asked<'_>) -> u64 {
     if asked.key.is_root() { ROOT_DURATION_S } else { USER_DURATION_S }
 }
 
-fn duration(asked: &Asked<'_>, default: u64) -> Result<u64, AwsFailure> {
-    match asked.call.number("DurationSeconds")? {
+fn duration(call: &Call<'_>, default: u64) -> Result<u64, AwsFailure> {
+    match call.number("DurationSeconds")? {
         Some(seconds) if seconds < DURATION_S_MIN => Err(AwsFailure::BadValue("DurationSeconds")),
         seconds => Ok(seconds.unwrap_or(default)),
     }

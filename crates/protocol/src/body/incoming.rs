@@ -40,11 +40,21 @@ pub struct Incoming {
     received: u64,
     ended: bool,
     broken: bool,
+    /// What was read and given back.
+    ahead: Option<Bytes>,
 }
 
 impl Incoming {
     pub fn new(body: hyper::body::Incoming, limits: BodyLimits) -> Incoming {
-        Incoming { body, limits, begun: None, received: 0, ended: false, broken: false }
+        Incoming {
+            body,
+            limits,
+            begun: None,
+            received: 0,
+            ended: false,
+            broken: false,
+            ahead: None,
+        }
     }
 
     /// Bytes received so far.
@@ -54,6 +64,9 @@ impl Incoming {
 
     /// The next piece; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if let Some(ahead) = self.ahead.take() {
+            return Ok(Some(ahead));
+        }
         while !self.ended {
             let frame = {
                 let mut frame = pin!(self.body.frame());
@@ -106,6 +119,11 @@ impl Incoming {
             all.extend_from_slice(&piece);
         }
         Ok(all.freeze())
+    }
+
+    /// Gives back all that was read, for whoever reads it next.
+    pub fn put_back(&mut self, read: Bytes) {
+        self.ahead = Some(read).filter(|read| !read.is_empty());
     }
 
     /// Reads on after a refusal, within bounds. False when the connection is of

@@ -196,6 +196,15 @@ fn code_of_identity(error: &IdentityError) -> &'static str {
         IdentityError::NoSuchRole => "InvalidParameter.RoleNotExist",
         IdentityError::RoleInUse => "FailedOperation",
         IdentityError::RoleDuration { .. } => "InvalidParameter.ParamError",
+        IdentityError::ProviderUrl
+        | IdentityError::ProviderClient { .. }
+        | IdentityError::Thumbprints { .. } => "InvalidParameterValue.InvalidParameterValue",
+        IdentityError::ProviderName { .. } => "InvalidParameterValue.NameError",
+        IdentityError::ProviderExists => "InvalidParameter.IdentityNameInUse",
+        IdentityError::NoSuchProvider => "InvalidParameter.IdentityNotExist",
+        IdentityError::TooManyProviders { .. } | IdentityError::TooManyClients { .. } => {
+            "LimitExceeded.IdentityFull"
+        }
         IdentityError::Policy(fault) => match fault {
             PolicyFault::TooLarge => "InvalidParameter.PolicyDocumentLengthOverLimit",
             PolicyFault::Version => "InvalidParameter.VersionError",

@@ -32,7 +32,7 @@ use call::Call;
 pub(crate) use failure::CloudFailure;
 
 const DOMAIN: &str = ".tencentcloudapi.com";
-const HEADER_ACTION: &str = "x-tc-action";
+pub(crate) const HEADER_ACTION: &str = "x-tc-action";
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// Longest body. It has to be read before it is known who sent it.
@@ -117,14 +117,14 @@ pub(crate) fn is_addressed(parts: &Parts, host: Option<&str>) -> bool {
 
 /// The service that a host name of the vendor's stands for:
 /// `sts.tencentcloudapi.com`, `sts.ap-beijing.tencentcloudapi.com`.
-fn service_in(host: Option<&str>) -> Option<&str> {
+pub(crate) fn service_in(host: Option<&str>) -> Option<&str> {
     let host = host?.split(':').next()?;
     let front = host.len().checked_sub(DOMAIN.len())?;
     let (labels, domain) = (host.get(..front)?, host.get(front..)?);
     domain.eq_ignore_ascii_case(DOMAIN).then(|| labels.split('.').next()).flatten()
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     text(headers, &header::CONTENT_TYPE).is_some_and(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
         kind.eq_ignore_ascii_case(FORM_TYPE)

@@ -113,7 +113,7 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         };
         let (trust, now_ms) = (role.trust_policy()?, asked.now_ms);
         let (key, connection) = (asked.key, asked.connection);
-        if !permission::permits_role(key, &role, &trust, external_id, connection, now_ms) {
+        if !permission::permits_role(key, &role, &trust, (external_id, name), connection, now_ms) {
             return Err(CloudFailure::RoleDenied);
         }
         let duration = call.number("DurationSeconds")?;

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use costrel_core::account::{AccessKey, Role};
+use costrel_core::account::{AccessKey, Account, Role};
 use costrel_policy::{
-    Action, Attempt, Decision, Fact, Facts, Grants, Key, Policy, Target, Value, decide,
-    decide_trust,
+    Action, Attempt, Caller, Decision, Fact, Facts, Grants, Key, Policy, Target, Value, Who,
+    decide, decide_trust,
 };
 
 use super::{caller_of, names};
 use crate::aws::iam;
+use crate::oidc::Bearer;
 use crate::request::ConnectionInfo;
 
 /// An action by its names in both grammars, and what of the account it is about, as far
@@ -21,6 +22,8 @@ pub(crate) struct Named<'a> {
     pub resources: &'a [String],
     /// What is shown of a secret that whoever takes on a role was told.
     pub external_id: Option<&'a str>,
+    /// What he wants to be called.
+    pub session_name: Option<&'a str>,
 }
 
 impl Named<'_> {
@@ -28,7 +31,12 @@ impl Named<'_> {
     pub(crate) fn of_cam(action: &'static str) -> Self {
         let alone = action.strip_prefix("name/").unwrap_or(action);
         let iam = iam::same_as(action).unwrap_or(alone);
-        Named { action: Action { cam: action, iam }, resources: &[], external_id: None }
+        Named {
+            action: Action { cam: action, iam },
+            resources: &[],
+            external_id: None,
+            session_name: None,
+        }
     }
 }
 
@@ -57,6 +65,9 @@ impl Facts for CloudFacts<'_> {
             Key::PrincipalArn => Fact::text(names::principal_arn(self.key)),
             Key::PrincipalType => Fact::text(names::principal_type(self.key)),
             Key::ExternalId => Fact::optional(self.named.external_id),
+            Key::RoleSessionName => Fact::optional(self.named.session_name),
+            // Who has a key brings no token.
+            Key::Claim { .. } => Fact::Absent,
             _ => Fact::Unknown,
         }
     }
@@ -107,7 +118,7 @@ pub(crate) fn permits_role(
     key: &AccessKey,
     role: &Role,
     trust: &Arc<Policy>,
-    external_id: Option<&str>,
+    (external_id, session_name): (Option<&str>, &str),
     connection: ConnectionInfo,
     now_ms: u64,
 ) -> bool {
@@ -117,7 +128,77 @@ pub(crate) fn permits_role(
         format!("qcs::cam::uin/{account}:role/{}", role.id),
         format!("arn:aws:iam::{account}:role/{}", role.name),
     ];
-    let named =
-        Named { resources: &resources, external_id, ..Named::of_cam("name/sts:AssumeRole") };
+    let named = Named {
+        resources: &resources,
+        external_id,
+        session_name: Some(session_name),
+        ..Named::of_cam("name/sts:AssumeRole")
+    };
     judged(key, named, connection, now_ms, |attempt| decide_trust(attempt, trust))
+}
+
+/// What is known of a request by whoever brings a token.
+struct BearerFacts<'a> {
+    bearer: &'a Bearer,
+    account: &'a Account,
+    session_name: &'a str,
+    connection: ConnectionInfo,
+    now_ms: u64,
+}
+
+impl Facts for BearerFacts<'_> {
+    fn fact(&self, key: &Key) -> Fact<'_> {
+        match key {
+            Key::SourceIp => Fact::One(Value::Ip(self.connection.peer.ip().to_canonical())),
+            Key::SecureTransport => Fact::One(Value::Bool(self.connection.secure)),
+            Key::CurrentTime => Fact::One(Value::Time(self.now_ms as i64)),
+            Key::EpochTime => Fact::One(Value::Number(self.now_ms / 1000)),
+            Key::RoleSessionName => Fact::text(self.session_name),
+            Key::Claim { issuer, claim } => self.bearer.fact(issuer.as_deref(), *claim),
+            Key::OwnerUin => Fact::text(self.account.uin.to_string()),
+            Key::AppId => Fact::text(self.account.appid.to_string()),
+            // He has no name in any account.
+            Key::Uin
+            | Key::PrincipalAccount
+            | Key::UserName
+            | Key::UserId
+            | Key::PrincipalArn
+            | Key::ExternalId => Fact::Absent,
+            _ => Fact::Unknown,
+        }
+    }
+}
+
+/// Whether whoever brings a token may take on a role: as far as the role's trust policy
+/// goes, since he has none of his own.
+pub(crate) fn permits_bearer(
+    bearer: &Bearer,
+    account: &Account,
+    session_name: &str,
+    trust: &Arc<Policy>,
+    connection: ConnectionInfo,
+    now_ms: u64,
+) -> bool {
+    let provider = &bearer.provider;
+    let mut caller = Caller::new(Who::Bearer(account.uin.get()));
+    caller.name = Some(provider.place().into());
+    caller.session_name =
+        Some(provider.name.as_str()).filter(|name| !name.is_empty()).map(Into::into);
+    let attempt = Attempt {
+        caller: &caller,
+        action: Action {
+            cam: "name/sts:AssumeRoleWithWebIdentity",
+            iam: "sts:AssumeRoleWithWebIdentity",
+        },
+        target: Target {
+            bucket: "",
+            region: "",
+            owner_uin: account.uin.get(),
+            owner_appid: account.appid.get(),
+            key: None,
+        },
+        on_policy: false,
+        facts: &BearerFacts { bearer, account, session_name, connection, now_ms },
+    };
+    decide_trust(&attempt, trust) == Decision::Allowed
 }

@@ -152,7 +152,11 @@ impl Facts for RequestFacts<'_> {
                 Some(session) => Fact::One(Value::Time(session.issued_ms as i64)),
                 None => Fact::Absent,
             },
-            Key::SourceArn | Key::SourceAccount | Key::ExternalId => Fact::Absent,
+            Key::SourceArn
+            | Key::SourceAccount
+            | Key::ExternalId
+            | Key::RoleSessionName
+            | Key::Claim { .. } => Fact::Absent,
             // A role has a number of another kind.
             Key::Uin => match identity.filter(|key| key.role().is_none()) {
                 Some(key) => Fact::text(key.uin().to_string()),

@@ -25,7 +25,7 @@ use crate::gateway::Gateway;
 use crate::ops::{self, Granted, OpRow, Operation, RouteError};
 use crate::request::{Outcome, Request};
 
-pub(crate) use cloud::{Named, permits_action, permits_role};
+pub(crate) use cloud::{Named, permits_action, permits_bearer, permits_role};
 use facts::{Place, RequestFacts};
 pub(crate) use links::links_of;
 pub(crate) use names::{caller_arn, user_id};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use costrel_core::account::{
     Accounts, FixedIdentity, KeyPair, SessionRequest, TemporaryKey, Whose,
 };
@@ -17,10 +18,12 @@ use costrel_policy::Grammar;
 use costrel_protocol::address::Domains;
 use costrel_protocol::dialect::Dialect;
 use costrel_protocol::{
-    BodyLimits, ConnectionInfo, Gateway, GatewayOptions, Observer, RequestRecord,
+    BodyLimits, ConnectionInfo, Documents, FetchError, Gateway, GatewayOptions, Observer,
+    RequestRecord,
 };
 use costrel_signature::sign::Identity;
 use costrel_testkit::MemoryEngine;
+use futures_util::future::BoxFuture;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rand::RngCore;
@@ -49,6 +52,19 @@ struct Random;
 impl Entropy for Random {
     fn fill(&self, bytes: &mut [u8]) {
         rand::rng().fill_bytes(bytes);
+    }
+}
+
+/// There are no identity providers to be asked for anything.
+struct NoDocuments;
+
+impl Documents for NoDocuments {
+    fn fetch<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a [String],
+    ) -> BoxFuture<'a, Result<Bytes, FetchError>> {
+        Box::pin(async { Err(FetchError("there is no network".into())) })
     }
 }
 
@@ -139,6 +155,7 @@ impl World {
             domains: Domains::new([("objects.example".to_owned(), None)]),
             default_dialect: Dialect::S3,
             body_limits,
+            documents: Arc::new(NoDocuments),
         };
         let accounts = Arc::new(accounts);
         let world = World {

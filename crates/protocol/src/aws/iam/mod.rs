@@ -3,6 +3,7 @@
 
 mod groups;
 mod policies;
+mod providers;
 mod roles;
 mod users;
 
@@ -11,7 +12,7 @@ use costrel_policy::Action as PolicyAction;
 
 use super::call::Call;
 use super::tree::{Fields, Node};
-use super::{Action, Asked, AwsFailure, Service, action};
+use super::{Action, Answer, Asked, AwsFailure, Service, action};
 use crate::{date, percent};
 
 /// An action that policies call as IAM does and, in CAM's grammar, as CAM calls the same.
@@ -21,7 +22,7 @@ macro_rules! iam {
             $name,
             Some(PolicyAction { cam: concat!("name/cam:", $cam), iam: concat!("iam:", $name) }),
             $parameters,
-            Some($answer)
+            Answer::Signed($answer)
         )
     };
     ($name:literal, $parameters:expr, $answer:expr) => {
@@ -31,7 +32,7 @@ macro_rules! iam {
 
 macro_rules! not_yet {
     ($name:literal) => {
-        action!($name, None, &[], None)
+        action!($name, None, &[], Answer::NotYet)
     };
 }
 
@@ -122,6 +123,37 @@ const ACTIONS: &[Action] = &[
         policies::list
     ),
     iam!("DeletePolicy", &["PolicyArn"], policies::delete),
+    iam!(
+        "CreateOpenIDConnectProvider" as "CreateOIDCConfig",
+        &["Url", "ClientIDList", "ThumbprintList"],
+        providers::create
+    ),
+    iam!(
+        "GetOpenIDConnectProvider" as "DescribeOIDCConfig",
+        &["OpenIDConnectProviderArn"],
+        providers::get
+    ),
+    iam!("ListOpenIDConnectProviders" as "ListOIDCConfigs", &[], providers::list),
+    iam!(
+        "AddClientIDToOpenIDConnectProvider" as "UpdateOIDCConfig",
+        &["OpenIDConnectProviderArn", "ClientID"],
+        providers::add_client
+    ),
+    iam!(
+        "RemoveClientIDFromOpenIDConnectProvider" as "UpdateOIDCConfig",
+        &["OpenIDConnectProviderArn", "ClientID"],
+        providers::remove_client
+    ),
+    iam!(
+        "UpdateOpenIDConnectProviderThumbprint" as "UpdateOIDCConfig",
+        &["OpenIDConnectProviderArn", "ThumbprintList"],
+        providers::set_thumbprints
+    ),
+    iam!(
+        "DeleteOpenIDConnectProvider" as "DeleteOIDCConfig",
+        &["OpenIDConnectProviderArn"],
+        providers::delete
+    ),
     not_yet!("UpdateUser"),
     not_yet!("TagUser"),
     not_yet!("UntagUser"),
@@ -137,10 +169,6 @@ const ACTIONS: &[Action] = &[
     not_yet!("DeletePolicyVersion"),
     not_yet!("ListEntitiesForPolicy"),
     not_yet!("SimulatePrincipalPolicy"),
-    not_yet!("CreateOpenIDConnectProvider"),
-    not_yet!("GetOpenIDConnectProvider"),
-    not_yet!("ListOpenIDConnectProviders"),
-    not_yet!("DeleteOpenIDConnectProvider"),
 ];
 
 /// What policies call an action of CAM in IAM's grammar.
@@ -169,8 +197,12 @@ pub(super) fn resources(call: &Call<'_>, account: Uin, caller: Option<&User>) ->
     if let Some(name) = of("RoleName") {
         return arn("role", name);
     }
-    if let Some(policy) = of("PolicyArn") {
-        return vec![policy.to_owned()];
+    if let Some(known) = of("PolicyArn").or(of("OpenIDConnectProviderArn")) {
+        return vec![known.to_owned()];
+    }
+    if let Some(url) = of("Url") {
+        let place = url.split_once("://").map_or(url, |(_, place)| place);
+        return arn("oidc-provider", place);
     }
     if let Some(name) = of("PolicyName") {
         return arn("policy", name);
