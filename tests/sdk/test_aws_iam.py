@@ -45,10 +45,6 @@ def test_a_users_life(server, iam, cam):
     assert (made["UserName"], made["Path"], made["Arn"]) == (name, "/", arn("user", name))
     assert refused(iam.create_user, UserName=name) == TAKEN
     assert refused(iam.create_user, UserName="a b") == (400, "ValidationError")
-    assert refused(iam.create_user, UserName=unused("user"), Path="/a/") == (501, "NotImplemented")
-    assert refused(iam.create_user, UserName=unused("user"), Tags=[{"Key": "a", "Value": "b"}])[
-        0
-    ] == 501
     assert iam.get_user(UserName=name)["User"] == made
     assert name in [user["UserName"] for user in iam.list_users(MaxItems=1000)["Users"]]
     # The same one as CAM's.

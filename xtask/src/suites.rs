@@ -190,7 +190,7 @@ const SUITES: &[Suite] = &[
         "aws-iam",
         "AWS IAM through boto3, on the objects that CAM has",
         &[Python],
-        Runner::Pytest("sdk/test_aws_iam.py"),
+        Runner::Pytest("sdk/test_aws_iam.py sdk/test_aws_iam_labels.py"),
     ),
     suite(
         "temporary-keys",

@@ -18,12 +18,15 @@ mod cache;
 mod groups;
 mod holders;
 mod identity;
+mod labels;
 mod managed;
+mod presets;
 mod providers;
 mod roles;
 mod rows;
 mod session;
 mod users;
+mod versions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +48,7 @@ pub use cache::KEY_CACHE_MS;
 pub use groups::Group;
 pub use holders::{InlinePolicy, PolicyHolder};
 pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
+pub use labels::{Labelled, Labels};
 pub use managed::ManagedPolicy;
 pub use providers::{Provider, ProviderChanges};
 pub use roles::{ROLE_SESSION_S_MAX, Role, RoleChanges};
@@ -52,6 +56,7 @@ pub use session::{
     GrantError, Session, SessionKind, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey, Whose,
 };
 pub use users::{KeyInfo, User, UserDetails};
+pub use versions::PolicyVersion;
 
 use cache::Cache;
 use identity::{KEY_ID_LEN_MAX, random_below};
@@ -190,6 +195,22 @@ pub enum IdentityError {
     RoleInUse,
     #[error("a role can be had for 1 to {max} seconds at a time")]
     RoleDuration { max: u64 },
+    #[error("a path begins and ends with a slash and has {max} visible ASCII characters at most")]
+    Path { max: usize },
+    #[error("a tag's key has 1 to 128 characters, its value 256 at most")]
+    Tag,
+    #[error("there are {max} tags at most")]
+    TooManyTags { max: usize },
+    #[error("a policy has {max} versions at most")]
+    TooManyVersions { max: usize },
+    #[error("the policy has no such version")]
+    NoSuchVersion,
+    #[error("the version is the policy's default")]
+    DefaultVersion,
+    #[error("the policy is there from the beginning, and stays as it is")]
+    PresetPolicy,
+    #[error("there is no permissions boundary")]
+    NoBoundary,
     #[error("an identity provider's URL begins with https://, or is one of this machine")]
     ProviderUrl,
     #[error("an identity provider's name has 1 to {len_max} letters, digits and +=,.@_-")]

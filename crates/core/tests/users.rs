@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use costrel_core::account::{
-    Accounts, FixedIdentity, GrantError, IdentityError, KEY_CACHE_MS, KeyError, KeyPair,
-    PolicyHolder, RoleChanges, SessionRequest, UserDetails, Whose,
+    Accounts, FixedIdentity, GrantError, IdentityError, KEY_CACHE_MS, KeyError, KeyPair, Labelled,
+    Labels, ManagedPolicy, PolicyHolder, RoleChanges, SessionRequest, UserDetails, Whose,
 };
 use costrel_core::engine::Engine;
 use costrel_core::env::{Clock, Entropy};
 use costrel_core::secret::MasterKey;
-use costrel_policy::Grammar;
+use costrel_policy::{Grammar, Policy};
 use costrel_testkit::MemoryEngine;
 use rand::RngCore;
 
@@ -416,4 +416,159 @@ async fn who_has_a_policy_is_counted() {
     // What it says, and in which grammar, can change.
     here.update_policy(id, None, Some((Grammar::Cam, ALL))).await.unwrap();
     assert_eq!(here.managed_policy(id).await.unwrap().grammar, Grammar::Cam);
+}
+
+fn labels(path: &str, tags: &[(&str, &str)]) -> Labels {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Labels { path: path.to_owned(), tags: tags.iter().map(owned).collect() }
+}
+
+#[tokio::test]
+async fn labels_and_new_names() {
+    let (here, there, _) = gateways().await;
+    let named = labels("/team/", &[("cost", "1")]);
+    let user = here.add_labelled_user("ann", UserDetails::default(), &named).await.unwrap();
+    let group = here.create_labelled_group("readers", "", &named).await.unwrap();
+    let trust = (Grammar::Cam, TRUST);
+    let role = here.create_labelled_role("auditor", trust, 60, "", &named).await.unwrap();
+    let policy = (Grammar::Iam, READS);
+    let policy = here.create_labelled_policy("reads", "", policy, &named).await.unwrap();
+    let refused = here.create_labelled_group("other", "", &labels("team", &[])).await;
+    assert!(matches!(refused, Err(IdentityError::Path { .. })));
+    let all = [
+        Labelled::User(user.uin),
+        Labelled::Group(group.id),
+        Labelled::Role(role.id),
+        Labelled::Policy(policy),
+    ];
+    let shown = async || {
+        [
+            there.user(user.uin).await.unwrap().labels,
+            there.group(group.id).await.unwrap().labels,
+            there.role(role.id).await.unwrap().labels,
+            there.managed_policy(policy).await.unwrap().labels,
+        ]
+    };
+    assert_eq!(shown().await, [0; 4].map(|_| named.clone()));
+    for whose in all {
+        here.change_labels(whose, |labels| {
+            labels.path = "/new/".into();
+            labels.tags.remove("cost");
+            labels.tags.insert("a".into(), "b".into());
+        })
+        .await
+        .unwrap();
+        let refused = here.change_labels(whose, |labels| labels.path.clear()).await;
+        assert!(matches!(refused, Err(IdentityError::Path { .. })));
+    }
+    assert_eq!(shown().await, [0; 4].map(|_| labels("/new/", &[("a", "b")])));
+
+    let pair = here.create_key(user.uin, "").await.unwrap();
+    here.add_user("bob", UserDetails::default()).await.unwrap();
+    assert!(matches!(here.rename_user(user.uin, "bob").await, Err(IdentityError::UserExists)));
+    assert!(matches!(here.rename_user(user.uin, "a b").await, Err(IdentityError::UserName { .. })));
+    here.rename_user(user.uin, "ann").await.unwrap();
+    here.rename_user(user.uin, "eve").await.unwrap();
+    assert!(matches!(there.user_named("ann").await, Err(IdentityError::NoSuchUser)));
+    let eve = there.user_named("eve").await.unwrap();
+    assert_eq!((eve.uin, &eve.labels.path[..]), (user.uin, "/new/"));
+    assert_eq!(here.find(pair.id(), None).await.unwrap().user().unwrap().name, "eve");
+    here.delete_user("eve", true).await.unwrap();
+    let gone = here.rename_user(user.uin, "ann").await;
+    assert!(matches!(gone, Err(IdentityError::NoSuchUser)));
+}
+
+#[tokio::test]
+async fn versions_of_a_policy() {
+    let (here, there, clock) = gateways().await;
+    let user = here.add_user("reader", UserDetails::default()).await.unwrap();
+    let pair = here.create_key(user.uin, "").await.unwrap();
+    let id = here.create_policy("p", "", (Grammar::Iam, READS)).await.unwrap();
+    here.attach_policy(user.uin, id).await.unwrap();
+    let in_force = async || here.find(pair.id(), None).await.unwrap().policies()[0].clone();
+    let reads = in_force().await;
+    clock.0.fetch_add(5, Ordering::Relaxed);
+    assert_eq!(here.create_policy_version(id, (Grammar::Cam, ALL), false).await.unwrap(), 2);
+    assert_eq!(in_force().await, reads, "it is not the default");
+    assert_eq!(there.policy_version(id, 2).await.unwrap().1, ALL);
+    here.set_default_version(id, 2).await.unwrap();
+    assert_eq!(in_force().await.grammar, Grammar::Cam);
+    assert_eq!(there.managed_policy(id).await.unwrap().default_version, 2);
+    assert_eq!(there.policy_version(id, 1).await.unwrap().1, READS);
+    // What CAM changes is the version that counts.
+    here.update_policy(id, Some("d"), Some((Grammar::Iam, READS))).await.unwrap();
+    assert_eq!(there.policy_version(id, 2).await.unwrap().1, READS);
+    for number in 3..=5 {
+        let made = here.create_policy_version(id, (Grammar::Cam, ALL), number == 3).await;
+        assert_eq!(made.unwrap(), number);
+    }
+    let more = here.create_policy_version(id, (Grammar::Cam, ALL), false).await;
+    assert!(matches!(more, Err(IdentityError::TooManyVersions { .. })));
+    let versions = there.policy_versions(id).await.unwrap();
+    let versions: Vec<_> = versions.iter().map(|v| (v.number, v.is_default)).collect();
+    assert_eq!(versions, [(5, false), (4, false), (3, true), (2, false), (1, false)]);
+    let counts = here.delete_policy_version(id, 3).await;
+    assert!(matches!(counts, Err(IdentityError::DefaultVersion)));
+    here.delete_policy_version(id, 5).await.unwrap();
+    for number in [5, 6] {
+        let gone = here.delete_policy_version(id, number).await;
+        assert!(matches!(gone, Err(IdentityError::NoSuchVersion)));
+        let gone = here.set_default_version(id, number).await;
+        assert!(matches!(gone, Err(IdentityError::NoSuchVersion)));
+        assert!(matches!(here.policy_version(id, number).await, Err(IdentityError::NoSuchVersion)));
+    }
+    here.set_default_version(id, 1).await.unwrap();
+    assert_eq!(in_force().await, reads);
+    // A number is given once.
+    assert_eq!(here.create_policy_version(id, (Grammar::Cam, ALL), true).await.unwrap(), 6);
+    here.delete_policy(id).await.unwrap();
+    assert!(matches!(there.policy_version(id, 1).await, Err(IdentityError::NoSuchPolicy)));
+}
+
+#[tokio::test]
+async fn boundaries_and_presets() {
+    let (here, there, clock) = gateways().await;
+    let user = here.add_user("reader", UserDetails::default()).await.unwrap();
+    let pair = here.create_key(user.uin, "").await.unwrap();
+    let group = here.create_group("readers", "").await.unwrap();
+    let role = here.create_role("auditor", (Grammar::Cam, TRUST), 60, "").await.unwrap();
+    let limits =
+        async |accounts: &Accounts| accounts.find(pair.id(), None).await.unwrap().limits().to_vec();
+    let id = here.create_policy("reads", "", (Grammar::Iam, READS)).await.unwrap();
+    assert!(limits(&there).await.is_empty());
+    let none = here.set_boundary(user.uin, None).await;
+    assert!(matches!(none, Err(IdentityError::NoBoundary)));
+    let of_group = here.set_boundary(PolicyHolder::Group(group.id), Some(id)).await;
+    assert!(matches!(of_group, Err(IdentityError::NoBoundary)));
+    let unknown = here.set_boundary(user.uin, Some(999_999_999)).await;
+    assert!(matches!(unknown, Err(IdentityError::NoSuchPolicy)));
+    here.set_boundary(user.uin, Some(id)).await.unwrap();
+    here.set_boundary(PolicyHolder::Role(role.id), Some(id)).await.unwrap();
+    let reads = Policy::of_user(Grammar::Iam, READS).unwrap();
+    assert_eq!(*limits(&here).await[0], reads, "at once here");
+    clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
+    assert_eq!(*limits(&there).await[0], reads, "within a second there");
+    assert_eq!(here.bounded(id).await.unwrap(), 2);
+    assert_eq!(there.role(role.id).await.unwrap().boundary, Some(id));
+    // One that is gone allows nothing, and is no hole.
+    here.delete_policy(id).await.unwrap();
+    assert_eq!(*limits(&here).await[0], Policy::nothing());
+    here.set_boundary(user.uin, None).await.unwrap();
+    assert!(limits(&here).await.is_empty());
+
+    let preset = ManagedPolicy::preset_named("AmazonS3FullAccess").unwrap();
+    here.attach_policy(user.uin, preset.id).await.unwrap();
+    assert_eq!(here.find(pair.id(), None).await.unwrap().policies().len(), 1);
+    let attached = there.attached_policies(user.uin).await.unwrap();
+    assert_eq!(attached[0].0.name, "AmazonS3FullAccess");
+    assert_eq!(there.attachments(preset.id).await.unwrap(), 1);
+    here.set_boundary(user.uin, Some(preset.id)).await.unwrap();
+    assert_eq!(limits(&here).await.len(), 1);
+    let fixed = here.update_policy(preset.id, Some("d"), None).await;
+    assert!(matches!(fixed, Err(IdentityError::PresetPolicy)));
+    assert!(matches!(here.delete_policy(preset.id).await, Err(IdentityError::PresetPolicy)));
+    let version = here.create_policy_version(preset.id, (Grammar::Iam, READS), true).await;
+    assert!(matches!(version, Err(IdentityError::PresetPolicy)));
+    here.detach_policy(user.uin, preset.id).await.unwrap();
+    assert!(here.find(pair.id(), None).await.unwrap().policies().is_empty());
 }

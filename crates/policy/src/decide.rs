@@ -26,6 +26,9 @@ pub struct Caller {
     pub session_name: Option<Arc<str>>,
     /// A user's or a role's own policies, each of which counts.
     pub policies: Vec<Arc<Policy>>,
+    /// What those policies may allow at most: a permissions boundary, all of which must
+    /// allow what they do.
+    pub limits: Vec<Arc<Policy>>,
     /// What the credentials are limited to, if they are: all of it must allow what
     /// is asked for. Permanent keys have no such limits.
     pub session: Vec<Arc<Policy>>,
@@ -61,7 +64,13 @@ impl Who {
 impl Caller {
     /// A caller without policies or limits of his own.
     pub fn new(who: Who) -> Caller {
-        Caller { who, name: None, session_name: None, policies: Vec::new(), session: Vec::new() }
+        let (policies, limits, session) = (Vec::new(), Vec::new(), Vec::new());
+        Caller { who, name: None, session_name: None, policies, limits, session }
+    }
+
+    /// All policies that come with him.
+    pub fn own(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        self.policies.iter().chain(&self.limits).chain(&self.session)
     }
 }
 
@@ -98,15 +107,18 @@ pub enum Decision {
 /// 1. A session policy that denies, or one that does not allow: denied.
 /// 2. The owner's root on the bucket's policy itself: allowed, so that nobody can
 ///    lock himself out. (AWS.)
-/// 3. A policy of the bucket, of the user or of the role that denies: denied. A bucket's policy of
-///    IAM denies to the owner's root too; one of CAM does not, since in COS the root
+/// 3. A policy of the bucket, of the user or of the role that denies, or a permissions
+///    boundary that does: denied. A bucket's policy of IAM denies to the owner's root too; one of CAM does not, since in COS the root
 ///    may always do everything.
 /// 4. The owner's root: allowed.
-/// 5. A user or a role of another account whose own policies do not allow: denied.
-/// 6. A policy of a user or a role of the owner's that allows: allowed.
+/// 5. A user or a role of another account whose own policies do not allow, as far as a
+///    permissions boundary lets them: denied.
+/// 6. A policy of a user or a role of the owner's that allows, as far as a permissions
+///    boundary lets it: allowed.
 /// 7. A policy of the bucket that allows: allowed, unless the policy lets anybody
 ///    in, the bucket restricts such policies, and the caller is not of the owner's
-///    account.
+///    account; or unless the caller has a role whose permissions boundary does not
+///    allow. (AWS. A user's does not limit what a bucket allows him.)
 /// 8. An ACL that allows: allowed. The object's own counts for what is done to the
 ///    object, and that of its bucket where it has none of its own; the bucket's
 ///    for everything else. Grants to everybody are passed over where the bucket
@@ -134,20 +146,24 @@ pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
     if grants.policies.iter().filter(counts).any(|policy| judge.denied_by(policy)) {
         return Decision::Denied;
     }
-    if caller.policies.iter().any(|policy| judge.denied_by(policy)) {
+    if caller.policies.iter().chain(&caller.limits).any(|policy| judge.denied_by(policy)) {
         return Decision::Denied;
     }
     if owner_root {
         return Decision::Allowed;
     }
     let of_owner = caller.who.account() == Some(attempt.target.owner_uin);
+    let within = caller.limits.iter().all(|policy| judge.allowed_by(policy));
     if matches!(caller.who, Who::User { .. } | Who::Role { .. }) {
-        let allowed = caller.policies.iter().any(|policy| judge.allowed_by(policy));
+        let allowed = within && caller.policies.iter().any(|policy| judge.allowed_by(policy));
         match (allowed, of_owner) {
             (true, true) => return Decision::Allowed,
             (false, false) => return Decision::Denied,
             (true, false) | (false, true) => {}
         }
+    }
+    if matches!(caller.who, Who::Role { .. }) && !within {
+        return Decision::Denied;
     }
     let restricts = grants.restrict_public && !of_owner;
     let counts = |policy: &&Arc<Policy>| !(restricts && policy.is_public());
@@ -161,13 +177,14 @@ pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
 /// order; the first that applies counts:
 ///
 /// 1. A session policy that denies, or one that does not allow: denied.
-/// 2. The trust policy or one of the caller's that denies: denied.
+/// 2. The trust policy or one of the caller's that denies, or his permissions boundary:
+///    denied.
 /// 3. A trust policy of IAM that allows the caller himself, or one of any grammar that
 ///    allows whoever brings a token of an identity provider, who has no policies: allowed.
 ///    (AWS.)
 /// 4. A trust policy that allows neither him nor his account: denied.
 /// 5. His account's root: allowed.
-/// 6. A policy of his that allows: allowed.
+/// 6. A policy of his that allows, as far as his permissions boundary lets it: allowed.
 /// 7. Otherwise: denied.
 pub fn decide_trust(attempt: &Attempt<'_>, trust: &Arc<Policy>) -> Decision {
     let caller = attempt.caller;
@@ -177,7 +194,8 @@ pub fn decide_trust(attempt: &Attempt<'_>, trust: &Arc<Policy>) -> Decision {
             return Decision::Denied;
         }
     }
-    if caller.policies.iter().chain([trust]).any(|policy| judge.denied_by(policy)) {
+    let own = caller.policies.iter().chain(&caller.limits);
+    if own.chain([trust]).any(|policy| judge.denied_by(policy)) {
         return Decision::Denied;
     }
     let himself = judge.allowed_by(trust);
@@ -189,8 +207,9 @@ pub fn decide_trust(attempt: &Attempt<'_>, trust: &Arc<Policy>) -> Decision {
         caller.who.account().is_some_and(|account| one.trusts_account(account)).into()
     };
     let allowed = himself || judge.allows(trust, &through_account);
+    let within = caller.limits.iter().all(|policy| judge.allowed_by(policy));
     let himself_may = matches!(caller.who, Who::Root(_))
-        || caller.policies.iter().any(|policy| judge.allowed_by(policy));
+        || (within && caller.policies.iter().any(|policy| judge.allowed_by(policy)));
     match allowed && himself_may {
         true => Decision::Allowed,
         false => Decision::Denied,

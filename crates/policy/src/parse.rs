@@ -75,6 +75,11 @@ pub(crate) struct Words {
 pub(crate) type Variables = Option<fn(&str) -> Option<Key>>;
 
 impl Policy {
+    /// A policy that says nothing, and so allows nothing.
+    pub fn nothing() -> Policy {
+        Policy { grammar: Grammar::Iam, statements: Vec::new(), actions: Vec::new() }
+    }
+
     /// Reads the policy of a bucket.
     pub fn of_bucket(grammar: Grammar, document: &[u8]) -> Result<Policy, PolicyFault> {
         match grammar {

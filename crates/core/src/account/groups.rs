@@ -1,6 +1,7 @@
 //! Groups of users. Whoever is in one has its policies beside his own.
 
 use super::identity::random_below;
+use super::labels::Labels;
 use super::rows::{
     GroupRow, Membership, UserRow, decode, group_name_row, group_row, put, put_number, user_row,
 };
@@ -24,22 +25,33 @@ pub struct Group {
     pub created_ms: u64,
     /// How many users are in it.
     pub members: u64,
+    pub labels: Labels,
 }
 
 impl Group {
-    fn of(row: GroupRow) -> Group {
+    pub(super) fn of(row: GroupRow) -> Group {
         Group {
             id: row.id,
             name: row.name,
             remark: row.remark,
             created_ms: row.created_ms,
             members: row.members,
+            labels: Labels::of(row.labels),
         }
     }
 }
 
 impl Accounts {
     pub async fn create_group(&self, name: &str, remark: &str) -> Result<Group, IdentityError> {
+        self.create_labelled_group(name, remark, &Labels::default()).await
+    }
+
+    pub async fn create_labelled_group(
+        &self,
+        name: &str,
+        remark: &str,
+        labels: &Labels,
+    ) -> Result<Group, IdentityError> {
         if !is_name(name, NAME_LEN_MAX) {
             return Err(IdentityError::GroupName { len_max: NAME_LEN_MAX });
         }
@@ -49,6 +61,7 @@ impl Accounts {
             name: name.to_owned(),
             remark: remark.to_owned(),
             created_ms: self.clock.now_ms(),
+            labels: labels.row()?,
             ..GroupRow::default()
         };
         self.change(&[group_name_row(name), group_row(row.id)], |found| match found {

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use costrel_policy::{Grammar, Policy};
 
+use super::groups::Group;
 use super::managed::{ManagedPolicy, NAME_LEN_MAX};
+use super::presets::PRESETS_END;
+use super::roles::Role;
 use super::rows::{
     AttachedPolicy, GroupRow, InlinePolicyEntry, RoleRow, RowDocument, UserRow, decode, group_row,
     policy_row, put, role_row, user_row,
 };
-use super::users::is_name;
+use super::users::{User, is_name};
 use super::{Accounts, IdentityError, Uin};
 use crate::engine::{RowRef, Write};
 use crate::error::{Error, Result};
@@ -112,10 +115,11 @@ impl Accounts {
         id: u64,
     ) -> Result<(), IdentityError> {
         let (holder, now_ms) = (holder.into(), self.clock.now_ms());
+        let preset = ManagedPolicy::preset(id).is_some();
         // The policy must still be there when it is attached.
         self.change(&[holder.row(), policy_row(id)], |found| {
             let [Some(bytes), policy] = found else { return Err(holder.missing()) };
-            if policy.is_none() {
+            if policy.is_none() && !preset {
                 return Err(IdentityError::NoSuchPolicy);
             }
             let mut row = holder.decode(bytes)?;
@@ -164,20 +168,79 @@ impl Accounts {
         let rows: Vec<_> = attached.iter().map(|policy| policy_row(policy.id)).collect();
         let mut policies = Vec::with_capacity(rows.len());
         for (bytes, policy) in self.read_policies(&rows).await?.into_iter().zip(attached) {
-            if let Some(bytes) = bytes {
-                policies.push((ManagedPolicy::of(decode(&bytes)?)?, policy.attached_ms));
-            }
+            let found = match bytes {
+                Some(bytes) => Some(ManagedPolicy::of(decode(&bytes)?)?),
+                None => ManagedPolicy::preset(policy.id),
+            };
+            policies.extend(found.map(|found| (found, policy.attached_ms)));
         }
         Ok(policies)
     }
 
+    /// Lets a user or a role do only what this policy allows, too; nothing lets him do
+    /// again what his policies say.
+    pub async fn set_boundary(
+        &self,
+        holder: impl Into<PolicyHolder>,
+        id: Option<u64>,
+    ) -> Result<(), IdentityError> {
+        let holder = holder.into();
+        let mut rows = vec![holder.row()];
+        rows.extend(id.map(policy_row));
+        let preset = id.and_then(ManagedPolicy::preset).is_some();
+        self.change(&rows, |found| {
+            let (Some(Some(bytes)), policy) = (found.first(), found.get(1)) else {
+                return Err(holder.missing());
+            };
+            if policy.is_some_and(Option::is_none) && !preset {
+                return Err(IdentityError::NoSuchPolicy);
+            }
+            let mut row = holder.decode(bytes)?;
+            let boundary = match &mut row {
+                HolderRow::User(row) => &mut row.boundary,
+                HolderRow::Role(row) => &mut row.boundary,
+                HolderRow::Group(_) => return Err(IdentityError::NoBoundary),
+            };
+            if *boundary == 0 && id.is_none() {
+                return Err(IdentityError::NoBoundary);
+            }
+            *boundary = id.unwrap_or(0);
+            Ok(((), vec![row.write(holder.row())]))
+        })
+        .await
+    }
+
+    /// Whose permissions boundary a policy is. All users and roles are looked at.
+    pub async fn bounded_by(&self, id: u64) -> Result<(Vec<User>, Vec<Role>)> {
+        let all = usize::MAX;
+        let users = self.page(b'u', |row: &UserRow| row.boundary == id, 0, all).await?.1;
+        let roles = self.page(b'r', |row: &RoleRow| row.boundary == id, 0, all).await?.1;
+        let users = users.into_iter().map(User::of).collect();
+        Ok((users, roles.into_iter().map(Role::of).collect::<Result<_>>()?))
+    }
+
+    /// How many users and roles have a policy as their permissions boundary.
+    pub async fn bounded(&self, id: u64) -> Result<usize> {
+        let (users, roles) = self.bounded_by(id).await?;
+        Ok(users.len() + roles.len())
+    }
+
+    /// The users, groups and roles that a policy is attached to. All of them are looked at.
+    pub async fn holders_of(&self, id: u64) -> Result<(Vec<User>, Vec<Group>, Vec<Role>)> {
+        let has = |policies: &[AttachedPolicy]| policies.iter().any(|policy| policy.id == id);
+        let all = usize::MAX;
+        let users = self.page(b'u', |row: &UserRow| has(&row.policies), 0, all).await?.1;
+        let groups = self.page(b'g', |row: &GroupRow| has(&row.policies), 0, all).await?.1;
+        let roles = self.page(b'r', |row: &RoleRow| has(&row.policies), 0, all).await?.1;
+        let users = users.into_iter().map(User::of).collect();
+        let groups = groups.into_iter().map(Group::of).collect();
+        Ok((users, groups, roles.into_iter().map(Role::of).collect::<Result<_>>()?))
+    }
+
     /// How many users, groups and roles have a policy. All of them are looked at.
     pub async fn attachments(&self, id: u64) -> Result<usize> {
-        let has = |policies: &[AttachedPolicy]| policies.iter().any(|policy| policy.id == id);
-        let users = self.page(b'u', |row: &UserRow| has(&row.policies), 0, 0).await?.0;
-        let groups = self.page(b'g', |row: &GroupRow| has(&row.policies), 0, 0).await?.0;
-        let roles = self.page(b'r', |row: &RoleRow| has(&row.policies), 0, 0).await?.0;
-        Ok(users + groups + roles)
+        let (users, groups, roles) = self.holders_of(id).await?;
+        Ok(users.len() + groups.len() + roles.len())
     }
 
     /// Gives somebody a policy of his own, in place of one of the same name.
@@ -259,8 +322,12 @@ impl Accounts {
     ) -> Result<(Vec<Arc<Policy>>, usize)> {
         ids.sort_unstable();
         ids.dedup();
-        let rows: Vec<_> = ids.into_iter().map(policy_row).collect();
+        let made = ids.split_off(ids.partition_point(|id| *id < PRESETS_END));
+        let rows: Vec<_> = made.into_iter().map(policy_row).collect();
         let (mut policies, mut size) = (Vec::with_capacity(rows.len()), 0);
+        for preset in ids.into_iter().filter_map(ManagedPolicy::preset) {
+            policies.push(preset.read()?);
+        }
         for bytes in self.read_policies(&rows).await?.into_iter().flatten() {
             size += bytes.len();
             // What cannot be read might forbid anything.
@@ -274,6 +341,21 @@ impl Accounts {
             policies.push(Arc::new(policy));
         }
         Ok((policies, size))
+    }
+
+    /// A permissions boundary as it judges, and how long it is. One that was deleted allows
+    /// nothing any more.
+    pub(super) async fn limits_in_force(
+        &self,
+        boundary: Option<u64>,
+    ) -> Result<(Vec<Arc<Policy>>, usize)> {
+        let Some(id) = boundary else { return Ok((Vec::new(), 0)) };
+        match self.managed_policy(id).await {
+            Ok(policy) => Ok((vec![policy.read()?], policy.document.len())),
+            Err(IdentityError::NoSuchPolicy) => Ok((vec![Arc::new(Policy::nothing())], 0)),
+            Err(IdentityError::Store(error)) => Err(error),
+            Err(other) => Err(Error::Internal(other.to_string())),
+        }
     }
 
     async fn read_policies(&self, rows: &[RowRef]) -> Result<Vec<Option<Bytes>>> {

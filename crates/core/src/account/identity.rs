@@ -142,6 +142,15 @@ impl AccessKey {
         }
     }
 
+    /// What the user or the role may do at most, whatever his policies say.
+    pub fn limits(&self) -> &[Arc<Policy>] {
+        match &self.holder {
+            Holder::Root => &[],
+            Holder::User(user) => &user.limits,
+            Holder::Role(role) => &role.limits,
+        }
+    }
+
     pub(super) fn policy_bytes(&self) -> usize {
         match &self.holder {
             Holder::Root => 0,

@@ -6,10 +6,14 @@ use bytes::Bytes;
 use costrel_policy::{Grammar, Policy};
 
 use super::identity::random_below;
+use super::labels::Labels;
+use super::presets::PRESETS_END;
 use super::rows::{
-    ManagedPolicyRow, RowGrammar, decode, policy_name_row, policy_row, put, put_number,
+    ManagedPolicyRow, RowGrammar, decode, policy_name_row, policy_row, policy_version_row, put,
+    put_number,
 };
 use super::users::{check_text, is_name};
+use super::versions::default_number;
 use super::{Accounts, IdentityError};
 use crate::engine::Write;
 use crate::error::{Error, Result};
@@ -29,6 +33,9 @@ pub struct ManagedPolicy {
     /// Milliseconds since the Unix epoch.
     pub created_ms: u64,
     pub updated_ms: u64,
+    /// The number of the version that counts.
+    pub default_version: u64,
+    pub labels: Labels,
 }
 
 impl ManagedPolicy {
@@ -36,6 +43,8 @@ impl ManagedPolicy {
         Ok(ManagedPolicy {
             id: row.id,
             grammar: RowGrammar::language(row.grammar)?,
+            default_version: default_number(&row),
+            labels: Labels::of(row.labels),
             name: row.name,
             description: row.description,
             document: row.document,
@@ -56,7 +65,17 @@ impl Accounts {
         &self,
         name: &str,
         description: &str,
+        document: (Grammar, &[u8]),
+    ) -> Result<u64, IdentityError> {
+        self.create_labelled_policy(name, description, document, &Labels::default()).await
+    }
+
+    pub async fn create_labelled_policy(
+        &self,
+        name: &str,
+        description: &str,
         (grammar, document): (Grammar, &[u8]),
+        labels: &Labels,
     ) -> Result<u64, IdentityError> {
         if !is_name(name, NAME_LEN_MAX) {
             return Err(IdentityError::PolicyName { len_max: NAME_LEN_MAX });
@@ -73,6 +92,8 @@ impl Accounts {
             updated_ms: now_ms,
             write_id: Bytes::copy_from_slice(&self.entropy.id()),
             grammar: RowGrammar::from(grammar).into(),
+            labels: labels.row()?,
+            ..ManagedPolicyRow::default()
         };
         self.change(&[policy_name_row(name), policy_row(row.id)], |found| match found {
             [None, None] => Ok((
@@ -86,6 +107,9 @@ impl Accounts {
     }
 
     pub async fn managed_policy(&self, id: u64) -> Result<ManagedPolicy, IdentityError> {
+        if let Some(preset) = ManagedPolicy::preset(id) {
+            return Ok(preset);
+        }
         let row = self.read_identity(policy_row(id)).await?;
         row.map(ManagedPolicy::of).transpose()?.ok_or(IdentityError::NoSuchPolicy)
     }
@@ -95,7 +119,7 @@ impl Accounts {
         self.managed_policy(id).await
     }
 
-    /// Policies whose name holds a text, in the order of their numbers: how many there
+    /// Policies that were made and whose name holds a text, in the order of their numbers: how many there
     /// are, and some of them.
     pub async fn managed_policies(
         &self,
@@ -120,10 +144,7 @@ impl Accounts {
             Policy::of_user(grammar, document)?;
         }
         let (now_ms, write_id) = (self.clock.now_ms(), self.entropy.id());
-        let policy = policy_row(id);
-        self.change(std::slice::from_ref(&policy), |found| {
-            let [Some(bytes)] = found else { return Err(IdentityError::NoSuchPolicy) };
-            let mut row: ManagedPolicyRow = decode(bytes)?;
+        self.change_policy(id, |row| {
             if let Some(description) = description {
                 row.description = description.to_owned();
             }
@@ -133,18 +154,23 @@ impl Accounts {
             }
             row.updated_ms = now_ms;
             row.write_id = Bytes::copy_from_slice(&write_id);
-            Ok(((), vec![put(policy.clone(), &row)]))
+            Ok(((), Vec::new()))
         })
         .await
     }
 
-    /// Whoever had it has it no more.
+    /// Whoever had it has it no more. Its versions go with it.
     pub async fn delete_policy(&self, id: u64) -> Result<(), IdentityError> {
+        if id < PRESETS_END {
+            return Err(IdentityError::PresetPolicy);
+        }
         let name = self.managed_policy(id).await?.name;
         let rows = [policy_row(id), policy_name_row(&name)];
-        self.change(&rows, |found| match found {
-            [Some(_), _] => Ok(((), rows.iter().cloned().map(Write::Delete).collect())),
-            _ => Err(IdentityError::NoSuchPolicy),
+        self.change(&rows, |found| {
+            let [Some(bytes), _] = found else { return Err(IdentityError::NoSuchPolicy) };
+            let row: ManagedPolicyRow = decode(bytes)?;
+            let others = row.others.iter().map(|entry| policy_version_row(id, entry.number));
+            Ok(((), rows.iter().cloned().chain(others).map(Write::Delete).collect()))
         })
         .await
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use costrel_policy::{Grammar, Policy, PolicyFault};
 
 use super::identity::random_below;
+use super::labels::Labels;
 use super::rows::{RoleRow, RowDocument, decode, put, put_number, role_name_row, role_row};
 use super::users::{check_text, is_name};
 use super::{Accounts, IdentityError};
@@ -30,8 +31,13 @@ pub struct Role {
     /// Milliseconds since the Unix epoch.
     pub created_ms: u64,
     pub updated_ms: u64,
+    pub labels: Labels,
     /// Ids of the policies attached.
     pub attached: Vec<u64>,
+    /// A policy that must allow whatever they do, by its id, if there is one.
+    pub boundary: Option<u64>,
+    /// That policy, where it counts.
+    pub limits: Vec<Arc<Policy>>,
     /// The policies attached, where they count, and how long their texts are together.
     pub policies: Vec<Arc<Policy>>,
     pub(super) policy_bytes: usize,
@@ -72,7 +78,7 @@ impl RoleChanges<'_> {
 }
 
 impl Role {
-    fn of(row: RoleRow) -> Result<Role> {
+    pub(super) fn of(row: RoleRow) -> Result<Role> {
         let trust = row.trust.unwrap_or_default();
         Ok(Role {
             id: row.id,
@@ -82,7 +88,10 @@ impl Role {
             session_s_max: row.session_s_max,
             created_ms: row.created_ms,
             updated_ms: row.updated_ms,
+            labels: Labels::of(row.labels),
             attached: row.policies.iter().map(|policy| policy.id).collect(),
+            boundary: Some(row.boundary).filter(|id| *id != 0),
+            limits: Vec::new(),
             policies: Vec::new(),
             policy_bytes: 0,
         })
@@ -104,6 +113,18 @@ impl Accounts {
         session_s_max: u64,
         description: &str,
     ) -> Result<Role, IdentityError> {
+        let labels = Labels::default();
+        self.create_labelled_role(name, trust, session_s_max, description, &labels).await
+    }
+
+    pub async fn create_labelled_role(
+        &self,
+        name: &str,
+        trust: (Grammar, &[u8]),
+        session_s_max: u64,
+        description: &str,
+        labels: &Labels,
+    ) -> Result<Role, IdentityError> {
         if !is_name(name, NAME_LEN_MAX) {
             return Err(IdentityError::RoleName { len_max: NAME_LEN_MAX });
         }
@@ -119,6 +140,7 @@ impl Accounts {
             id: 4_611_686_018_000_000_000 + random_below(1_000_000_000, &*self.entropy),
             name: name.to_owned(),
             created_ms: now_ms,
+            labels: labels.row()?,
             ..RoleRow::default()
         };
         said.apply(&mut row, now_ms);
@@ -196,6 +218,9 @@ impl Accounts {
         let mut role = Role::of(row)?;
         (role.policies, role.policy_bytes) =
             self.policies_in_force(role.attached.clone(), &inline).await?;
+        let (limits, limit_bytes) = self.limits_in_force(role.boundary).await?;
+        role.limits = limits;
+        role.policy_bytes += limit_bytes;
         let (size, role) = (role.policy_bytes, Arc::new(role));
         self.roles.put(&name, role.clone(), size, now_ms);
         Ok(Some(role))

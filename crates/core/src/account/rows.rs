@@ -9,6 +9,7 @@
 //! | `n` and a user's name | the uin, 8 bytes, big-endian |
 //! | `k` and a key's id | [`UserKeyRow`] |
 //! | `p` and a policy's id | [`ManagedPolicyRow`] |
+//! | `v`, a policy's id and a version's number | [`PolicyVersionRow`] |
 //! | `q` and a policy's name | the id, 8 bytes, big-endian |
 //! | `g` and a group's id | [`GroupRow`] |
 //! | `h` and a group's name | the id, 8 bytes, big-endian |
@@ -61,6 +62,11 @@ pub(super) struct UserRow {
     pub groups: Vec<Membership>,
     #[prost(message, repeated, tag = "12")]
     pub inline: Vec<InlinePolicyEntry>,
+    #[prost(message, optional, tag = "13")]
+    pub labels: Option<LabelsRow>,
+    /// A policy that must allow whatever his others do; nothing if there is none.
+    #[prost(uint64, tag = "14")]
+    pub boundary: u64,
 }
 
 /// What a user's row says of a key. A key that it does not name is not his.
@@ -111,6 +117,8 @@ pub(super) struct GroupRow {
     pub members: u64,
     #[prost(message, repeated, tag = "7")]
     pub inline: Vec<InlinePolicyEntry>,
+    #[prost(message, optional, tag = "8")]
+    pub labels: Option<LabelsRow>,
 }
 
 /// A role as stored; fields are only ever added.
@@ -135,6 +143,29 @@ pub(super) struct RoleRow {
     pub policies: Vec<AttachedPolicy>,
     #[prost(message, repeated, tag = "9")]
     pub inline: Vec<InlinePolicyEntry>,
+    #[prost(message, optional, tag = "10")]
+    pub labels: Option<LabelsRow>,
+    /// As a user's.
+    #[prost(uint64, tag = "11")]
+    pub boundary: u64,
+}
+
+/// A path and tags, in the row of what has them.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct LabelsRow {
+    /// Empty for `/`.
+    #[prost(string, tag = "1")]
+    pub path: String,
+    #[prost(message, repeated, tag = "2")]
+    pub tags: Vec<TagRow>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct TagRow {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
 }
 
 /// An identity provider as stored; fields are only ever added.
@@ -242,6 +273,32 @@ pub(super) struct ManagedPolicyRow {
     pub write_id: Bytes,
     #[prost(enumeration = "RowGrammar", tag = "8")]
     pub grammar: i32,
+    #[prost(message, optional, tag = "9")]
+    pub labels: Option<LabelsRow>,
+    /// The number of the version that `document` is, and the highest that there was;
+    /// nothing if there was never another one than the first.
+    #[prost(uint64, tag = "10")]
+    pub default_version: u64,
+    #[prost(uint64, tag = "11")]
+    pub latest_version: u64,
+    /// The other versions, whose documents have rows of their own.
+    #[prost(message, repeated, tag = "12")]
+    pub others: Vec<PolicyVersionEntry>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct PolicyVersionEntry {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    #[prost(uint64, tag = "2")]
+    pub created_ms: u64,
+}
+
+/// A version of a policy that does not count; fields are only ever added.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct PolicyVersionRow {
+    #[prost(message, optional, tag = "1")]
+    pub document: Option<RowDocument>,
 }
 
 fn row(kind: u8, name: &[u8]) -> RowRef {
@@ -262,6 +319,10 @@ pub(super) fn key_row(id: &str) -> RowRef {
 
 pub(super) fn policy_row(id: u64) -> RowRef {
     row(b'p', &id.to_be_bytes())
+}
+
+pub(super) fn policy_version_row(id: u64, number: u64) -> RowRef {
+    row(b'v', &[id.to_be_bytes(), number.to_be_bytes()].concat())
 }
 
 pub(super) fn policy_name_row(name: &str) -> RowRef {
@@ -436,6 +497,7 @@ mod tests {
             updated_ms: 1_700_000_000_001,
             write_id: Bytes::from_static(&[4; 16]),
             grammar: RowGrammar::Cam.into(),
+            ..ManagedPolicyRow::default()
         };
         let group = GroupRow {
             id: 100_000_003,
@@ -471,6 +533,12 @@ mod tests {
             thumbprints: vec!["00".into()],
             created_ms: 1_700_000_000_000,
         };
+        let tags = vec![TagRow { name: "b".into(), value: "c".into() }];
+        let labels = LabelsRow { path: "/a/".into(), tags };
+        assert_eq!(decode::<LabelsRow>(&bytes(LABELS_ROW)).unwrap(), labels);
+        let document = Some(RowDocument::new(Grammar::Iam, b"{}"));
+        let version = PolicyVersionRow { document };
+        assert_eq!(decode::<PolicyVersionRow>(&bytes(POLICY_VERSION_ROW)).unwrap(), version);
         assert_eq!(decode::<ProviderRow>(&bytes(PROVIDER_ROW)).unwrap(), provider);
         assert_eq!(decode::<InlinePolicyEntry>(&bytes(INLINE)).unwrap(), inline);
         assert_eq!(decode::<RoleRow>(&bytes(ROLE_ROW)).unwrap(), role);
@@ -485,6 +553,8 @@ mod tests {
                             6669787475726510011881d095ffbc312201643a0c0881c2d72f1082d095ffbc314201314a02\
                             3836520165";
     const USER_KEY_ROW: &str = "0882d0dbc3f4021203010203";
+    const LABELS_ROW: &str = "0a032f612f12060a0162120163";
+    const POLICY_VERSION_ROW: &str = "0a06080112027b7d";
     const PROVIDER_ROW: &str =
         "0a1368747470733a2f2f612e6578616d706c652f6212016e1a01642201632a0230303080d095ffbc31";
     const INLINE: &str = "0a01701206080112027b7d";

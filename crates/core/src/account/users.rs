@@ -5,6 +5,7 @@ use std::sync::Arc;
 use costrel_policy::Policy;
 
 use super::identity::{KeyPair, random_below};
+use super::labels::Labels;
 use super::rows::{
     GroupRow, UserKeyEntry, UserKeyRow, UserRow, decode, group_row, key_row, put, put_number,
     user_name_row, user_row,
@@ -33,6 +34,11 @@ pub struct User {
     pub attached: Vec<(u64, u64)>,
     /// Ids of the groups that he is in.
     pub groups: Vec<u64>,
+    pub labels: Labels,
+    /// A policy that must allow whatever his others do, by its id, if there is one.
+    pub boundary: Option<u64>,
+    /// That policy, where it counts.
+    pub limits: Vec<Arc<Policy>>,
     /// His policies and those of his groups, where they count, and how long their texts
     /// are together.
     pub policies: Vec<Arc<Policy>>,
@@ -80,6 +86,9 @@ impl User {
             created_ms: row.created_ms,
             attached: row.policies.iter().map(|policy| (policy.id, policy.attached_ms)).collect(),
             groups: row.groups.iter().map(|member| member.group).collect(),
+            labels: Labels::of(row.labels),
+            boundary: Some(row.boundary).filter(|id| *id != 0),
+            limits: Vec::new(),
             policies: Vec::new(),
             policy_bytes: 0,
         }
@@ -103,6 +112,15 @@ const USER_NAME_LEN_MAX: usize = 64;
 
 impl Accounts {
     pub async fn add_user(&self, name: &str, details: UserDetails) -> Result<User, IdentityError> {
+        self.add_labelled_user(name, details, &Labels::default()).await
+    }
+
+    pub async fn add_labelled_user(
+        &self,
+        name: &str,
+        details: UserDetails,
+        labels: &Labels,
+    ) -> Result<User, IdentityError> {
         if !is_name(name, USER_NAME_LEN_MAX) {
             return Err(IdentityError::UserName { len_max: USER_NAME_LEN_MAX });
         }
@@ -117,6 +135,7 @@ impl Accounts {
             country_code: details.country_code,
             email: details.email,
             created_ms: self.clock.now_ms(),
+            labels: labels.row()?,
             ..UserRow::default()
         };
         if row.uin == self.account.uin.0 {
@@ -168,6 +187,37 @@ impl Accounts {
             row.country_code.clone_from(&details.country_code);
             row.email.clone_from(&details.email);
             Ok(((), Vec::new()))
+        })
+        .await
+    }
+
+    /// What belongs to him stays his. Policies that name him by his former name are
+    /// about him no more.
+    pub async fn rename_user(&self, uin: Uin, name: &str) -> Result<(), IdentityError> {
+        if !is_name(name, USER_NAME_LEN_MAX) {
+            return Err(IdentityError::UserName { len_max: USER_NAME_LEN_MAX });
+        }
+        let old = self.user(uin).await?.name;
+        if name == old {
+            return Ok(());
+        }
+        let rows = [user_row(uin.0), user_name_row(&old), user_name_row(name)];
+        self.change(&rows, |found| {
+            let [Some(bytes), _, taken] = found else { return Err(IdentityError::NoSuchUser) };
+            let mut row: UserRow = decode(bytes)?;
+            if row.name != old {
+                return Err(Error::Internal("the user was renamed meanwhile".into()).into());
+            }
+            if taken.is_some() {
+                return Err(IdentityError::UserExists);
+            }
+            row.name = name.to_owned();
+            let writes = vec![
+                put(rows[0].clone(), &row),
+                Write::Delete(rows[1].clone()),
+                put_number(rows[2].clone(), uin.0),
+            ];
+            Ok(((), writes))
         })
         .await
     }
@@ -300,6 +350,9 @@ impl Accounts {
             }
         }
         (user.policies, user.policy_bytes) = self.policies_in_force(ids, &inline).await?;
+        let (limits, limit_bytes) = self.limits_in_force(user.boundary).await?;
+        user.limits = limits;
+        user.policy_bytes += limit_bytes;
         Ok(Some(AccessKey {
             id: id.to_owned(),
             secret,

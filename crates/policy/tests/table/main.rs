@@ -56,11 +56,13 @@ fn both_evaluators_agree() {
             world.policies.iter().map(|made| made.parse(Policy::of_bucket)).collect();
         let own: Vec<Arc<Policy>> =
             world.own.iter().map(|made| made.parse(Policy::of_user)).collect();
+        let limits: Vec<Arc<Policy>> =
+            world.limits.iter().map(|made| made.parse(Policy::of_user)).collect();
         let session: Vec<Arc<Policy>> =
             world.session.iter().map(|made| made.parse(Policy::of_session)).collect();
         let trust = world.trust.parse(Policy::of_trust);
         for _ in 0..8 {
-            let request = making::request(&mut rng, &making::ACTIONS, &own, &session);
+            let request = making::request(&mut rng, &making::ACTIONS, (&own, &limits), &session);
             let attempt = Attempt {
                 caller: &request.caller,
                 action: request.action,
@@ -85,7 +87,7 @@ fn both_evaluators_agree() {
                 _ => {}
             }
 
-            let request = making::request(&mut rng, &[making::ASSUME], &own, &session);
+            let request = making::request(&mut rng, &[making::ASSUME], (&own, &limits), &session);
             let attempt = Attempt {
                 caller: &request.caller,
                 action: request.action,

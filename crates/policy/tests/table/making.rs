@@ -21,6 +21,8 @@ pub struct World {
     pub policies: Vec<Made>,
     /// Those of whoever asks, be they his own, his groups' or his role's.
     pub own: Vec<Made>,
+    /// What those may allow at most.
+    pub limits: Vec<Made>,
     pub session: Vec<Made>,
     /// The role's that he asks for.
     pub trust: Made,
@@ -29,7 +31,7 @@ pub struct World {
 impl World {
     /// All there is, to be shown.
     pub fn texts(&self) -> Vec<String> {
-        let all = self.policies.iter().chain(&self.own).chain(&self.session);
+        let all = self.policies.iter().chain(&self.own).chain(&self.limits).chain(&self.session);
         all.chain([&self.trust]).map(Made::text).collect()
     }
 }
@@ -154,11 +156,12 @@ fn some(rng: &mut StdRng, of: &[&str]) -> Json {
     }
 }
 
-/// `own` are the policies of whoever asks, if he is somebody who can have some.
+/// `own` are the policies of whoever asks and what limits them, if he is somebody who can
+/// have some.
 pub fn request(
     rng: &mut StdRng,
     actions: &[Action],
-    own: &[Arc<Policy>],
+    (own, limits): (&[Arc<Policy>], &[Arc<Policy>]),
     session: &[Arc<Policy>],
 ) -> Request {
     let (who, name, session_name) = pick(rng, &CALLERS);
@@ -199,6 +202,7 @@ pub fn request(
             name: name.map(Into::into),
             session_name: session_name.map(Into::into),
             policies: if has_policies { own.to_vec() } else { vec![] },
+            limits: if has_policies { limits.to_vec() } else { vec![] },
             session: session.to_vec(),
         },
         action,
@@ -218,7 +222,8 @@ pub fn world(rng: &mut StdRng) -> World {
     let policies = (0..rng.random_range(0..3)).map(|_| made(rng, Of::Bucket)).collect();
     let own = (0..rng.random_range(0..3)).map(|_| made(rng, Of::Somebody)).collect();
     let session = if rng.random_ratio(1, 6) { vec![made(rng, Of::Somebody)] } else { vec![] };
-    World { policies, own, session, trust: made(rng, Of::Role) }
+    let limits = if rng.random_ratio(1, 4) { vec![made(rng, Of::Somebody)] } else { vec![] };
+    World { policies, own, limits, session, trust: made(rng, Of::Role) }
 }
 
 /// What a policy is of.

@@ -29,9 +29,12 @@ pub fn decide(world: &World, request: &Request) -> bool {
     let by_bucket = world.policies.iter().any(allows);
     match request.caller.who {
         Who::User { account, .. } | Who::Role { account, .. } => {
-            let by_own = world.own.iter().any(allows);
+            let within = world.limits.iter().all(allows);
+            let role = matches!(request.caller.who, Who::Role { .. });
+            let by_own = within && world.own.iter().any(allows);
+            let by_bucket = by_bucket && (within || !role);
             let together = if account == OWNER { by_own || by_bucket } else { by_own && by_bucket };
-            together && !world.own.iter().any(denies)
+            together && !world.own.iter().chain(&world.limits).any(denies)
         }
         _ => by_bucket,
     }
@@ -49,17 +52,18 @@ pub fn decide_trust(world: &World, request: &Request) -> bool {
         let alone = "qcs::cam::uin/100000000001:uin/100000000001";
         effects_but(&world.trust, &root, true, alone).contains(&Some(true))
     });
-    let own = match request.caller.who {
-        Who::User { .. } | Who::Role { .. } => &world.own[..],
-        _ => &[],
+    let (own, limits) = match request.caller.who {
+        Who::User { .. } | Who::Role { .. } => (&world.own[..], &world.limits[..]),
+        _ => (&[][..], &[][..]),
     };
-    if !session || denies(&world.trust) || own.iter().any(denies) {
+    if !session || denies(&world.trust) || own.iter().chain(limits).any(denies) {
         return false;
     }
+    let by_own = own.iter().any(allows) && limits.iter().all(allows);
     let root = matches!(request.caller.who, Who::Root(_));
     match world.trust.grammar {
         Grammar::Iam if allows(&world.trust) => true,
-        _ => (allows(&world.trust) || account_is_trusted) && (root || own.iter().any(allows)),
+        _ => (allows(&world.trust) || account_is_trusted) && (root || by_own),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a request asks for.
 
+use std::collections::BTreeMap;
+
 use costrel_signature::encode::QueryPair;
 
 use super::AwsFailure;
@@ -37,6 +39,36 @@ impl<'a> Call<'a> {
         }
         members.sort_by_key(|(number, _)| *number);
         Ok(members.into_iter().map(|(_, value)| value).collect())
+    }
+
+    /// Tags, by their keys.
+    pub fn tags(&self) -> Result<BTreeMap<String, String>, AwsFailure> {
+        let mut found: BTreeMap<&str, [Option<&str>; 2]> = BTreeMap::new();
+        for (known, value) in self.pairs {
+            let Some(rest) = known.strip_prefix("Tags.member.") else { continue };
+            let (number, part) = rest.split_once('.').ok_or(AwsFailure::BadValue("Tags"))?;
+            let at = ["Key", "Value"].iter().position(|name| *name == part);
+            let tag = found.entry(number).or_default();
+            tag[at.ok_or(AwsFailure::BadValue("Tags"))?] = Some(value.as_ref());
+        }
+        let mut tags = BTreeMap::new();
+        for tag in found.into_values() {
+            let [Some(name), Some(value)] = tag else { return Err(AwsFailure::BadValue("Tags")) };
+            if tags.insert(name.to_owned(), value.to_owned()).is_some() {
+                return Err(AwsFailure::BadValue("Tags"));
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Whether something is so; `None` if it is not said.
+    pub fn truth(&self, name: &'static str) -> Result<Option<bool>, AwsFailure> {
+        match self.text(name) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(AwsFailure::BadValue(name)),
+        }
     }
 
     /// A whole number; `None` if it is not given.

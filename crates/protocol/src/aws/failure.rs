@@ -36,8 +36,9 @@ pub(crate) enum AwsFailure {
     /// What is not known here would not be obeyed.
     #[error("the parameter {0} is not supported")]
     UnknownParameter(String),
-    #[error("the policy has no such version")]
-    NoSuchVersion,
+    /// There is nothing of this kind here.
+    #[error("there is no {0}")]
+    None(&'static str),
     #[error("there is no policy of this name")]
     NoSuchInline,
     #[error("the policy is attached")]
@@ -170,8 +171,10 @@ impl AwsFailure {
                 | IdentityError::RoleName { .. }
                 | IdentityError::RoleDuration { .. }
                 | IdentityError::TextTooLong { .. }
+                | IdentityError::Path { .. }
                 | IdentityError::ProviderName { .. } => (BAD, "ValidationError"),
-                IdentityError::ProviderUrl
+                IdentityError::Tag
+                | IdentityError::ProviderUrl
                 | IdentityError::ProviderClient { .. }
                 | IdentityError::Thumbprints { .. } => (BAD, "InvalidInput"),
                 IdentityError::UserExists
@@ -186,19 +189,25 @@ impl AwsFailure {
                 | IdentityError::NoSuchGroup
                 | IdentityError::NotMember
                 | IdentityError::NoSuchRole
-                | IdentityError::NoSuchProvider => (StatusCode::NOT_FOUND, "NoSuchEntity"),
-                IdentityError::UserInUse | IdentityError::GroupInUse | IdentityError::RoleInUse => {
-                    (StatusCode::CONFLICT, "DeleteConflict")
-                }
+                | IdentityError::NoSuchProvider
+                | IdentityError::NoSuchVersion
+                | IdentityError::NoBoundary => (StatusCode::NOT_FOUND, "NoSuchEntity"),
+                IdentityError::UserInUse
+                | IdentityError::GroupInUse
+                | IdentityError::RoleInUse
+                | IdentityError::DefaultVersion => (StatusCode::CONFLICT, "DeleteConflict"),
+                IdentityError::PresetPolicy => (FORBIDDEN, "AccessDenied"),
                 IdentityError::TooManyKeys { .. }
                 | IdentityError::TooManyPolicies { .. }
                 | IdentityError::TooMuchInline { .. }
                 | IdentityError::TooManyGroups { .. }
                 | IdentityError::TooManyProviders { .. }
+                | IdentityError::TooManyTags { .. }
+                | IdentityError::TooManyVersions { .. }
                 | IdentityError::TooManyClients { .. } => (StatusCode::CONFLICT, "LimitExceeded"),
                 IdentityError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
             },
-            AwsFailure::NoSuchVersion | AwsFailure::NoSuchInline => {
+            AwsFailure::None(_) | AwsFailure::NoSuchInline => {
                 (StatusCode::NOT_FOUND, "NoSuchEntity")
             }
             AwsFailure::PolicyInUse => (StatusCode::CONFLICT, "DeleteConflict"),

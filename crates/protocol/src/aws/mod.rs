@@ -243,20 +243,25 @@ async fn answer(
         return Err(AwsFailure::NotImplemented(action.name));
     };
     call.refuse_unknown(action.parameters)?;
-    let account = key.account.uin;
+    let accounts = authenticator.accounts();
     let resources = match service.name {
-        "iam" => iam::resources(&call, account, key.user()),
-        _ => Vec::new(),
+        "iam" => iam::resources(&call, accounts, key.user()).await?,
+        _ => vec![Vec::new()],
     };
-    let permitted = |action| {
-        let resources = &resources;
-        let named = permission::Named { action, resources, external_id: None, session_name: None };
+    let permitted = |permission, resources: &Vec<String>| {
+        let named = permission::Named {
+            action: permission,
+            resources,
+            external_id: None,
+            session_name: None,
+        };
         permission::permits_action(&key, named, connection, now_ms)
     };
-    if !action.permission.is_none_or(permitted) {
+    if let Some(permission) = action.permission
+        && !resources.iter().all(|resources| permitted(permission, resources))
+    {
         return Err(AwsFailure::denied(&key, service.name, action.name));
     }
-    let accounts = authenticator.accounts();
     let asked = Asked { accounts, key: &key, call: &call, connection, now_ms };
     Ok((action, answer(&asked).await?))
 }

@@ -180,14 +180,15 @@ async fn role(accounts: &Accounts, arn: &str) -> Result<Option<Role>, AwsFailure
     let mut next = || parts.next().ok_or(AwsFailure::BadValue("RoleArn"));
     let (prefix, _, service, _) = (next()?, next()?, next()?, next()?);
     let (account, role) = (next()?, next()?);
-    let name = role.strip_prefix("role/").and_then(|path| path.rsplit('/').next());
+    let place = role.strip_prefix("role").filter(|place| place.starts_with('/'));
+    let name = place.and_then(|place| place.rsplit('/').next());
     let name = name.filter(|name| !name.is_empty() && prefix == "arn" && service == "iam");
     let name = name.ok_or(AwsFailure::BadValue("RoleArn"))?;
     if account.parse() != Ok(accounts.account().uin) {
         return Ok(None);
     }
     match accounts.role_named(name).await {
-        Ok(role) => Ok(Some(role)),
+        Ok(role) => Ok(Some(role).filter(|role| Some(&*role.labels.place(name)) == place)),
         Err(IdentityError::NoSuchRole) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -196,6 +196,15 @@ fn code_of_identity(error: &IdentityError) -> &'static str {
         IdentityError::NoSuchRole => "InvalidParameter.RoleNotExist",
         IdentityError::RoleInUse => "FailedOperation",
         IdentityError::RoleDuration { .. } => "InvalidParameter.ParamError",
+        // What IAM alone has.
+        IdentityError::Path { .. }
+        | IdentityError::Tag
+        | IdentityError::TooManyTags { .. }
+        | IdentityError::TooManyVersions { .. }
+        | IdentityError::NoSuchVersion
+        | IdentityError::DefaultVersion
+        | IdentityError::PresetPolicy
+        | IdentityError::NoBoundary => "InvalidParameter.ParamError",
         IdentityError::ProviderUrl
         | IdentityError::ProviderClient { .. }
         | IdentityError::Thumbprints { .. } => "InvalidParameterValue.InvalidParameterValue",

@@ -126,7 +126,7 @@ pub(crate) fn permits_role(
     let resources = [
         format!("qcs::cam::uin/{account}:roleName/{}", role.name),
         format!("qcs::cam::uin/{account}:role/{}", role.id),
-        format!("arn:aws:iam::{account}:role/{}", role.name),
+        format!("arn:aws:iam::{account}:role{}", role.labels.place(&role.name)),
     ];
     let named = Named {
         resources: &resources,

@@ -246,11 +246,10 @@ impl Gateway {
         };
         let caller = caller(request);
         let asks = |policy: &Arc<Policy>| policy.asks(|key| matches!(key, Key::ExistingTag(_)));
-        let existing_tags =
-            match policies.iter().chain(&caller.session).chain(&caller.policies).any(asks) {
-                true => self.object_meant(bucket, need).await?.map(|info| info.tags()),
-                false => None,
-            };
+        let existing_tags = match policies.iter().chain(caller.own()).any(asks) {
+            true => self.object_meant(bucket, need).await?.map(|info| info.tags()),
+            false => None,
+        };
         let place = Place { region: &bucket.region, owner_uin: bucket.owner_uin };
         let facts =
             RequestFacts { request, place, need, existing_tags, now_ms: self.store.now_ms() };
@@ -387,6 +386,7 @@ fn caller_of(key: Option<&AccessKey>) -> Caller {
         name: name.map(|name| name.as_str().into()),
         session_name: session.map(|session| session.name.as_str().into()),
         policies: key.policies().to_vec(),
+        limits: key.limits().to_vec(),
         session: session.map(|session| session.policies.clone()).unwrap_or_default(),
     }
 }

@@ -6,11 +6,15 @@ use costrel_core::account::{AccessKey, Holder, SessionKind};
 pub(super) fn principal_arn(key: &AccessKey) -> String {
     let account = key.account.uin;
     match (&key.holder, &key.session) {
-        (Holder::Role(role), _) => format!("arn:aws:iam::{account}:role/{}", role.name),
+        (Holder::Role(role), _) => {
+            format!("arn:aws:iam::{account}:role{}", role.labels.place(&role.name))
+        }
         (_, Some(session)) if session.kind == SessionKind::Federated => {
             format!("arn:aws:sts::{account}:federated-user/{}", session.name)
         }
-        (Holder::User(user), _) => format!("arn:aws:iam::{account}:user/{}", user.name),
+        (Holder::User(user), _) => {
+            format!("arn:aws:iam::{account}:user{}", user.labels.place(&user.name))
+        }
         (Holder::Root, _) => format!("arn:aws:iam::{account}:root"),
     }
 }

@@ -1,16 +1,16 @@
 //! Groups of users.
 
-use costrel_core::account::{Group, Uin};
+use costrel_core::account::{Group, Labelled, Labels, Uin};
 use futures_util::future::BoxFuture;
 
-use super::{in_path, page, refuse_path, time, users};
+use super::{labels, listed, page, time, users};
 use crate::aws::tree::Node;
 use crate::aws::{Answered, Asked, AwsFailure};
 
 pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        refuse_path(asked)?;
-        let group = asked.accounts.create_group(asked.call.required("GroupName")?, "").await?;
+        let name = asked.call.required("GroupName")?;
+        let group = asked.accounts.create_labelled_group(name, "", &labels(asked)?).await?;
         Ok(Some(vec![("Group", fields(&group, asked.key.account.uin))]))
     })
 }
@@ -20,6 +20,7 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let group = named(asked).await?;
         let account = asked.key.account.uin;
         let (_, users) = asked.accounts.members(group.id, 0, usize::MAX).await?;
+        let users = listed(asked, users, |user| (&user.name, &user.labels));
         let users = users.iter().map(|user| users::fields(user, account)).collect();
         let mut answer = vec![("Group", fields(&group, account))];
         answer.extend(page(asked, "Users", users)?);
@@ -29,10 +30,8 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 
 pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let groups = match in_path(asked) {
-            true => asked.accounts.groups("", 0, usize::MAX).await?.1,
-            false => Vec::new(),
-        };
+        let groups = asked.accounts.groups("", 0, usize::MAX).await?.1;
+        let groups = listed(asked, groups, |group| (&group.name, &group.labels));
         let groups = groups.iter().map(|group| fields(group, asked.key.account.uin));
         Ok(Some(page(asked, "Groups", groups.collect())?))
     })
@@ -40,8 +39,12 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 
 pub(super) fn update<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let name = asked.call.text("NewGroupName");
-        asked.accounts.update_group(named(asked).await?.id, name, None).await?;
+        let id = named(asked).await?.id;
+        if let Some(path) = asked.call.text("NewPath") {
+            let set = |labels: &mut Labels| path.clone_into(&mut labels.path);
+            asked.accounts.change_labels(Labelled::Group(id), set).await?;
+        }
+        asked.accounts.update_group(id, asked.call.text("NewGroupName"), None).await?;
         Ok(None)
     })
 }
@@ -84,10 +87,10 @@ async fn named(asked: &Asked<'_>) -> Result<Group, AwsFailure> {
 
 fn fields(group: &Group, account: Uin) -> Node {
     Node::Fields(vec![
-        ("Path", "/".into()),
+        ("Path", group.labels.path.as_str().into()),
         ("GroupName", group.name.as_str().into()),
         ("GroupId", group.id.to_string().into()),
-        ("Arn", format!("arn:aws:iam::{account}:group/{}", group.name).into()),
+        ("Arn", format!("arn:aws:iam::{account}:group{}", group.labels.place(&group.name)).into()),
         ("CreateDate", time(group.created_ms)),
     ])
 }

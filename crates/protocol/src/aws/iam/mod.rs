@@ -2,12 +2,15 @@
 //! under AWS's names.
 
 mod groups;
+mod labels;
 mod policies;
 mod providers;
 mod roles;
+mod summary;
 mod users;
+mod versions;
 
-use costrel_core::account::{PolicyHolder, Uin, User};
+use costrel_core::account::{Accounts, IdentityError, Labels, PolicyHolder, User};
 use costrel_policy::Action as PolicyAction;
 
 use super::call::Call;
@@ -44,7 +47,7 @@ pub(super) const SERVICE: Service = Service {
 };
 
 const ACTIONS: &[Action] = &[
-    iam!("CreateUser" as "AddUser", &["UserName", "Path"], users::create),
+    iam!("CreateUser" as "AddUser", &["UserName", "Path", "Tags", "PermissionsBoundary"], users::create),
     iam!("GetUser", &["UserName"], users::get),
     iam!("ListUsers", &["PathPrefix", "Marker", "MaxItems"], users::list),
     iam!("DeleteUser", &["UserName"], users::delete),
@@ -67,7 +70,7 @@ const ACTIONS: &[Action] = &[
     iam!("CreateGroup", &["GroupName", "Path"], groups::create),
     iam!("GetGroup", &["GroupName", "Marker", "MaxItems"], groups::get),
     iam!("ListGroups", &["PathPrefix", "Marker", "MaxItems"], groups::list),
-    iam!("UpdateGroup", &["GroupName", "NewGroupName"], groups::update),
+    iam!("UpdateGroup", &["GroupName", "NewGroupName", "NewPath"], groups::update),
     iam!("DeleteGroup", &["GroupName"], groups::delete),
     iam!("AddUserToGroup", &["GroupName", "UserName"], groups::add_user),
     iam!("RemoveUserFromGroup", &["GroupName", "UserName"], groups::remove_user),
@@ -84,7 +87,15 @@ const ACTIONS: &[Action] = &[
     ),
     iam!(
         "CreateRole",
-        &["RoleName", "Path", "AssumeRolePolicyDocument", "Description", "MaxSessionDuration"],
+        &[
+            "RoleName",
+            "Path",
+            "AssumeRolePolicyDocument",
+            "Description",
+            "MaxSessionDuration",
+            "Tags",
+            "PermissionsBoundary"
+        ],
         roles::create
     ),
     iam!("GetRole", &["RoleName"], roles::get),
@@ -111,15 +122,15 @@ const ACTIONS: &[Action] = &[
     ),
     iam!(
         "CreatePolicy",
-        &["PolicyName", "Path", "PolicyDocument", "Description"],
+        &["PolicyName", "Path", "PolicyDocument", "Description", "Tags"],
         policies::create
     ),
     iam!("GetPolicy", &["PolicyArn"], policies::get),
-    iam!("GetPolicyVersion", &["PolicyArn", "VersionId"], policies::get_version),
-    iam!("ListPolicyVersions", &["PolicyArn", "Marker", "MaxItems"], policies::list_versions),
+    iam!("GetPolicyVersion", &["PolicyArn", "VersionId"], versions::get),
+    iam!("ListPolicyVersions", &["PolicyArn", "Marker", "MaxItems"], versions::list),
     iam!(
         "ListPolicies",
-        &["Scope", "OnlyAttached", "PathPrefix", "Marker", "MaxItems"],
+        &["Scope", "OnlyAttached", "PolicyUsageFilter", "PathPrefix", "Marker", "MaxItems"],
         policies::list
     ),
     iam!("DeletePolicy", &["PolicyArn"], policies::delete),
@@ -154,21 +165,53 @@ const ACTIONS: &[Action] = &[
         &["OpenIDConnectProviderArn"],
         providers::delete
     ),
-    not_yet!("UpdateUser"),
-    not_yet!("TagUser"),
-    not_yet!("UntagUser"),
-    not_yet!("ListUserTags"),
+    iam!("UpdateUser", &["UserName", "NewUserName", "NewPath"], users::update),
+    iam!("TagUser", &["UserName", "Tags"], labels::tag),
+    iam!("UntagUser", &["UserName", "TagKeys"], labels::untag),
+    iam!("ListUserTags", &["UserName", "Marker", "MaxItems"], labels::list),
+    iam!("TagRole", &["RoleName", "Tags"], labels::tag),
+    iam!("UntagRole", &["RoleName", "TagKeys"], labels::untag),
+    iam!("ListRoleTags", &["RoleName", "Marker", "MaxItems"], labels::list),
+    iam!("TagPolicy", &["PolicyArn", "Tags"], labels::tag),
+    iam!("UntagPolicy", &["PolicyArn", "TagKeys"], labels::untag),
+    iam!("ListPolicyTags", &["PolicyArn", "Marker", "MaxItems"], labels::list),
+    iam!("CreatePolicyVersion", &["PolicyArn", "PolicyDocument", "SetAsDefault"], versions::create),
+    iam!("SetDefaultPolicyVersion", &["PolicyArn", "VersionId"], versions::set_default),
+    iam!("DeletePolicyVersion", &["PolicyArn", "VersionId"], versions::delete),
+    iam!(
+        "PutUserPermissionsBoundary",
+        &["UserName", "PermissionsBoundary"],
+        policies::put_boundary
+    ),
+    iam!("DeleteUserPermissionsBoundary", &["UserName"], policies::delete_boundary),
+    iam!(
+        "PutRolePermissionsBoundary",
+        &["RoleName", "PermissionsBoundary"],
+        policies::put_boundary
+    ),
+    iam!("DeleteRolePermissionsBoundary", &["RoleName"], policies::delete_boundary),
+    iam!(
+        "ListEntitiesForPolicy",
+        &["PolicyArn", "EntityFilter", "PathPrefix", "PolicyUsageFilter", "Marker", "MaxItems"],
+        summary::list_entities
+    ),
+    iam!("GetAccountSummary", &[], summary::get),
+    iam!("GetLoginProfile", &["UserName"], users::no_login_profile),
+    iam!("DeleteLoginProfile", &["UserName"], users::no_login_profile),
+    iam!("ListMFADevices", &["UserName", "Marker", "MaxItems"], users::list_mfa_devices),
+    iam!("ListSSHPublicKeys", &["UserName", "Marker", "MaxItems"], users::list_ssh_keys),
+    iam!("ListSigningCertificates", &["UserName", "Marker", "MaxItems"], users::list_certificates),
+    iam!(
+        "ListServiceSpecificCredentials",
+        &["UserName", "ServiceName"],
+        users::list_service_credentials
+    ),
     not_yet!("GetAccessKeyLastUsed"),
-    not_yet!("PutUserPermissionsBoundary"),
-    not_yet!("DeleteUserPermissionsBoundary"),
-    not_yet!("TagRole"),
-    not_yet!("UntagRole"),
-    not_yet!("ListRoleTags"),
-    not_yet!("CreatePolicyVersion"),
-    not_yet!("SetDefaultPolicyVersion"),
-    not_yet!("DeletePolicyVersion"),
-    not_yet!("ListEntitiesForPolicy"),
     not_yet!("SimulatePrincipalPolicy"),
+    not_yet!("GetAccountAuthorizationDetails"),
+    not_yet!("TagOpenIDConnectProvider"),
+    not_yet!("UntagOpenIDConnectProvider"),
+    not_yet!("ListOpenIDConnectProviderTags"),
 ];
 
 /// What policies call an action of CAM in IAM's grammar.
@@ -184,61 +227,114 @@ pub(crate) fn same_as(cam: &str) -> Option<&'static str> {
     known.find(|known| known.cam == cam).map(|known| known.iam)
 }
 
-/// What an action is about, as policies call it; nothing if it is about the account.
-pub(super) fn resources(call: &Call<'_>, account: Uin, caller: Option<&User>) -> Vec<String> {
-    let arn = |kind: &str, name: &str| vec![format!("arn:aws:iam::{account}:{kind}/{name}")];
+/// What an action is about, as policies call it; nothing if it is about the account. All
+/// of it must be allowed: what is renamed is about both names.
+pub(super) async fn resources(
+    call: &Call<'_>,
+    accounts: &Accounts,
+    caller: Option<&User>,
+) -> Result<Vec<Vec<String>>, AwsFailure> {
+    let account = accounts.account().uin;
+    let arn = |kind: &str, place: String| vec![format!("arn:aws:iam::{account}:{kind}{place}")];
     let of = |parameter: &str| call.text(parameter);
+    let action = of("Action").unwrap_or_default();
+    // What is not there has no path yet.
+    let new = |name: &str| [of("Path").unwrap_or("/"), name].concat();
+    let place = |labels: Option<Labels>, name: &str| labels.unwrap_or_default().place(name);
+    let renamed = |labels: Option<Labels>, name: &str, parameter: &str| {
+        let path = of("NewPath").map_or_else(|| labels.unwrap_or_default().path, str::to_owned);
+        [&path, of(parameter).unwrap_or(name)].concat()
+    };
     if let Some(name) = of("GroupName") {
-        return arn("group", name);
+        if action == "CreateGroup" {
+            return Ok(vec![arn("group", new(name))]);
+        }
+        let labels = found(accounts.group_named(name).await)?.map(|group| group.labels);
+        let mut all = vec![arn("group", place(labels.clone(), name))];
+        if action == "UpdateGroup" {
+            all.push(arn("group", renamed(labels, name, "NewGroupName")));
+        }
+        return Ok(all);
     }
     if let Some(name) = of("UserName") {
-        return arn("user", name);
+        if action == "CreateUser" {
+            return Ok(vec![arn("user", new(name))]);
+        }
+        let labels = found(accounts.user_named(name).await)?.map(|user| user.labels);
+        let mut all = vec![arn("user", place(labels.clone(), name))];
+        if action == "UpdateUser" {
+            all.push(arn("user", renamed(labels, name, "NewUserName")));
+        }
+        return Ok(all);
     }
     if let Some(name) = of("RoleName") {
-        return arn("role", name);
+        if action == "CreateRole" {
+            return Ok(vec![arn("role", new(name))]);
+        }
+        let labels = found(accounts.role_named(name).await)?.map(|role| role.labels);
+        return Ok(vec![arn("role", place(labels, name))]);
     }
     if let Some(known) = of("PolicyArn").or(of("OpenIDConnectProviderArn")) {
-        return vec![known.to_owned()];
+        return Ok(vec![vec![known.to_owned()]]);
     }
     if let Some(url) = of("Url") {
         let place = url.split_once("://").map_or(url, |(_, place)| place);
-        return arn("oidc-provider", place);
+        return Ok(vec![arn("oidc-provider", ["/", place].concat())]);
     }
     if let Some(name) = of("PolicyName") {
-        return arn("policy", name);
+        return Ok(vec![arn("policy", new(name))]);
     }
     let own = matches!(
-        of("Action"),
-        Some(
-            "GetUser"
-                | "CreateAccessKey"
-                | "ListAccessKeys"
-                | "UpdateAccessKey"
-                | "DeleteAccessKey"
-        )
+        action,
+        "GetUser" | "CreateAccessKey" | "ListAccessKeys" | "UpdateAccessKey" | "DeleteAccessKey"
     );
-    caller.filter(|_| own).map(|user| arn("user", &user.name)).unwrap_or_default()
+    let caller = caller.filter(|_| own).map(|user| arn("user", user.labels.place(&user.name)));
+    Ok(caller.map_or_else(|| vec![Vec::new()], |arn| vec![arn]))
 }
 
-/// There are no paths but the one that all have who have none.
-fn refuse_path(asked: &Asked<'_>) -> Result<(), AwsFailure> {
-    match asked.call.text("Path") {
-        None | Some("/") => Ok(()),
-        Some(_) => Err(AwsFailure::UnknownParameter("Path".into())),
+/// What is there, if it is.
+fn found<T>(looked_up: Result<T, IdentityError>) -> Result<Option<T>, AwsFailure> {
+    match looked_up {
+        Ok(found) => Ok(Some(found)),
+        Err(IdentityError::Store(error)) => Err(error.into()),
+        Err(_) => Ok(None),
     }
 }
 
-/// Whether everything is meant, or nothing.
-fn in_path(asked: &Asked<'_>) -> bool {
-    asked.call.text("PathPrefix").is_none_or(|prefix| prefix == "/")
+/// The path and the tags that something new is to have.
+fn labels(asked: &Asked<'_>) -> Result<Labels, AwsFailure> {
+    let path = asked.call.text("Path").unwrap_or("/").to_owned();
+    Ok(Labels { path, tags: asked.call.tags()? })
+}
+
+/// Sorts what a list shows as IAM does, by names in any case, and leaves out what lies in
+/// other paths.
+fn listed<T>(
+    asked: &Asked<'_>,
+    mut list: Vec<T>,
+    labelled: impl Fn(&T) -> (&str, &Labels),
+) -> Vec<T> {
+    let prefix = asked.call.text("PathPrefix").unwrap_or("/");
+    list.retain(|one| labelled(one).1.path.starts_with(prefix));
+    list.sort_by_cached_key(|one| labelled(one).0.to_ascii_lowercase());
+    list
 }
 
 /// Entries of a page if nobody says, and at most.
 const PAGE: u64 = 100;
 const PAGE_MAX: u64 = 1000;
 
-/// A page of a list under a name. A marker is the number of entries before it.
+/// A page of a list under a name.
 fn page(asked: &Asked<'_>, name: &'static str, list: Vec<Node>) -> Result<Fields, AwsFailure> {
+    let (shown, rest) = page_of(asked, list)?;
+    let mut fields: Fields = vec![(name, Node::List(shown))];
+    fields.extend(rest);
+    Ok(fields)
+}
+
+/// A page of a list, and what is said of the rest. A marker is the number of entries
+/// before it.
+fn page_of<T>(asked: &Asked<'_>, list: Vec<T>) -> Result<(Vec<T>, Fields), AwsFailure> {
     let limit = asked.call.number("MaxItems")?.unwrap_or(PAGE);
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(AwsFailure::BadValue("MaxItems"));
@@ -248,14 +344,11 @@ fn page(asked: &Asked<'_>, name: &'static str, list: Vec<Node>) -> Result<Fields
     let end = skip.saturating_add(limit);
     let truncated = end < list.len();
     let shown = list.into_iter().skip(skip).take(limit).collect();
-    let mut fields: Fields = vec![
-        (name, Node::List(shown)),
-        ("IsTruncated", if truncated { "true" } else { "false" }.into()),
-    ];
+    let mut fields: Fields = vec![("IsTruncated", if truncated { "true" } else { "false" }.into())];
     if truncated {
         fields.push(("Marker", end.to_string().into()));
     }
-    Ok(fields)
+    Ok((shown, fields))
 }
 
 fn time(unix_ms: u64) -> Node {

@@ -1,24 +1,22 @@
 //! Policies: those that stand by themselves and are attached, and those of one holder.
 
-use costrel_core::account::{ManagedPolicy, Uin};
+use costrel_core::account::{IdentityError, ManagedPolicy, Uin};
 use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 
-use super::{document, holder, in_path, page, refuse_path, time};
+use super::labels::tags;
+use super::{document, holder, labels, listed, page, time};
 use crate::aws::tree::Node;
 use crate::aws::{Answered, Asked, AwsFailure};
 
-/// The one version that a policy has.
-const VERSION: &str = "v1";
-
 pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        refuse_path(asked)?;
         let call = asked.call;
         let (name, text) = (call.required("PolicyName")?, call.required("PolicyDocument")?);
         let description = call.text("Description").unwrap_or_default();
         let text = (Grammar::Iam, text.trim().as_bytes());
-        let id = asked.accounts.create_policy(name, description, text).await?;
+        let labels = labels(asked)?;
+        let id = asked.accounts.create_labelled_policy(name, description, text, &labels).await?;
         let policy = asked.accounts.managed_policy(id).await?;
         Ok(Some(vec![("Policy", fields(asked, &policy).await?)]))
     })
@@ -31,44 +29,35 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     })
 }
 
-pub(super) fn get_version<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
-    Box::pin(async {
-        let policy = named(asked).await?;
-        if asked.call.required("VersionId")? != VERSION {
-            return Err(AwsFailure::NoSuchVersion);
-        }
-        let mut fields = vec![("Document", document(&policy.document))];
-        fields.extend(version(&policy));
-        Ok(Some(vec![("PolicyVersion", Node::Fields(fields))]))
-    })
-}
-
-pub(super) fn list_versions<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
-    Box::pin(async {
-        let policy = named(asked).await?;
-        Ok(Some(page(asked, "Versions", vec![Node::Fields(version(&policy).into())])?))
-    })
-}
-
 pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let ours = match asked.call.text("Scope") {
-            None | Some("All" | "Local") => in_path(asked),
-            // There are no policies but those that were made.
-            Some("AWS") => false,
+        let call = asked.call;
+        let (made, presets) = match call.text("Scope") {
+            None | Some("All") => (true, true),
+            Some("Local") => (true, false),
+            Some("AWS") => (false, true),
             Some(_) => return Err(AwsFailure::BadValue("Scope")),
         };
-        let only_attached = match asked.call.text("OnlyAttached") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(AwsFailure::BadValue("OnlyAttached")),
+        let as_boundary = match call.text("PolicyUsageFilter") {
+            None => None,
+            Some("PermissionsPolicy") => Some(false),
+            Some("PermissionsBoundary") => Some(true),
+            Some(_) => return Err(AwsFailure::BadValue("PolicyUsageFilter")),
         };
+        let only_attached = call.truth("OnlyAttached")?.unwrap_or(false);
+        let mut all = if presets { ManagedPolicy::presets() } else { Vec::new() };
+        if made {
+            all.extend(asked.accounts.managed_policies("", 0, usize::MAX).await?.1);
+        }
         let mut list = Vec::new();
-        if ours {
-            for policy in asked.accounts.managed_policies("", 0, usize::MAX).await?.1 {
-                if !only_attached || asked.accounts.attachments(policy.id).await? > 0 {
-                    list.push(fields(asked, &policy).await?);
-                }
+        for policy in listed(asked, all, |policy| (&policy.name, &policy.labels)) {
+            let used = match (as_boundary, only_attached) {
+                (None, false) => true,
+                (Some(true), _) => asked.accounts.bounded(policy.id).await? > 0,
+                (None | Some(false), _) => asked.accounts.attachments(policy.id).await? > 0,
+            };
+            if used {
+                list.push(fields(asked, &policy).await?);
             }
         }
         Ok(Some(page(asked, "Policies", list)?))
@@ -78,10 +67,16 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 pub(super) fn delete<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let policy = named(asked).await?;
-        if asked.accounts.attachments(policy.id).await? > 0 {
+        refuse_preset(&policy)?;
+        let accounts = asked.accounts;
+        if accounts.attachments(policy.id).await? > 0 || accounts.bounded(policy.id).await? > 0 {
             return Err(AwsFailure::PolicyInUse);
         }
-        asked.accounts.delete_policy(policy.id).await?;
+        // Its versions would go with it. (AWS.)
+        if accounts.policy_versions(policy.id).await?.len() > 1 {
+            return Err(AwsFailure::PolicyInUse);
+        }
+        accounts.delete_policy(policy.id).await?;
         Ok(None)
     })
 }
@@ -105,12 +100,11 @@ pub(super) fn detach<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 pub(super) fn list_attached<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let (_, holder) = holder(asked).await?;
-        let attached = match in_path(asked) {
-            true => asked.accounts.attached_policies(holder).await?,
-            false => Vec::new(),
-        };
+        let attached = asked.accounts.attached_policies(holder).await?.into_iter();
+        let attached = attached.map(|(policy, _)| policy).collect();
+        let attached = listed(asked, attached, |policy| (&policy.name, &policy.labels));
         let account = asked.key.account.uin;
-        let list = attached.iter().map(|(policy, _)| {
+        let list = attached.iter().map(|policy| {
             Node::Fields(vec![
                 ("PolicyName", policy.name.as_str().into()),
                 ("PolicyArn", arn(policy, account).into()),
@@ -164,32 +158,86 @@ pub(super) fn list_inline<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     })
 }
 
-/// The policy of `arn:aws:iam::<account>:policy/<name>`.
-async fn named(asked: &Asked<'_>) -> Result<ManagedPolicy, AwsFailure> {
-    let arn = asked.call.required("PolicyArn")?;
-    let rest = arn.strip_prefix("arn:aws:iam::").ok_or(AwsFailure::BadValue("PolicyArn"))?;
-    let (account, name) = rest.split_once(":policy/").ok_or(AwsFailure::BadValue("PolicyArn"))?;
-    // AWS's own are not there.
-    if account.parse() != Ok(asked.key.account.uin) {
-        return Err(costrel_core::account::IdentityError::NoSuchPolicy.into());
-    }
-    Ok(asked.accounts.managed_policy_named(name).await?)
+/// Lets a user or a role do only what a policy allows, too.
+pub(super) fn put_boundary<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let (_, holder) = holder(asked).await?;
+        let policy = of_arn(asked, "PermissionsBoundary").await?;
+        asked.accounts.set_boundary(holder, Some(policy.id)).await?;
+        Ok(None)
+    })
 }
 
-fn arn(policy: &ManagedPolicy, account: Uin) -> String {
-    format!("arn:aws:iam::{account}:policy/{}", policy.name)
+pub(super) fn delete_boundary<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let (_, holder) = holder(asked).await?;
+        asked.accounts.set_boundary(holder, None).await?;
+        Ok(None)
+    })
+}
+
+/// The permissions boundary that somebody new is to have.
+pub(super) async fn new_boundary(asked: &Asked<'_>) -> Result<Option<u64>, AwsFailure> {
+    match asked.call.text("PermissionsBoundary") {
+        None => Ok(None),
+        Some(_) => Ok(Some(of_arn(asked, "PermissionsBoundary").await?.id)),
+    }
+}
+
+/// What was there from the beginning stays as it is.
+pub(super) fn refuse_preset(policy: &ManagedPolicy) -> Result<(), AwsFailure> {
+    match policy.is_preset() {
+        true => Err(IdentityError::PresetPolicy.into()),
+        false => Ok(()),
+    }
+}
+
+pub(super) async fn named(asked: &Asked<'_>) -> Result<ManagedPolicy, AwsFailure> {
+    of_arn(asked, "PolicyArn").await
+}
+
+/// The policy of `arn:aws:iam::<account>:policy<path><name>`, or of those that are there
+/// from the beginning and belong to the account `aws`.
+async fn of_arn(asked: &Asked<'_>, parameter: &'static str) -> Result<ManagedPolicy, AwsFailure> {
+    let bad = AwsFailure::BadValue(parameter);
+    let rest = asked.call.required(parameter)?.strip_prefix("arn:aws:iam::");
+    let Some((owner, place)) = rest.and_then(|rest| rest.split_once(":policy/")) else {
+        return Err(bad);
+    };
+    let name = place.rsplit('/').next().unwrap_or(place);
+    let missing = || AwsFailure::from(IdentityError::NoSuchPolicy);
+    let policy = match owner {
+        "aws" => ManagedPolicy::preset_named(name).ok_or_else(missing)?,
+        _ if owner.parse() == Ok(asked.key.account.uin) => {
+            asked.accounts.managed_policy_named(name).await?
+        }
+        _ => return Err(missing()),
+    };
+    match policy.labels.place(name).strip_prefix('/') == Some(place) {
+        true => Ok(policy),
+        false => Err(missing()),
+    }
+}
+
+pub(super) fn arn(policy: &ManagedPolicy, account: Uin) -> String {
+    let place = policy.labels.place(&policy.name);
+    match policy.is_preset() {
+        true => format!("arn:aws:iam::aws:policy{place}"),
+        false => format!("arn:aws:iam::{account}:policy{place}"),
+    }
 }
 
 async fn fields(asked: &Asked<'_>, policy: &ManagedPolicy) -> Result<Node, AwsFailure> {
     let attachments = asked.accounts.attachments(policy.id).await?;
+    let bounded = asked.accounts.bounded(policy.id).await?;
     let mut fields = vec![
         ("PolicyName", policy.name.as_str().into()),
         ("PolicyId", policy.id.to_string().into()),
         ("Arn", arn(policy, asked.key.account.uin).into()),
-        ("Path", "/".into()),
-        ("DefaultVersionId", VERSION.into()),
+        ("Path", policy.labels.path.as_str().into()),
+        ("DefaultVersionId", format!("v{}", policy.default_version).into()),
         ("AttachmentCount", attachments.to_string().into()),
-        ("PermissionsBoundaryUsageCount", "0".into()),
+        ("PermissionsBoundaryUsageCount", bounded.to_string().into()),
         ("IsAttachable", "true".into()),
     ];
     if !policy.description.is_empty() {
@@ -197,13 +245,8 @@ async fn fields(asked: &Asked<'_>, policy: &ManagedPolicy) -> Result<Node, AwsFa
     }
     fields.push(("CreateDate", time(policy.created_ms)));
     fields.push(("UpdateDate", time(policy.updated_ms)));
+    if !policy.labels.tags.is_empty() {
+        fields.push(("Tags", tags(&policy.labels)));
+    }
     Ok(Node::Fields(fields))
-}
-
-fn version(policy: &ManagedPolicy) -> [(&'static str, Node); 3] {
-    [
-        ("VersionId", VERSION.into()),
-        ("IsDefaultVersion", "true".into()),
-        ("CreateDate", time(policy.updated_ms)),
-    ]
 }

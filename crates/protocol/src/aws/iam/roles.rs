@@ -1,10 +1,11 @@
 //! Roles.
 
-use costrel_core::account::{ROLE_SESSION_S_MAX, Role, RoleChanges, Uin};
+use costrel_core::account::{PolicyHolder, ROLE_SESSION_S_MAX, Role, RoleChanges, Uin};
 use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 
-use super::{document, in_path, page, refuse_path, time};
+use super::labels::details;
+use super::{document, labels, listed, page, policies, time};
 use crate::aws::tree::Node;
 use crate::aws::{Answered, Asked, AwsFailure};
 
@@ -14,30 +15,36 @@ const SESSION_S: u64 = 3600;
 
 pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        refuse_path(asked)?;
         let call = asked.call;
         let name = call.required("RoleName")?;
         let trust = call.required("AssumeRolePolicyDocument")?.trim().as_bytes();
         let seconds = session(asked)?.unwrap_or(SESSION_S);
         let description = call.text("Description").unwrap_or_default();
         let trust = (Grammar::Iam, trust);
-        let role = asked.accounts.create_role(name, trust, seconds, description).await?;
+        let (labels, boundary) = (labels(asked)?, policies::new_boundary(asked).await?);
+        let accounts = asked.accounts;
+        let role =
+            accounts.create_labelled_role(name, trust, seconds, description, &labels).await?;
+        if boundary.is_some() {
+            accounts.set_boundary(PolicyHolder::Role(role.id), boundary).await?;
+        }
         Ok(Some(vec![("Role", fields(&role, asked.key.account.uin))]))
     })
 }
 
 pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        Ok(Some(vec![("Role", fields(&named(asked).await?, asked.key.account.uin))]))
+        let role = named(asked).await?;
+        let shown = fields(&role, asked.key.account.uin);
+        let shown = details(asked, shown, &role.labels, role.boundary).await?;
+        Ok(Some(vec![("Role", shown)]))
     })
 }
 
 pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let roles = match in_path(asked) {
-            true => asked.accounts.roles(0, usize::MAX).await?.1,
-            false => Vec::new(),
-        };
+        let roles = asked.accounts.roles(0, usize::MAX).await?.1;
+        let roles = listed(asked, roles, |role| (&role.name, &role.labels));
         let roles = roles.iter().map(|role| fields(role, asked.key.account.uin));
         Ok(Some(page(asked, "Roles", roles.collect())?))
     })
@@ -105,10 +112,10 @@ async fn named(asked: &Asked<'_>) -> Result<Role, AwsFailure> {
 
 fn fields(role: &Role, account: Uin) -> Node {
     let mut fields = vec![
-        ("Path", "/".into()),
+        ("Path", role.labels.path.as_str().into()),
         ("RoleName", role.name.as_str().into()),
         ("RoleId", role.id.to_string().into()),
-        ("Arn", format!("arn:aws:iam::{account}:role/{}", role.name).into()),
+        ("Arn", format!("arn:aws:iam::{account}:role{}", role.labels.place(&role.name)).into()),
         ("CreateDate", time(role.created_ms)),
         ("AssumeRolePolicyDocument", document(&role.trust.1)),
     ];

@@ -1,17 +1,22 @@
 //! Users and their keys.
 
-use costrel_core::account::{KeyInfo, Uin, User, UserDetails};
+use costrel_core::account::{KeyInfo, Labelled, Labels, Uin, User, UserDetails};
 use futures_util::future::BoxFuture;
 
-use super::{in_path, page, refuse_path, time};
+use super::labels::details;
+use super::{labels, listed, page, policies, time};
 use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
 
 pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        refuse_path(asked)?;
         let name = asked.call.required("UserName")?;
-        let user = asked.accounts.add_user(name, UserDetails::default()).await?;
+        let (labels, details) = (labels(asked)?, UserDetails::default());
+        let boundary = policies::new_boundary(asked).await?;
+        let user = asked.accounts.add_labelled_user(name, details, &labels).await?;
+        if boundary.is_some() {
+            asked.accounts.set_boundary(user.uin, boundary).await?;
+        }
         Ok(Some(vec![("User", fields(&user, asked.key.account.uin))]))
     })
 }
@@ -20,8 +25,13 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let account = asked.key.account.uin;
         let fields = match (asked.call.text("UserName"), asked.key.user()) {
-            (Some(name), _) => fields(&asked.accounts.user_named(name).await?, account),
-            (None, Some(user)) => fields(user, account),
+            (Some(name), _) => {
+                let user = asked.accounts.user_named(name).await?;
+                details(asked, fields(&user, account), &user.labels, user.boundary).await?
+            }
+            (None, Some(user)) => {
+                details(asked, fields(user, account), &user.labels, user.boundary).await?
+            }
             (None, None) if asked.key.is_root() => Node::Fields(vec![
                 ("UserId", account.to_string().into()),
                 ("Arn", format!("arn:aws:iam::{account}:root").into()),
@@ -35,9 +45,24 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 
 pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let users = if in_path(asked) { asked.accounts.users().await? } else { Vec::new() };
+        let users = asked.accounts.users().await?;
+        let users = listed(asked, users, |user| (&user.name, &user.labels));
         let users = users.iter().map(|user| fields(user, asked.key.account.uin));
         Ok(Some(page(asked, "Users", users.collect())?))
+    })
+}
+
+pub(super) fn update<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let uin = asked.accounts.user_named(asked.call.required("UserName")?).await?.uin;
+        if let Some(path) = asked.call.text("NewPath") {
+            let set = |labels: &mut Labels| path.clone_into(&mut labels.path);
+            asked.accounts.change_labels(Labelled::User(uin), set).await?;
+        }
+        if let Some(name) = asked.call.text("NewUserName") {
+            asked.accounts.rename_user(uin, name).await?;
+        }
+        Ok(None)
     })
 }
 
@@ -102,13 +127,40 @@ async fn key_owner(asked: &Asked<'_>) -> Result<User, AwsFailure> {
 
 pub(super) fn fields(user: &User, account: Uin) -> Node {
     Node::Fields(vec![
-        ("Path", "/".into()),
+        ("Path", user.labels.path.as_str().into()),
         ("UserName", user.name.as_str().into()),
         ("UserId", user.uin.to_string().into()),
-        ("Arn", format!("arn:aws:iam::{account}:user/{}", user.name).into()),
+        ("Arn", format!("arn:aws:iam::{account}:user{}", user.labels.place(&user.name)).into()),
         ("CreateDate", time(user.created_ms)),
     ])
 }
+
+/// Nobody signs in with a password.
+pub(super) fn no_login_profile<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        asked.accounts.user_named(asked.call.required("UserName")?).await?;
+        Err(AwsFailure::None("login profile"))
+    })
+}
+
+/// A list of what nobody has here, under its name.
+macro_rules! nobody_has {
+    ($function:ident, $list:literal) => {
+        pub(super) fn $function<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+            Box::pin(async {
+                if let Some(name) = asked.call.text("UserName") {
+                    asked.accounts.user_named(name).await?;
+                }
+                Ok(Some(page(asked, $list, Vec::new())?))
+            })
+        }
+    };
+}
+
+nobody_has!(list_mfa_devices, "MFADevices");
+nobody_has!(list_ssh_keys, "SSHPublicKeys");
+nobody_has!(list_certificates, "Certificates");
+nobody_has!(list_service_credentials, "ServiceSpecificCredentials");
 
 fn key_fields(user: &User, key: &KeyInfo) -> Fields {
     vec![
