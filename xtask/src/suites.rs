@@ -141,6 +141,7 @@ const SUITES: &[Suite] = &[
         Runner::Pytest("sdk/test_storage_classes.py"),
     ),
     suite("usage", "what buckets hold", &[Python], Runner::Pytest("sdk/test_usage.py")),
+    suite("logs", "access logs in both dialects", &[Python], Runner::Pytest("sdk/test_logs.py")),
     suite("locks", "object lock", &[Python], Runner::Pytest("sdk/test_locks.py")),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(

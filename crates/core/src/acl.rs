@@ -210,7 +210,7 @@ impl Grant {
         self.permission == permission || self.permission == Permission::FullControl
     }
 
-    fn from_record(record: &GrantRecord) -> Result<Grant> {
+    pub(crate) fn from_record(record: &GrantRecord) -> Result<Grant> {
         let damaged = || Error::Damaged(format!("a grant is unknown: {record:?}"));
         let number = |permission: &Permission| *permission as u32 == record.permission;
         Ok(Grant {
@@ -224,7 +224,7 @@ impl Grant {
         })
     }
 
-    fn to_record(self) -> GrantRecord {
+    pub(crate) fn to_record(self) -> GrantRecord {
         let (grantee, account, uin) = match self.grantee {
             Grantee::User { account, uin } => (1, account, uin),
             Grantee::AllUsers => (2, 0, 0),

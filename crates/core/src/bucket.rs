@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::lifecycle::lifecycle_row;
 use crate::limits::BUCKETS_MAX;
 use crate::lock::BucketLock;
+use crate::logging::logging_row;
 use crate::names::BucketName;
 use crate::record::{AccessRef, BucketRecord, LifecycleRef, decode, encode};
 use crate::referer::referer_row;
@@ -76,6 +77,8 @@ pub struct BucketSettings {
     pub referer: Bytes,
     /// Names its website; empty if it has none.
     pub website: Bytes,
+    /// Names where its logs go; empty if its requests are not logged.
+    pub logging: Bytes,
 }
 
 impl BucketSettings {
@@ -91,6 +94,7 @@ impl BucketSettings {
             tiering: record.tiering.as_ref().map(Tiering::from_record),
             referer: record.referer.clone(),
             website: record.website.clone(),
+            logging: record.logging.clone(),
         })
     }
 }
@@ -601,7 +605,14 @@ impl Store {
         let row = RowRef::only(Table::Bucket);
         let expects = vec![Expect::Equals(row.clone(), record)];
         let [cam, iam] = policy_rows();
-        let settings = [lifecycle_row(), cors_row(), referer_row(), website_row(), archiving_row()];
+        let settings = [
+            lifecycle_row(),
+            cors_row(),
+            referer_row(),
+            website_row(),
+            archiving_row(),
+            logging_row(),
+        ];
         let rows = [row, cam, iam].into_iter().chain(settings);
         let writes = rows.map(Write::Delete).collect();
         Ok(self.try_commit(Partition::System, group, expects, writes).await?.is_ok())

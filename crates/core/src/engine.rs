@@ -57,8 +57,8 @@ pub enum Table {
     /// Absent when the current version is a delete marker, so that a listing
     /// meets neither markers nor older versions.
     Object = 10,
-    /// Body of a small object or part, by the suffix of its owner. The only table
-    /// whose values are large (up to the engine's [`Engine::inline_max`]).
+    /// Body of a small object or part, by the suffix of its owner. Values are large (up
+    /// to the engine's [`Engine::inline_max`]).
     Body = 11,
     /// Open multipart uploads of a key; the suffix is the upload id.
     Upload = 12,
@@ -76,10 +76,13 @@ pub enum Table {
     Version = 16,
     /// What is known of a key's versions together; the suffix is empty.
     History = 17,
+    /// System partition: requests of a bucket, by its name, that no log object holds
+    /// yet, and the log objects that are being made of them. Values may be large.
+    Log = 18,
 }
 
 impl Table {
-    pub const ALL: [Table; 11] = [
+    pub const ALL: [Table; 12] = [
         Table::Installation,
         Table::AccessKey,
         Table::Bucket,
@@ -91,6 +94,7 @@ impl Table {
         Table::Garbage,
         Table::Version,
         Table::History,
+        Table::Log,
     ];
 
     /// Tables that are empty when a bucket holds nothing.
@@ -98,7 +102,7 @@ impl Table {
 
     /// Whether an engine should keep this table's values apart from its keys.
     pub fn has_large_values(self) -> bool {
-        self == Table::Body
+        matches!(self, Table::Body | Table::Log)
     }
 
     pub fn from_number(number: u8) -> Option<Table> {

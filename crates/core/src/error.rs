@@ -65,6 +65,8 @@ pub enum Error {
     InvalidWebsite(&'static str),
     #[error("the bucket has no website")]
     NoWebsite,
+    #[error("the logging is refused: {0}")]
+    InvalidLogging(#[from] crate::logging::LogFault),
     #[error("the policy is refused: {0}")]
     InvalidPolicy(#[from] costrel_policy::PolicyFault),
     #[error("the bucket has no policy")]

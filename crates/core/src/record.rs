@@ -419,6 +419,9 @@ pub struct BucketRecord {
     /// The write id of its website, which has a row of its own; empty without.
     #[prost(bytes = "bytes", tag = "18")]
     pub website: Bytes,
+    /// The write id of where its logs go, which has a row of its own; empty without.
+    #[prost(bytes = "bytes", tag = "21")]
+    pub logging: Bytes,
     /// How often the settings have been changed.
     #[prost(uint64, tag = "15")]
     pub epoch: u64,

@@ -17,6 +17,7 @@ use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
 use crate::lifecycle::Lifecycle;
 use crate::lock::LockClock;
+use crate::logging::{Logging, Spool};
 use crate::referer::RefererList;
 use crate::restore::RestoreDelays;
 use crate::scrub::ScrubProgress;
@@ -78,6 +79,8 @@ pub struct Store {
     pub(crate) archivings: SettingCache<Archivings>,
     pub(crate) referer_lists: SettingCache<RefererList>,
     pub(crate) websites: SettingCache<Website>,
+    pub(crate) loggings: SettingCache<Logging>,
+    pub(crate) spool: Spool,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -115,6 +118,8 @@ impl Store {
             archivings: SettingCache::default(),
             referer_lists: SettingCache::default(),
             websites: SettingCache::default(),
+            loggings: SettingCache::default(),
+            spool: Spool::default(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });
@@ -169,7 +174,8 @@ impl Store {
         writes: Vec<Write>,
     ) -> Result<Result<(), usize>> {
         let commit = usage::counting(partition, group.clone(), expects, writes);
-        self.committed(partition, self.engine.index().commit(commit).await)
+        let reading = usage::Reading::of(&commit);
+        self.committed(partition, self.engine.index().commit(commit).await, reading)
     }
 
     /// Commits what was decided by a bucket's settings. The first expectation must
@@ -187,16 +193,21 @@ impl Store {
             return self.try_commit(partition, group, expects, writes).await;
         };
         let commit = usage::counting(partition, group.clone(), expects, writes);
-        self.committed(partition, peers.commit_by(settled.epoch(), commit).await)
+        let reading = usage::Reading::of(&commit);
+        self.committed(partition, peers.commit_by(settled.epoch(), commit).await, reading)
     }
 
     fn committed(
         &self,
         partition: Partition,
         outcome: Result<(), CommitError>,
+        reading: usage::Reading,
     ) -> Result<Result<(), usize>> {
         match outcome {
-            Ok(()) => Ok(Ok(())),
+            Ok(()) => {
+                reading.note();
+                Ok(Ok(()))
+            }
             Err(CommitError::Conflict(index)) => Ok(Err(index)),
             Err(CommitError::Superseded) => {
                 self.buckets.forget(partition);
@@ -216,7 +227,7 @@ impl Store {
 pub(crate) async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    match tokio::spawn(work).await {
+    match tokio::spawn(usage::carried(work)).await {
         Ok(result) => result,
         Err(error) => Err(Error::Internal(format!("a task failed: {error}"))),
     }

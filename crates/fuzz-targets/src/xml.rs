@@ -4,8 +4,9 @@ use costrel_protocol::dialect::Dialect;
 use costrel_protocol::xml::{
     CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_acl, parse_complete_upload,
     parse_cors, parse_create_bucket, parse_delete_objects, parse_legal_hold, parse_lifecycle,
-    parse_lock_configuration, parse_referer, parse_restore, parse_retention, parse_tagging,
-    parse_versioning, parse_website, write_cors, write_lifecycle, write_referer, write_website,
+    parse_lock_configuration, parse_logging, parse_referer, parse_restore, parse_retention,
+    parse_tagging, parse_versioning, parse_website, write_cors, write_lifecycle, write_referer,
+    write_website,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -47,6 +48,10 @@ pub fn xml(data: &[u8]) {
             assert_eq!(parse_referer(&write_referer(Some(&read))), Ok(read));
         }
         if let Ok(read) = parse_acl(data) {
+            assert!(read.grants.len() <= data.len());
+        }
+        if let Ok(Some(read)) = parse_logging(data, dialect) {
+            bounded(data, [read.target.as_str(), read.prefix.as_str()].into_iter());
             assert!(read.grants.len() <= data.len());
         }
         if let Ok(read) = parse_website(data, dialect) {

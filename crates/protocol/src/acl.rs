@@ -254,7 +254,7 @@ impl Gateway {
         })
     }
 
-    async fn grantee(&self, name: &GranteeName) -> Outcome<Grantee> {
+    pub(crate) async fn grantee(&self, name: &GranteeName) -> Outcome<Grantee> {
         match name {
             GranteeName::Id(id) if id == "qcs::cam::anyone:anyone" => Ok(Grantee::AllUsers),
             GranteeName::Id(id) => {

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
+use costrel_core::civil::civil_from_days;
 use http::HeaderValue;
 
 /// Milliseconds of a day.
@@ -142,23 +143,6 @@ fn offset(zone: &[u8]) -> Option<i64> {
 
 fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |value, b| b.is_ascii_digit().then(|| value * 10 + i64::from(b - b'0')))
-}
-
-/// Year, month and day of a number of days after 1970-01-01.
-///
-/// Years are counted from March, so that the leap day is a year's last, and in
-/// eras of 400 years, which all have 146,097 days.
-fn civil_from_days(days: i64) -> (i64, u32, u32) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month as u32, day as u32)
 }
 
 /// The inverse of [`civil_from_days`]; `None` for a day that does not exist.

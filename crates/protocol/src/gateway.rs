@@ -9,6 +9,7 @@ use std::time::Instant;
 use costrel_core::Store;
 use costrel_core::account::Accounts;
 use costrel_core::bucket::Bucket;
+use costrel_core::usage::Meter;
 use costrel_signature::{ChunkVerifier, Form, Payload, RequestView, detect, unsigned_payload};
 use futures_util::FutureExt;
 use http::request::Parts;
@@ -23,6 +24,7 @@ use crate::dialect::Dialect;
 use crate::error::{self, Failure};
 use crate::handlers;
 use crate::ids::{RequestId, RequestIds};
+use crate::logline::{Entry, Trace};
 use crate::observe::{Observer, RequestRecord};
 use crate::oidc::Documents;
 use crate::ops::{self, OpRow, Operation, Shape};
@@ -62,6 +64,8 @@ struct Progress {
     /// The id in words of neither dialect, for requests to the services beside COS and S3.
     cloud_id: Option<String>,
     record: RequestRecord,
+    /// What its line in a log needs besides.
+    trace: Trace,
 }
 
 impl Gateway {
@@ -125,6 +129,7 @@ impl Gateway {
                 key: None,
                 status: 0,
                 code: None,
+                message: None,
                 failure: None,
                 bytes_in: 0,
                 bytes_out: 0,
@@ -134,6 +139,7 @@ impl Gateway {
                     .map(str::to_owned),
                 access_key_id: None,
             },
+            trace: Trace::default(),
         };
         let outcome = match refusal {
             Some(refusal) => Err(refusal),
@@ -181,8 +187,45 @@ impl Gateway {
         record.dialect = dialect;
         record.status = reply.status().as_u16();
         record.bytes_in = incoming.received();
+        let mut trace = progress.trace;
+        if let Some(bucket) = record.bucket.as_deref().filter(|_| !trace.looked_up) {
+            self.trace(bucket, &mut trace).await;
+        }
+        let entry = trace.logged.take().map(|logged| {
+            let received = incoming.last_received().unwrap_or(begun);
+            let answer = (dialect, &reply);
+            let second_id = id.second(dialect);
+            let entry =
+                Entry::new(&self.store, (logged, trace), &parts, answer, received, second_id);
+            Box::new(entry)
+        });
         let observer = self.observer.clone();
-        reply.map(|body| body.observed(Done { observer, record, begun }))
+        reply.map(|body| body.observed(Done { observer, record, begun, entry }))
+    }
+
+    /// Finds out whether a bucket's requests are logged. Cheap while the bucket is known.
+    async fn trace(&self, bucket: &str, trace: &mut Trace) {
+        trace.looked_up = true;
+        match self.store.logged(bucket).await {
+            Ok(None) => {}
+            Ok(Some(logged)) => {
+                trace.logged = Some(logged);
+                trace.meter = Some(Arc::new(Meter::default()));
+            }
+            Err(error) => {
+                self.store.lose_request();
+                tracing::warn!(bucket, %error, "whether a request is to be logged is not known");
+            }
+        }
+    }
+
+    /// Does a request's work, metered if its bucket is logged.
+    async fn traced<T>(&self, meter: Option<Arc<Meter>>, work: impl Future<Output = T>) -> T {
+        match meter {
+            None => work.await,
+            // Most requests need no room for it.
+            Some(meter) => Box::pin(async move { meter.around(work).await }).await,
+        }
     }
 
     async fn serve(
@@ -249,6 +292,7 @@ impl Gateway {
             identity: None,
             overrides_signed: false,
         };
+        progress.trace.form = Some(form);
         if request.address.shape == Shape::Website {
             return self.serve_website(&request, incoming, progress).await;
         }
@@ -261,20 +305,23 @@ impl Gateway {
         );
         if let Ok(row) = &routed {
             progress.record.operation = row.name;
+            progress.trace.operation = row.operation;
             // Nobody signs one.
             if row.operation == Some(Operation::Preflight) {
                 return handlers::cors::preflight(self, &request).await;
             }
             // A form carries its signature among its fields.
             if row.operation == Some(Operation::PostObject) && !is_signed(form) {
-                return handlers::post::post_object(
-                    self,
-                    request,
-                    row,
-                    incoming,
-                    &mut progress.dialect,
-                )
-                .await;
+                if let Some(bucket) = progress.record.bucket.as_deref() {
+                    self.trace(bucket, &mut progress.trace).await;
+                }
+                let (meter, mut signer) = (progress.trace.meter.clone(), None);
+                let told = (&mut progress.dialect, &mut signer);
+                let work = handlers::post::post_object(self, request, row, incoming, told);
+                let outcome = self.traced(meter, work).await;
+                progress.record.access_key_id = signer.as_ref().map(|key| key.id.clone());
+                progress.trace.key = signer;
+                return outcome;
             }
         }
         let (payload, chunks) = match form {
@@ -289,6 +336,7 @@ impl Gateway {
                 let now_ms = self.store.now_ms();
                 let authenticated = self.authenticator.authenticate(&view, row, now_ms).await?;
                 progress.record.access_key_id = Some(authenticated.key.id.clone());
+                progress.trace.key = Some(authenticated.key.clone());
                 request.identity = Some(authenticated.key);
                 request.overrides_signed = authenticated.overrides_signed;
                 (authenticated.verified.payload, authenticated.verified.chunks)
@@ -296,7 +344,12 @@ impl Gateway {
         };
         let row = routed?;
         let body = RequestBody { incoming, payload, chunks };
-        self.dispatch(&request, row, body).await
+        // Before anything is done: it may be the bucket's end.
+        if let Some(bucket) = progress.record.bucket.as_deref() {
+            self.trace(bucket, &mut progress.trace).await;
+        }
+        let meter = progress.trace.meter.clone();
+        self.traced(meter, self.dispatch(&request, row, body)).await
     }
 
     /// Answers a request to a static website's host, whoever signed it.
@@ -307,6 +360,7 @@ impl Gateway {
         progress: &mut Progress,
     ) -> Outcome<Reply> {
         progress.record.operation = "VisitWebsite";
+        progress.trace.is_visit = true;
         if *request.method == Method::OPTIONS {
             return handlers::cors::preflight(self, request).await;
         }
@@ -318,6 +372,7 @@ impl Gateway {
                     let described = error::describe(&failure, request.dialect, now_ms);
                     progress.record.code = Some(described.code.of(request.dialect));
                     progress.record.failure = Some(failure.to_string());
+                    progress.record.message = Some(described.message);
                 }
                 Ok(reply)
             }
@@ -431,8 +486,8 @@ impl Gateway {
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
         use handlers::{
-            acl, bucket, copy, cors, delete, lifecycle, list, lock, multipart, object, policy,
-            referer, restore, symlink, tags, tiering, versions, website,
+            acl, bucket, copy, cors, delete, lifecycle, list, lock, logging, multipart, object,
+            policy, referer, restore, symlink, tags, tiering, versions, website,
         };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket | Operation::Preflight => {
@@ -499,6 +554,8 @@ impl Gateway {
                 acl::set_ownership(self, request, target, &mut body).await
             }
             Operation::DeleteOwnershipControls => acl::delete_ownership(self, target).await,
+            Operation::GetBucketLogging => logging::get(self, request, target).await,
+            Operation::PutBucketLogging => logging::put(self, request, target, &mut body).await,
             Operation::GetBucketPolicy => policy::get(self, request, target).await,
             Operation::PutBucketPolicy => policy::put(self, request, target, &mut body).await,
             Operation::DeleteBucketPolicy => policy::delete(self, request, target).await,
@@ -558,6 +615,7 @@ impl Gateway {
         let second_id = id.second(dialect);
         let document =
             error::document(&described, dialect, &resource, &id.text(dialect), &second_id);
+        progress.record.message = Some(described.message);
         let mut reply = reply::xml(document);
         *reply.status_mut() = described.status;
         reply::set(&mut reply, dialect.headers().second_id.clone(), &second_id);

@@ -19,6 +19,7 @@ pub mod framing;
 mod gateway;
 mod handlers;
 mod ids;
+mod logline;
 mod observe;
 mod oidc;
 pub mod ops;

@@ -1,5 +1,6 @@
 //! What is known of a request when it is over, for logs and metrics.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct RequestRecord {
     pub status: u16,
     /// The error code, in the dialect's words.
     pub code: Option<&'static str>,
+    /// The error's words, as the client gets them.
+    pub message: Option<Cow<'static, str>>,
     /// What an operator should know of the failure, if anything.
     pub failure: Option<String>,
     pub bytes_in: u64,

@@ -152,6 +152,7 @@ mod tests {
             dialect: Dialect::Cos,
             status: 404,
             code: Some("NoSuchKey"),
+            message: None,
             failure: None,
             bytes_in: 1,
             bytes_out: 2,

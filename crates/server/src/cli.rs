@@ -38,6 +38,9 @@ pub enum Command {
     /// What buckets hold, as it is counted
     #[command(subcommand)]
     Usage(UsageCommand),
+    /// Delivered access logs of buckets
+    #[command(subcommand)]
+    Logs(LogsCommand),
     /// Make signed links, and explain why one is refused. No server is asked
     #[command(subcommand)]
     Sign(SignCommand),
@@ -63,6 +66,30 @@ pub enum LifecycleCommand {
 pub struct PreviewArgs {
     /// The bucket's whole name
     pub bucket: String,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LogsCommand {
+    /// Show how often each object was requested, the most requested first. Takes the
+    /// settings of `serve`, to find the server's console endpoint and the master key,
+    /// which shows that its operator asks
+    Top(Box<TopArgs>),
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["bucket", "folder"])))]
+pub struct TopArgs {
+    /// The logged bucket's whole name: its logs are read where a running server delivers
+    /// them
+    pub bucket: Option<String>,
+    /// Read logs in this folder, and in those below it, instead. No server is asked
+    #[arg(long, value_name = "DIRECTORY")]
+    pub folder: Option<PathBuf>,
+    /// Objects to show
+    #[arg(long, default_value_t = 20)]
+    pub count: usize,
     #[command(flatten)]
     pub serve: ServeArgs,
 }

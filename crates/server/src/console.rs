@@ -16,6 +16,7 @@ use parking_lot::RwLock;
 use crate::lifecycle;
 use crate::listen::Handler;
 use crate::logs::LogSink;
+use crate::logs_top;
 use crate::metrics::{self, Exposition, Metrics};
 use crate::operator::Operator;
 use crate::usage;
@@ -28,6 +29,8 @@ pub struct Console {
     draining: AtomicBool,
     /// Held by the one preview that may be under way.
     previewing: tokio::sync::Mutex<()>,
+    /// Held by the one reader of delivered logs that there may be.
+    reading_logs: tokio::sync::Mutex<()>,
 }
 
 /// What there is to tell once the store is open.
@@ -38,6 +41,7 @@ pub struct Running {
     pub lifecycle: Arc<costrel_core::lifecycle::LifecycleStats>,
     pub accesses: Arc<costrel_core::tiering::AccessStats>,
     pub counting: Arc<costrel_core::usage::CountingStats>,
+    pub logs: Arc<costrel_core::logging::LogStats>,
     /// Whose buckets there are.
     pub uin: u64,
     pub operator: Arc<Operator>,
@@ -53,6 +57,7 @@ impl Console {
             running: RwLock::new(None),
             draining: AtomicBool::new(false),
             previewing: tokio::sync::Mutex::new(()),
+            reading_logs: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -89,6 +94,7 @@ impl Console {
             metrics::write_store(&mut page, &running.store, &running.collector);
             metrics::write_lifecycle(&mut page, &running.lifecycle, running.store.now_ms());
             metrics::write_accesses(&mut page, &running.accesses, running.store.accesses_dropped());
+            metrics::write_logs(&mut page, &running.logs, running.store.requests_dropped());
             let (store, counting) = (&running.store, &running.counting);
             metrics::write_usage(&mut page, store, counting, running.uin).await;
         }
@@ -157,6 +163,31 @@ impl Console {
         }
     }
 
+    /// How often each object of a bucket was requested: it names keys.
+    async fn logs_top(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(request, "logs top BUCKET") {
+            Ok(running) => running,
+            Err(refusal) => return *refusal,
+        };
+        let Ok(_alone) = self.reading_logs.try_lock() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "other logs are being read\n");
+        };
+        let pairs = request.uri().query().unwrap_or_default().split('&');
+        let pairs: Vec<(&str, &str)> = pairs.filter_map(|pair| pair.split_once('=')).collect();
+        let value = |name| pairs.iter().find(|pair| pair.0 == name).map_or("", |pair| pair.1);
+        let (name, count) = (value("bucket"), value("count").parse());
+        match logs_top::page(&running.store, name, count.unwrap_or(logs_top::COUNT_MAX)).await {
+            Ok(page) => text(StatusCode::OK, page),
+            Err(error @ Error::NoSuchBucket) => {
+                text(StatusCode::NOT_FOUND, format!("{name}, or where its logs go: {error}\n"))
+            }
+            Err(error) => {
+                tracing::error!(bucket = name, %error, "delivered logs cannot be read");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "that failed: see the log\n")
+            }
+        }
+    }
+
     /// What a bucket's lifecycle would end now, for the operator alone: it names keys.
     async fn preview(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let running = match self.for_operator(request, "lifecycle preview BUCKET") {
@@ -202,6 +233,7 @@ impl Handler for Console {
                 self.preview(&request).await
             }
             usage::PATH if request.method() == Method::GET => self.usage(&request).await,
+            logs_top::PATH if request.method() == Method::GET => self.logs_top(&request).await,
             path => self.answer(request.method(), path).await,
         }
     }

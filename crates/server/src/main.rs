@@ -14,6 +14,7 @@ mod identity;
 mod lifecycle;
 mod listen;
 mod logs;
+mod logs_top;
 mod metrics;
 mod operator;
 mod requests;
@@ -34,7 +35,9 @@ use std::time::Duration;
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::cli::{Cli, Command, LifecycleCommand, ServeArgs, SignCommand, UsageCommand};
+use crate::cli::{
+    Cli, Command, LifecycleCommand, LogsCommand, ServeArgs, SignCommand, UsageCommand,
+};
 use crate::serve::ServeError;
 
 /// A request allocates some dozens of times, on whichever thread it runs; the
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         },
         Some(Command::Lifecycle(LifecycleCommand::Preview(args))) => finish(lifecycle::run(*args)),
         Some(Command::Usage(UsageCommand::Show(args))) => finish(usage::show(*args)),
+        Some(Command::Logs(LogsCommand::Top(args))) => finish(logs_top::run(*args)),
         Some(Command::Usage(UsageCommand::Recount(args))) => match usage::recount(*args) {
             Ok(code) => code,
             Err(error) => fail(&error),

@@ -10,6 +10,7 @@ use costrel_core::collector::Collector;
 use costrel_core::engine::EngineError;
 use costrel_core::lifecycle::{LifecycleJob, LifecycleOptions};
 use costrel_core::lock;
+use costrel_core::logging::LogJob;
 use costrel_core::restore::RestoreDelays;
 use costrel_core::scrub::{self, ScrubOptions};
 use costrel_core::tier::Tiers;
@@ -70,6 +71,9 @@ const SCRUB_PAUSE: Duration = Duration::from_secs(3600);
 /// How often the certificate's files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
+/// How often the last requests of logged buckets are tried to be kept.
+const KEEP_TRIES: u32 = 5;
+
 /// Connections of the console endpoint: a few probes and a browser.
 const CONSOLE_LIMITS: Limits = Limits {
     connections: 64,
@@ -101,7 +105,10 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     let accesses = AccessJob::new(store.clone(), config.lifecycle_move_rate.0);
     let access_stats = accesses.stats();
     let counting: Arc<CountingStats> = Arc::default();
-    let jobs = (lifecycle, accesses, counting.clone());
+    let window = Duration::from_secs(u64::from(config.log_delivery_seconds.0));
+    let logs = LogJob::new(store.clone(), window);
+    let log_stats = logs.stats();
+    let jobs = (lifecycle, accesses, counting.clone(), logs);
     let upkeep = Upkeep::start(&config, &store, collector, jobs, &accounts);
 
     let access_log =
@@ -116,6 +123,7 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         lifecycle: lifecycle_stats,
         accesses: access_stats,
         counting,
+        logs: log_stats,
         uin: account.uin.get(),
         operator: Arc::new(operator),
         scan_rate: u64::from(config.lifecycle_scan_rate.0),
@@ -153,9 +161,23 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         () = signals.stop() => tracing::warn!("told again to stop: running requests are given up"),
     }
     upkeep.stop().await;
+    keep_requests(&store).await;
     store.engine().close().await.map_err(ServeError::Close)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Puts the last requests of logged buckets where the next start finds them.
+async fn keep_requests(store: &Arc<Store>) {
+    for left in (0..KEEP_TRIES).rev() {
+        match store.keep_requests().await {
+            Ok(()) => return,
+            Err(error) if left == 0 => {
+                tracing::error!(%error, "the last requests of logged buckets are lost");
+            }
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
+    }
 }
 
 /// Returns when the process is to stop; reloads the certificate meanwhile.
@@ -238,7 +260,12 @@ impl Upkeep {
         config: &Config,
         store: &Arc<Store>,
         collector: Collector,
-        (lifecycle, accesses, counting): (LifecycleJob, AccessJob, Arc<CountingStats>),
+        (lifecycle, accesses, counting, logs): (
+            LifecycleJob,
+            AccessJob,
+            Arc<CountingStats>,
+            LogJob,
+        ),
         accounts: &Accounts,
     ) -> Self {
         let options = ScrubOptions { bytes_per_second: config.scrub_rate.0, pause: SCRUB_PAUSE };
@@ -249,6 +276,7 @@ impl Upkeep {
             tokio::spawn(scrub::run(store.clone(), uin, options)),
             tokio::spawn(lifecycle.run()),
             tokio::spawn(accesses.run()),
+            tokio::spawn(logs.run()),
             tokio::spawn(tend::run(store.clone())),
             tokio::spawn({
                 let store = store.clone();

@@ -7,6 +7,7 @@
 
 mod access;
 mod lifecycle;
+mod logs;
 mod settings;
 mod usage;
 mod versions;
@@ -102,6 +103,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
             }
         }
     }
+    check.logs().await?;
     // Names without a live partition are deletions that crashed.
     check.report.collectable += named.len() as u64;
     check.unreferenced_blobs(None).await?;

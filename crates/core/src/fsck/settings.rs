@@ -1,5 +1,5 @@
-//! A bucket's CORS rules, its referer list, its website and its archivings are where its record
-//! says, and nowhere else.
+//! A bucket's CORS rules, its referer list, its website, its archivings and where its logs
+//! go are where its record says, and nowhere else.
 
 use bytes::Bytes;
 
@@ -7,6 +7,7 @@ use super::{Check, show};
 use crate::cors::{Cors, cors_row};
 use crate::engine::{Partition, RowRef};
 use crate::error::Result;
+use crate::logging::{Logging, logging_row};
 use crate::record::{BucketRecord, decode};
 use crate::referer::{RefererList, referer_row};
 use crate::setting_cache::Setting;
@@ -20,7 +21,8 @@ impl Check<'_> {
         self.setting::<Website>(name, &bucket.website, website_row(), "website").await?;
         let archiving = bucket.tiering.as_ref().map(|tiering| tiering.archiving.clone());
         let archiving = archiving.unwrap_or_default();
-        self.setting::<Archivings>(name, &archiving, archiving_row(), "archivings").await
+        self.setting::<Archivings>(name, &archiving, archiving_row(), "archivings").await?;
+        self.setting::<Logging>(name, &bucket.logging, logging_row(), "logging").await
     }
 
     async fn setting<S: Setting + Default>(

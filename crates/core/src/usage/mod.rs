@@ -14,6 +14,7 @@
 mod classes;
 mod figures;
 mod job;
+mod meter;
 mod recount;
 
 use bytes::Bytes;
@@ -21,6 +22,8 @@ use prost::Message;
 
 pub use figures::{BucketUsage, ClassUsage};
 pub use job::CountingStats;
+pub use meter::{Made, Meter};
+pub(crate) use meter::{Reading, carried};
 pub use recount::{Recount, correct, recount};
 
 use crate::engine::{Commit, Counter, Expect, Partition, RowRef, Table, Tallies, Tally, Write};

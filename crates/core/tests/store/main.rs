@@ -17,6 +17,7 @@ mod interleaved;
 mod lifecycle;
 mod listings;
 mod locks;
+mod logs;
 mod model;
 mod moves;
 mod objects;

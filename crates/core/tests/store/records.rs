@@ -9,6 +9,7 @@ use costrel_core::lifecycle::{
     Expiration, FilterForm, Lifecycle, NoncurrentExpiration, NoncurrentTransition, Rule,
     Transition, TransitionMinimum, TransitionTime,
 };
+use costrel_core::logging::{Announced, ChunkRecord, Logging};
 use costrel_core::record::{
     AccessRef, AclRecord, BlockRecord, BucketLockRecord, BucketRecord, ClockRecord, Content,
     GarbageRecord, GrantRecord, HistoryRecord, LayoutRecord, LifecycleRef, ListedRecord,
@@ -303,6 +304,35 @@ fn system_rows() {
         rules: vec![rule],
     };
     check("website", &site);
+    check("bucket-logging", &BucketRecord { logging: id(13), ..versioned.clone() });
+    let user = GrantRecord { grantee: 1, account: 100_000_000_001, uin: 7, permission: 1 };
+    let logging = Logging {
+        write_id: id(13),
+        target: "logs-1250000000".into(),
+        prefix: "a/".into(),
+        form: 2,
+        layout: 3,
+        grants: vec![user],
+    };
+    check("logging", &logging);
+    let lines = ChunkRecord {
+        first_ms: 1_795_000_000_123,
+        lines: 2,
+        plain_bytes: 600,
+        packed: Bytes::from_static(b"frame"),
+        logging: Some(logging.clone()),
+        owner_uin: 100_000_000_001,
+        region: "ap-guangzhou".into(),
+    };
+    check("log-lines", &lines);
+    let announced = Announced {
+        key: "a/2026-01-01".into(),
+        logging: Some(logging),
+        chunks: vec![id(14)],
+        owner_uin: 100_000_000_001,
+        lines: 2,
+    };
+    check("announced-log", &announced);
     check("policy", &PolicyRecord { write_id: id(8), document: "{}".into() });
     check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });
     check("lock-clock", &ClockRecord { ms: 1_795_000_000_123 });

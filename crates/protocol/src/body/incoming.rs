@@ -38,6 +38,8 @@ pub struct Incoming {
     limits: BodyLimits,
     begun: Option<Instant>,
     received: u64,
+    /// When the last of it came.
+    last: Option<std::time::Instant>,
     ended: bool,
     broken: bool,
     /// What was read and given back.
@@ -51,6 +53,7 @@ impl Incoming {
             limits,
             begun: None,
             received: 0,
+            last: None,
             ended: false,
             broken: false,
             ahead: None,
@@ -60,6 +63,11 @@ impl Incoming {
     /// Bytes received so far.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// When the last of it came, if anything did.
+    pub fn last_received(&self) -> Option<std::time::Instant> {
+        self.last
     }
 
     /// The next piece; `None` at the end.
@@ -101,6 +109,7 @@ impl Incoming {
                         && !data.is_empty()
                     {
                         self.received += data.len() as u64;
+                        self.last = Some(std::time::Instant::now());
                         return Ok(Some(data));
                     }
                 }

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::late::{self, Late, Progress};
 use crate::dialect::Dialect;
 use crate::error::{self, Failure};
+use crate::logline::Entry;
 use crate::observe::{Observer, RequestRecord};
 
 type Piece = (ObjectReader, costrel_core::Result<Option<Bytes>>);
@@ -56,12 +57,17 @@ pub struct Done {
     pub observer: Arc<dyn Observer>,
     pub record: RequestRecord,
     pub begun: Instant,
+    /// Of a request of a logged bucket.
+    pub(crate) entry: Option<Box<Entry>>,
 }
 
 impl Drop for Done {
     fn drop(&mut self) {
         self.record.duration = self.begun.elapsed();
         self.observer.request_done(&self.record);
+        if let Some(entry) = &self.entry {
+            entry.write(&self.record);
+        }
     }
 }
 
@@ -145,6 +151,7 @@ impl Body for ResponseBody {
                         if let Some(done) = &mut this.done {
                             done.record.code = Some(described.code.of(shape.dialect));
                             done.record.failure = Some(failure.to_string());
+                            done.record.message = Some(described.message.clone());
                         }
                         let document = error::document(
                             &described,

@@ -129,6 +129,7 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             Code::both("NoSuchWebsiteConfiguration"),
             "The specified bucket does not have a website configuration",
         ),
+        Error::InvalidLogging(fault) => super::logging::describe(*fault, dialect),
         Error::InvalidPolicy(fault) => super::policy::describe(fault),
         Error::NoPolicy => new(
             S::NOT_FOUND,

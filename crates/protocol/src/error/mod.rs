@@ -9,6 +9,7 @@ mod acl;
 mod core_errors;
 mod cors;
 mod lifecycle;
+mod logging;
 mod policy;
 mod signing;
 mod tiering;

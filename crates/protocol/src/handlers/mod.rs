@@ -8,6 +8,7 @@ pub mod delete;
 pub mod lifecycle;
 pub mod list;
 pub mod lock;
+pub mod logging;
 pub mod multipart;
 pub mod object;
 pub mod policy;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use costrel_core::account::AccessKey;
 use costrel_core::body::BodySource;
 use costrel_core::checksum::Expected;
 use costrel_core::object::{Attributes, PutOutcome, PutRequest};
@@ -52,13 +53,13 @@ impl From<FormError> for Failure {
     }
 }
 
-/// `dialect` is corrected as soon as the form's signature tells it.
+/// `dialect` and `signer` are corrected as soon as the form's signature tells them.
 pub async fn post_object(
     gateway: &Arc<Gateway>,
     mut request: Request<'_>,
     row: &'static OpRow,
     incoming: &mut Incoming,
-    dialect: &mut Dialect,
+    (dialect, signer): (&mut Dialect, &mut Option<Arc<AccessKey>>),
 ) -> Outcome<Reply> {
     let content_type = request.header(&header::CONTENT_TYPE).unwrap_or_default();
     let mut source = FileSource {
@@ -87,6 +88,7 @@ pub async fn post_object(
         _ => {
             let authenticator = &gateway.authenticator;
             let (key, presented) = authenticator.authenticate_post(&fields, now_ms).await?;
+            *signer = Some(key.clone());
             request.identity = Some(key);
             Some(presented)
         }

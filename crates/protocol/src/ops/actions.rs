@@ -142,6 +142,8 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::GetBucketTagging => ("name/cos:GetBucketTagging", "s3:GetBucketTagging"),
         Operation::PutBucketTagging => ("name/cos:PutBucketTagging", "s3:PutBucketTagging"),
         Operation::DeleteBucketTagging => ("name/cos:DeleteBucketTagging", "s3:PutBucketTagging"),
+        Operation::GetBucketLogging => ("name/cos:GetBucketLogging", "s3:GetBucketLogging"),
+        Operation::PutBucketLogging => ("name/cos:PutBucketLogging", "s3:PutBucketLogging"),
     };
     Action { cam, iam }
 }

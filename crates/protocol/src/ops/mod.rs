@@ -97,6 +97,8 @@ pub enum Operation {
     GetBucketTagging,
     PutBucketTagging,
     DeleteBucketTagging,
+    GetBucketLogging,
+    PutBucketLogging,
 }
 
 impl Operation {
@@ -345,4 +347,9 @@ pub fn rows(dialect: Dialect) -> &'static [OpRow] {
         Dialect::Cos => cos::ROWS,
         Dialect::S3 => s3::ROWS,
     }
+}
+
+/// What a dialect calls an operation, if it has it.
+pub fn name_in(dialect: Dialect, operation: Operation) -> Option<&'static str> {
+    rows(dialect).iter().find(|row| row.operation == Some(operation)).map(|row| row.name)
 }

@@ -1,7 +1,7 @@
 //! `AccessControlPolicy`, read and written, and `OwnershipControls`.
 
 use bytes::Bytes;
-use costrel_core::acl::{Acl, Grantee, Ownership};
+use costrel_core::acl::{Acl, Grant, Grantee, Ownership};
 
 use super::reader::{Source, XmlError};
 use super::requests::once;
@@ -60,7 +60,7 @@ fn id_within(source: &mut Source<'_>) -> Result<Option<String>, XmlError> {
     Ok(id)
 }
 
-fn grant_list(source: &mut Source<'_>) -> Result<Vec<GrantDocument>, XmlError> {
+pub(super) fn grant_list(source: &mut Source<'_>) -> Result<Vec<GrantDocument>, XmlError> {
     let mut grants = Vec::new();
     while let Some(name) = source.child()? {
         match name.as_str() {
@@ -134,16 +134,18 @@ pub fn write_acl(acl: &Acl, owner: (u64, u64), dialect: Dialect) -> Bytes {
         if acl.grants.is_empty() {
             return xml.empty("AccessControlList");
         }
-        xml.element("AccessControlList", |xml| {
-            for grant in &acl.grants {
-                xml.element("Grant", |xml| {
-                    write_grantee(xml, grant.grantee, dialect);
-                    xml.text("Permission", grant.permission.name());
-                });
-            }
-        });
+        xml.element("AccessControlList", |xml| write_grants(xml, &acl.grants, dialect));
     });
     xml.finish()
+}
+
+pub(super) fn write_grants(xml: &mut XmlWriter, grants: &[Grant], dialect: Dialect) {
+    for grant in grants {
+        xml.element("Grant", |xml| {
+            write_grantee(xml, grant.grantee, dialect);
+            xml.text("Permission", grant.permission.name());
+        });
+    }
 }
 
 fn write_grantee(xml: &mut XmlWriter, grantee: Grantee, dialect: Dialect) {

@@ -5,6 +5,7 @@ mod acl;
 mod cors;
 mod lifecycle;
 mod lock;
+mod logging;
 mod reader;
 mod referer;
 mod requests;
@@ -18,6 +19,7 @@ pub use acl::{AclDocument, GranteeName, parse_acl, parse_ownership, write_acl};
 pub use cors::{parse_cors, write_cors};
 pub use lifecycle::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
 pub use lock::{LockRule, parse_legal_hold, parse_lock_configuration, parse_retention};
+pub use logging::{LoggingDocument, parse_logging, write_logging};
 pub use reader::XmlError;
 pub use referer::{parse_referer, write_referer};
 pub use requests::{

@@ -41,6 +41,7 @@ pub(crate) fn letter(table: Table) -> u8 {
         Table::Garbage => b'g',
         Table::Version => b'v',
         Table::History => b'y',
+        Table::Log => b'd',
     }
 }
 

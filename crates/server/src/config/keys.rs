@@ -140,6 +140,11 @@ settings! {
         #[env = "COSTREL_DAY_SECONDS"]
         day_seconds: Number = "86400";
     }
+    "Access logs" {
+        /// Seconds between two deliveries of buckets' access logs.
+        #[env = "COSTREL_LOG_DELIVERY_SECONDS"]
+        log_delivery_seconds: Number = "300";
+    }
     "Ceph" {
         /// Ceph's own configuration: it says where the monitors are and where the
         /// key of `ceph_user` is.

@@ -2,6 +2,7 @@
 
 mod exposition;
 mod lifecycle;
+mod logs;
 mod process;
 mod requests;
 mod usage;
@@ -14,6 +15,7 @@ use costrel_core::engine::{Health, MetricKind};
 
 pub use exposition::{CONTENT_TYPE, Exposition};
 pub use lifecycle::{write_accesses, write_lifecycle};
+pub use logs::write_logs;
 pub use requests::RequestCounters;
 pub use usage::write_usage;
 
