@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use ring::digest::{SHA256, digest};
 use ring::hmac;
 
 use crate::cache::{KeyCache, KeyName};
@@ -171,7 +172,20 @@ pub fn v4_header(
     payload: Payload,
     now: i64,
 ) -> SignedHeaders {
-    v4_signed(identity, request, region, payload, now).0
+    v4_signed(identity, request, (region, "s3"), payload, now).0
+}
+
+/// SigV4, `Authorization` header, for another service, of a request with this body.
+pub fn v4_service(
+    identity: &Identity,
+    request: &Outgoing<'_>,
+    (region, service): (&str, &str),
+    body: &[u8],
+    now: i64,
+) -> SignedHeaders {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, body).as_ref());
+    v4_signed(identity, request, (region, service), Payload::Sha256(hash), now).0
 }
 
 /// SigV4 for an aws-chunked body with signed chunks: the headers, and the
@@ -185,13 +199,13 @@ pub fn v4_chunked(
     trailer: bool,
     now: i64,
 ) -> (SignedHeaders, ChunkSigner) {
-    v4_signed(identity, request, region, Payload::SignedChunks { trailer }, now)
+    v4_signed(identity, request, (region, "s3"), Payload::SignedChunks { trailer }, now)
 }
 
 fn v4_signed(
     identity: &Identity,
     request: &Outgoing<'_>,
-    region: &str,
+    (region, service): (&str, &str),
     payload: Payload,
     now: i64,
 ) -> (SignedHeaders, ChunkSigner) {
@@ -205,7 +219,7 @@ fn v4_signed(
     }
     let signed = v4_signed_headers(request, &added);
     let date = text(&time[..8]);
-    let scope = Scope { date: &date, region, service: "s3" };
+    let scope = Scope { date: &date, region, service };
     let key = v4_key(identity, &scope);
     let signature = with_view(request, &added, &[], |view| {
         v4_signature(view, &signed, &added[0].1, &time, &scope, &key)

@@ -23,7 +23,7 @@ fn hmac_of(algorithm: hmac::Algorithm, key: &[u8], text: &[u8]) -> Vec<u8> {
 
 /// A form and its policy, to be spoilt before it is signed.
 #[derive(Clone)]
-struct Form {
+pub struct Form {
     dialect: Dialect,
     fields: Vec<(String, String)>,
     conditions: Vec<String>,
@@ -39,7 +39,7 @@ struct Form {
 impl Form {
     /// One that is accepted: key `photos/${filename}`, an exact and a prefix
     /// condition, a range of lengths.
-    fn new(dialect: Dialect) -> Form {
+    pub fn new(dialect: Dialect) -> Form {
         let meta = format!("{}a", dialect.headers().meta_prefix);
         let mut form = Form {
             dialect,
@@ -62,18 +62,18 @@ impl Form {
         form.field(&meta, "value")
     }
 
-    fn field(mut self, name: &str, value: &str) -> Form {
+    pub fn field(mut self, name: &str, value: &str) -> Form {
         self.fields.retain(|(n, _)| n != name);
         self.fields.push((name.into(), value.into()));
         self
     }
 
-    fn condition(mut self, text: &str) -> Form {
+    pub fn condition(mut self, text: &str) -> Form {
         self.conditions.push(text.into());
         self
     }
 
-    fn without_condition(mut self, part: &str) -> Form {
+    pub fn without_condition(mut self, part: &str) -> Form {
         self.conditions.retain(|text| !text.contains(part));
         self
     }
@@ -169,7 +169,7 @@ impl Form {
         body
     }
 
-    async fn send(&self, world: &World) -> Answer {
+    pub async fn send(&self, world: &World) -> Answer {
         post_body(world, self.dialect, &self.body(world)).await
     }
 }

@@ -3,6 +3,7 @@
 //! so that the spelling of header names is part of what is tested.
 
 mod acls;
+mod advisories;
 mod archiving;
 mod bad_input;
 mod chunked;
