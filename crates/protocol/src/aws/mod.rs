@@ -150,14 +150,12 @@ pub(crate) async fn service_of_form(
     {
         return Ok(None);
     }
-    let body = incoming.collect(BODY_BYTES_MAX).await?;
+    let body = incoming.look(BODY_BYTES_MAX).await.map_err(costrel_core::Error::Body)?;
+    let body = body.unwrap_or_default();
     let form = std::str::from_utf8(&body).ok().and_then(|form| parse_query(form).ok());
     let pairs = form.unwrap_or_default();
     let version = Call::new(&pairs).text("Version");
-    let service = SERVICES.into_iter().find(|service| Some(service.version) == version);
-    drop(pairs);
-    incoming.put_back(body);
-    Ok(service)
+    Ok(SERVICES.into_iter().find(|service| Some(service.version) == version))
 }
 
 /// Answers a request. `request_id` goes into the answer.

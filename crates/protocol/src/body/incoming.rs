@@ -130,9 +130,18 @@ impl Incoming {
         Ok(all.freeze())
     }
 
-    /// Gives back all that was read, for whoever reads it next.
-    pub fn put_back(&mut self, read: Bytes) {
-        self.ahead = Some(read).filter(|read| !read.is_empty());
+    /// The whole body, which whoever reads it next finds as if nobody had looked; `None` if
+    /// it is longer.
+    pub async fn look(&mut self, max: usize) -> Result<Option<Bytes>, BodyError> {
+        let mut all = BytesMut::new();
+        while all.len() <= max
+            && let Some(piece) = self.next().await?
+        {
+            all.extend_from_slice(&piece);
+        }
+        let all = all.freeze();
+        self.ahead = Some(all.clone()).filter(|all| !all.is_empty());
+        Ok(Some(all).filter(|all| all.len() <= max))
     }
 
     /// Reads on after a refusal, within bounds. False when the connection is of

@@ -42,6 +42,33 @@ async fn two_hosts() {
     unharmed(&world, &stored, "two hosts").await;
 }
 
+/// A form that nobody signed may be meant for another service; the one that it is not
+/// meant for leaves it whole.
+#[tokio::test]
+async fn forms_for_other_services() {
+    let world = World::with_bucket().await;
+    let stored = filled(&world).await;
+    let asked = async |form: String| {
+        let call = post(Dialect::S3, "/").signing(Signing::Nothing).body(form);
+        call.header("content-type", "application/x-www-form-urlencoded").send(&world).await
+    };
+    let long = "a".repeat(200 << 10);
+    for (form, status, code) in [
+        ("Action=GetCallerIdentity&Version=2011-06-15".to_owned(), 403, "MissingAuthentic"),
+        ("Action=GetCallerIdentity&Version=2018-08-13".to_owned(), 200, "MissingParameter"),
+        ("".to_owned(), 200, "MissingParameter"),
+        ("%ff".to_owned(), 200, "InvalidRequest"),
+        (format!("Action=GetCallerIdentity&Version=2018-08-13&A={long}"), 200, "RequestSizeLimit"),
+        (format!("A={long}&Action=GetCallerIdentity&Version=2011-06-15"), 200, "RequestSizeLimit"),
+    ] {
+        let answer = asked(form.clone()).await;
+        let front = form.get(..60).unwrap_or(&form);
+        assert_eq!(answer.status, status, "{front}: {}", answer.text());
+        assert!(answer.text().contains(code), "{front}: {}", answer.text());
+    }
+    unharmed(&world, &stored, "forms").await;
+}
+
 #[tokio::test]
 async fn documents() {
     let world = World::with_bucket().await;
