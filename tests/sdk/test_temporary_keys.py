@@ -229,7 +229,8 @@ def test_wrong_tokens(server, bucket):
     token, key.Token = key.Token, None
     expect(cos_refused(cos_of(server, key).list_buckets), 403, "InvalidAccessKeyId")
     assert aws_refused(aws_of(server, key).list_buckets) == (403, "InvalidAccessKeyId")
-    key.Token = token[:-2] + "AA"
+    # Never the token itself, whatever it is.
+    key.Token = token[:-9] + ("A" if token[-9] != "A" else "B") + token[-8:]
     expect(cos_refused(cos_of(server, key).list_buckets), 403, "InvalidAccessKeyId")
     assert aws_refused(aws_of(server, key).list_buckets) == (400, "InvalidToken")
     key.Token = token

@@ -286,6 +286,15 @@ pub fn set_version(reply: &mut Reply, dialect: Dialect, version: Option<VersionR
     }
 }
 
+/// The version that an answer to a write names. S3 names none while versioning is
+/// suspended, although what was written is the version `null`.
+pub fn written_version(dialect: Dialect, version: Option<VersionRef>) -> Option<VersionRef> {
+    match dialect {
+        Dialect::Cos => version,
+        Dialect::S3 => version.filter(|version| *version != VersionRef::Null),
+    }
+}
+
 /// Sets what every answer about an object carries.
 pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo, now_ms: u64) {
     let record = &info.record;

@@ -18,6 +18,7 @@ use crate::acl;
 use crate::address::{self, Style};
 use crate::attributes::{
     self, checksum_element, checksum_text, checksum_type_text, refuse_unsupported, storage_class,
+    written_version,
 };
 use crate::body::{Document, answer_late};
 use crate::date;
@@ -136,7 +137,7 @@ pub fn part(request: &Request<'_>) -> Outcome<(UploadId, u32)> {
 fn result(dialect: Dialect, root: &'static str, outcome: &PutOutcome) -> Document {
     let names = dialect.headers();
     let versions = [
-        (&names.version_id, outcome.version),
+        (&names.version_id, written_version(dialect, outcome.version)),
         (&names.copy_source_version_id, outcome.source_version),
     ];
     let headers = versions

@@ -338,7 +338,8 @@ pub async fn complete(
         }
     });
     let mut reply = reply::xml(xml.finish());
-    attributes::set_version(&mut reply, request.dialect, outcome.version);
+    let version = attributes::written_version(request.dialect, outcome.version);
+    attributes::set_version(&mut reply, request.dialect, version);
     let facts = (outcome.size, outcome.modified_ms, &outcome.tags);
     lifecycle::set_expiration(gateway, &mut reply, request, bucket, &key, facts).await;
     if request.dialect == Dialect::Cos {

@@ -15,7 +15,7 @@ use http::{HeaderName, StatusCode, header};
 use super::{lifecycle, restore, upload};
 use crate::attributes::{
     self, OF_NEW_OBJECTS, checksum_element, checksum_text, checksum_type_text, refuse_unsupported,
-    refuse_unsupported_but, set_checksums, set_version, shown_class,
+    refuse_unsupported_but, set_checksums, set_version, shown_class, written_version,
 };
 use crate::body::ResponseBody;
 use crate::date;
@@ -61,7 +61,7 @@ pub async fn put(
     let facts = (outcome.size, outcome.modified_ms, &outcome.tags);
     lifecycle::set_expiration(gateway, &mut reply, request, bucket, &key, facts).await;
     set_etag(&mut reply, &outcome.etag);
-    set_version(&mut reply, request.dialect, outcome.version);
+    set_version(&mut reply, request.dialect, written_version(request.dialect, outcome.version));
     match request.dialect {
         Dialect::Cos => set_number(&mut reply, dialect::cos::HASH_CRC64ECMA, outcome.crc64),
         Dialect::S3 => set_checksums(&mut reply, &outcome.checksums),

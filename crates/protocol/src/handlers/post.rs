@@ -228,7 +228,8 @@ fn answer(
         }
     };
     set_etag(&mut reply, &outcome.etag);
-    attributes::set_version(&mut reply, request.dialect, outcome.version);
+    let version = attributes::written_version(request.dialect, outcome.version);
+    attributes::set_version(&mut reply, request.dialect, version);
     if request.dialect == Dialect::Cos {
         set_number(&mut reply, dialect::cos::HASH_CRC64ECMA, outcome.crc64);
     }
