@@ -194,6 +194,12 @@ const SUITES: &[Suite] = &[
         Runner::Pytest("sdk/test_aws_iam.py sdk/test_aws_iam_labels.py"),
     ),
     suite(
+        "decisions",
+        "what is decided and by which statement: simulation, explanation, audit log",
+        &[Python],
+        Runner::Pytest("sdk/test_decisions.py"),
+    ),
+    suite(
         "temporary-keys",
         "temporary keys by the vendor's libraries, in both dialects",
         &[Python],

@@ -46,7 +46,7 @@ use crate::secret::MasterKey;
 
 pub use cache::KEY_CACHE_MS;
 pub use groups::Group;
-pub use holders::{InlinePolicy, PolicyHolder};
+pub use holders::{InForce, InlinePolicy, Origin, PolicyHolder};
 pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
 pub use labels::{Labelled, Labels};
 pub use managed::ManagedPolicy;

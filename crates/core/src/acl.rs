@@ -93,6 +93,21 @@ impl Grantee {
     }
 }
 
+/// What lists say of somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AclVerdict {
+    /// A grant of the object's own list, or of the bucket's, lets him.
+    Granted {
+        grant: Grant,
+        of_object: bool,
+    },
+    /// A grant would, but the bucket ignores those to everybody.
+    PublicIgnored,
+    /// A grant would, but the bucket's owner owns whatever is in it.
+    Disabled,
+    Nothing,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub grantee: Grantee,
@@ -324,27 +339,38 @@ impl Bucket {
         }
     }
 
-    /// Whether its list, or that of an object in it, allows something to somebody.
-    pub fn acl_allows(
+    /// What its list, or that of an object in it, says of somebody who wants to do
+    /// something.
+    pub fn acl_says(
         &self,
         who: Who,
         permission: Permission,
         object: Option<&ObjectAcl>,
-    ) -> Result<bool> {
-        if self.disables_acls() {
-            return Ok(false);
-        }
+    ) -> Result<AclVerdict> {
         let acl = match object {
-            Some(ObjectAcl::Private) => return Ok(false),
+            Some(ObjectAcl::Private) => return Ok(AclVerdict::Nothing),
             Some(ObjectAcl::Own(acl)) => acl,
             None | Some(ObjectAcl::Inherits) => &self.acl()?,
         };
+        let grants = |grant: &&Grant| {
+            grant.allows(permission) && grant.grantee.includes(who, self.owner_uin)
+        };
+        let mut granting = acl.grants.iter().filter(grants).peekable();
+        if granting.peek().is_none() {
+            return Ok(AclVerdict::Nothing);
+        }
+        if self.disables_acls() {
+            return Ok(AclVerdict::Disabled);
+        }
         let ignores_public = self.public_access_block().is_some_and(|b| b.ignore_public_acls);
-        Ok(acl.grants.iter().any(|grant| {
-            grant.allows(permission)
-                && grant.grantee.includes(who, self.owner_uin)
-                && !(ignores_public && grant.grantee.is_public())
-        }))
+        let counts = |grant: &&Grant| !(ignores_public && grant.grantee.is_public());
+        Ok(match granting.find(counts) {
+            Some(grant) => {
+                let of_object = matches!(object, Some(ObjectAcl::Own(_)));
+                AclVerdict::Granted { grant: *grant, of_object }
+            }
+            None => AclVerdict::PublicIgnored,
+        })
     }
 }
 

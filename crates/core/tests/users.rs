@@ -127,7 +127,7 @@ async fn a_policys_life() {
     let pair = here.create_key(user.uin, "").await.unwrap();
     let policies = async |accounts: &Accounts| {
         let key = accounts.find(pair.id(), None).await.unwrap();
-        key.user().unwrap().policies.len()
+        key.user().unwrap().in_force.policies.len()
     };
     assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
     let id = here.create_policy("all", "Everything", (Grammar::Cam, ALL)).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_groups_life() {
     let pair = here.create_key(user.uin, "").await.unwrap();
     let policies = async |accounts: &Accounts| {
         let key = accounts.find(pair.id(), None).await.unwrap();
-        key.user().unwrap().policies.len()
+        key.user().unwrap().in_force.policies.len()
     };
     assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
     let group = here.create_group("readers", "Read").await.unwrap();
@@ -546,6 +546,11 @@ async fn boundaries_and_presets() {
     here.set_boundary(PolicyHolder::Role(role.id), Some(id)).await.unwrap();
     let reads = Policy::of_user(Grammar::Iam, READS).unwrap();
     assert_eq!(*limits(&here).await[0], reads, "at once here");
+    let boundary_name = async || {
+        let key = here.find(pair.id(), None).await.unwrap();
+        key.user().unwrap().limits.origins[0].name.to_string()
+    };
+    assert_eq!(boundary_name().await, "reads");
     clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
     assert_eq!(*limits(&there).await[0], reads, "within a second there");
     assert_eq!(here.bounded(id).await.unwrap(), 2);
@@ -553,11 +558,29 @@ async fn boundaries_and_presets() {
     // One that is gone allows nothing, and is no hole.
     here.delete_policy(id).await.unwrap();
     assert_eq!(*limits(&here).await[0], Policy::nothing());
+    assert_eq!(boundary_name().await, id.to_string());
     here.set_boundary(user.uin, None).await.unwrap();
     assert!(limits(&here).await.is_empty());
 
     let preset = ManagedPolicy::preset_named("AmazonS3FullAccess").unwrap();
     here.attach_policy(user.uin, preset.id).await.unwrap();
+    here.attach_policy(user.uin, here.create_policy("b", "", (Grammar::Cam, ALL)).await.unwrap())
+        .await
+        .unwrap();
+    here.attach_policy(PolicyHolder::Group(group.id), preset.id).await.unwrap();
+    let other = ManagedPolicy::preset_named("IAMReadOnlyAccess").unwrap();
+    here.attach_policy(PolicyHolder::Group(group.id), other.id).await.unwrap();
+    here.add_to_group(user.uin, group.id).await.unwrap();
+    let key = here.find(pair.id(), None).await.unwrap();
+    let in_force = &key.user().unwrap().in_force;
+    let origins: Vec<_> =
+        in_force.origins.iter().map(|origin| (&*origin.name, origin.group.as_deref())).collect();
+    let expected =
+        [("AmazonS3FullAccess", None), ("IAMReadOnlyAccess", Some("readers")), ("b", None)];
+    assert_eq!((&origins[..], key.policies().len()), (&expected[..], 3));
+    here.detach_policy(user.uin, there.managed_policy_named("b").await.unwrap().id).await.unwrap();
+    here.remove_from_group(user.uin, group.id).await.unwrap();
+    here.detach_policy(PolicyHolder::Group(group.id), preset.id).await.unwrap();
     assert_eq!(here.find(pair.id(), None).await.unwrap().policies().len(), 1);
     let attached = there.attached_policies(user.uin).await.unwrap();
     assert_eq!(attached[0].0.name, "AmazonS3FullAccess");

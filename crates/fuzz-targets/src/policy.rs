@@ -55,7 +55,7 @@ fn policy(grammar: Grammar, data: &[u8]) {
             let caller = Caller::new(who);
             let ask = |facts: Blank, restrict_public: bool, on_policy: bool| {
                 let attempt = Attempt { caller: &caller, action, target, on_policy, facts: &facts };
-                decide(&attempt, Grants { policies: &policies, restrict_public })
+                decide(&attempt, Grants { policies: &policies, restrict_public }).decision
             };
             let unknown = ask(Blank(Fact::Unknown), false, false);
             // Whatever may be known of a request, knowing nothing of it allows less.

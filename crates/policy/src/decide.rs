@@ -8,6 +8,7 @@ use crate::pattern::folded;
 use crate::principal::Principal;
 use crate::resource::{Names, Target};
 use crate::value::Facts;
+use crate::verdict::{Decision, Found, Ground, Source, Verdict};
 
 /// An action by its names: `name/cos:GetObject` and `s3:GetObject`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,23 +94,14 @@ pub struct Grants<'a> {
     pub restrict_public: bool,
 }
 
-/// What comes of it, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Decision {
-    Denied,
-    /// No policy says anything: allowed if an ACL allows it.
-    LeftToAcls,
-    Allowed,
-}
-
 /// Decides. In this order; the first that applies counts:
 ///
 /// 1. A session policy that denies, or one that does not allow: denied.
 /// 2. The owner's root on the bucket's policy itself: allowed, so that nobody can
 ///    lock himself out. (AWS.)
 /// 3. A policy of the bucket, of the user or of the role that denies, or a permissions
-///    boundary that does: denied. A bucket's policy of IAM denies to the owner's root too; one of CAM does not, since in COS the root
-///    may always do everything.
+///    boundary that does: denied. A bucket's policy of IAM denies to the owner's root
+///    too; one of CAM does not, since in COS the root may always do everything.
 /// 4. The owner's root: allowed.
 /// 5. A user or a role of another account whose own policies do not allow, as far as a
 ///    permissions boundary lets them: denied.
@@ -125,52 +117,58 @@ pub enum Decision {
 ///    ignores public ACLs, and all grants where its owner owns whatever is in it.
 ///    ACLs are no policies and are not read here: [`Decision::LeftToAcls`] leaves
 ///    them to whoever asks, so that an object is looked up only if all depends on
-///    it. (`Bucket::acl_allows` in the core.)
+///    it. (`Bucket::acl_says` in the core.)
 /// 9. Otherwise: denied.
 ///
 /// A Deny applies unless it is certain that it does not, an Allow only if it is
 /// certain that it does: conditions on what cannot be known never let anybody in.
-pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
+pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Verdict {
     let caller = attempt.caller;
     let owner_root = caller.who == Who::Root(attempt.target.owner_uin);
     let judge = Judge::new(attempt);
-    for policy in &caller.session {
-        if judge.denied_by(policy) || !judge.allowed_by(policy) {
-            return Decision::Denied;
-        }
+    if let Some(refused) = judge.refused_by_session() {
+        return refused;
     }
     if owner_root && attempt.on_policy {
-        return Decision::Allowed;
+        return Verdict::new(Decision::Allowed, Ground::Root);
     }
-    let counts = |policy: &&Arc<Policy>| !(owner_root && policy.grammar == Grammar::Cam);
-    if grants.policies.iter().filter(counts).any(|policy| judge.denied_by(policy)) {
-        return Decision::Denied;
-    }
-    if caller.policies.iter().chain(&caller.limits).any(|policy| judge.denied_by(policy)) {
-        return Decision::Denied;
+    let counts = |policy: &Policy| !(owner_root && policy.grammar == Grammar::Cam);
+    let denied = judge.denied_by_any(grants.policies, Source::Bucket, counts);
+    if let Some(ground) = denied.or_else(|| judge.denied_by_own()) {
+        return Verdict::new(Decision::Denied, ground);
     }
     if owner_root {
-        return Decision::Allowed;
+        return Verdict::new(Decision::Allowed, Ground::Root);
     }
     let of_owner = caller.who.account() == Some(attempt.target.owner_uin);
-    let within = caller.limits.iter().all(|policy| judge.allowed_by(policy));
+    // What there is to say if the bucket allows nothing either.
+    let mut without = Ground::Nothing;
     if matches!(caller.who, Who::User { .. } | Who::Role { .. }) {
-        let allowed = within && caller.policies.iter().any(|policy| judge.allowed_by(policy));
-        match (allowed, of_owner) {
-            (true, true) => return Decision::Allowed,
-            (false, false) => return Decision::Denied,
-            (true, false) | (false, true) => {}
+        match (judge.allowed_by_own(), of_owner) {
+            (Ok(ground), true) => return Verdict::new(Decision::Allowed, ground),
+            (Err(ground), false) => return Verdict::new(Decision::Denied, ground),
+            (Ok(_), false) => {}
+            (Err(ground), true) => without = ground,
         }
     }
-    if matches!(caller.who, Who::Role { .. }) && !within {
-        return Decision::Denied;
+    if matches!(caller.who, Who::Role { .. })
+        && let Some(ground) = judge.beyond_boundary()
+    {
+        return Verdict::new(Decision::Denied, ground);
     }
     let restricts = grants.restrict_public && !of_owner;
-    let counts = |policy: &&Arc<Policy>| !(restricts && policy.is_public());
-    match grants.policies.iter().filter(counts).any(|policy| judge.allowed_by(policy)) {
-        true => Decision::Allowed,
-        false => Decision::LeftToAcls,
+    let counts = |policy: &Policy| !(restricts && policy.is_public());
+    if let Some(ground) = judge.allowed_by_any(grants.policies, Source::Bucket, counts) {
+        return Verdict::new(Decision::Allowed, ground);
     }
+    let in_vain = restricts && judge.allowed_by_any(grants.policies, Source::Bucket, all).is_some();
+    let ground = if in_vain { Ground::PublicBlocked } else { without };
+    Verdict::new(Decision::LeftToAcls, ground)
+}
+
+/// Every policy counts.
+fn all(_: &Policy) -> bool {
+    true
 }
 
 /// Decides whether somebody may take on a role, whose trust policy says who may. In this
@@ -186,33 +184,36 @@ pub fn decide(attempt: &Attempt<'_>, grants: Grants<'_>) -> Decision {
 /// 5. His account's root: allowed.
 /// 6. A policy of his that allows, as far as his permissions boundary lets it: allowed.
 /// 7. Otherwise: denied.
-pub fn decide_trust(attempt: &Attempt<'_>, trust: &Arc<Policy>) -> Decision {
+pub fn decide_trust(attempt: &Attempt<'_>, trust: &Arc<Policy>) -> Verdict {
     let caller = attempt.caller;
     let judge = Judge::new(attempt);
-    for policy in &caller.session {
-        if judge.denied_by(policy) || !judge.allowed_by(policy) {
-            return Decision::Denied;
-        }
+    if let Some(refused) = judge.refused_by_session() {
+        return refused;
     }
-    let own = caller.policies.iter().chain(&caller.limits);
-    if own.chain([trust]).any(|policy| judge.denied_by(policy)) {
-        return Decision::Denied;
+    let trust_alone = std::slice::from_ref(trust);
+    let by_trust = || judge.denied_by_any(trust_alone, Source::Trust, all);
+    if let Some(ground) = judge.denied_by_own().or_else(by_trust) {
+        return Verdict::new(Decision::Denied, ground);
     }
-    let himself = judge.allowed_by(trust);
+    let himself = judge.allowed_by_any(trust_alone, Source::Trust, all);
     let is_bearer = matches!(caller.who, Who::Bearer(_));
-    if himself && (trust.grammar == Grammar::Iam || is_bearer) {
-        return Decision::Allowed;
+    if let Some(ground) = himself
+        && (trust.grammar == Grammar::Iam || is_bearer)
+    {
+        return Verdict::new(Decision::Allowed, ground);
     }
     let through_account = |one: &Principal| {
         caller.who.account().is_some_and(|account| one.trusts_account(account)).into()
     };
-    let allowed = himself || judge.allows(trust, &through_account);
-    let within = caller.limits.iter().all(|policy| judge.allowed_by(policy));
-    let himself_may = matches!(caller.who, Who::Root(_))
-        || (within && caller.policies.iter().any(|policy| judge.allowed_by(policy)));
-    match allowed && himself_may {
-        true => Decision::Allowed,
-        false => Decision::Denied,
+    if himself.is_none() && judge.allows(trust, &through_account).is_none() {
+        return Verdict::new(Decision::Denied, Ground::Silent(Source::Trust.first()));
+    }
+    if matches!(caller.who, Who::Root(_)) {
+        return Verdict::new(Decision::Allowed, Ground::Root);
+    }
+    match judge.allowed_by_own() {
+        Ok(ground) => Verdict::new(Decision::Allowed, ground),
+        Err(ground) => Verdict::new(Decision::Denied, ground),
     }
 }
 
@@ -237,25 +238,88 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn denied_by(&self, policy: &Policy) -> bool {
-        let denies = |statement: &&Statement| !statement.allows;
-        let mut statements = policy.statements.iter().filter(denies);
-        statements.any(|statement| {
-            let others = statement.principals.others;
-            let about = |one: &Principal| one.matches(self.attempt.caller, false, others).into();
-            self.applies(policy, statement, &about) != Truth::False
+    /// Whether a policy that limits the credentials speaks against it, or none for it.
+    fn refused_by_session(&self) -> Option<Verdict> {
+        let session = &self.attempt.caller.session;
+        let (mut policies, source) = (session.iter().enumerate(), Source::Session);
+        policies.find_map(|(at, policy)| {
+            let denied = self.denied_by(policy).map(|found| found.ground(source, at));
+            let ground = denied.or_else(|| match self.allowed_by(policy) {
+                Some(_) => None,
+                None => Some(Ground::Silent(source.nth(at))),
+            });
+            ground.map(|ground| Verdict::new(Decision::Denied, ground))
         })
     }
 
-    fn allowed_by(&self, policy: &Policy) -> bool {
+    /// Whether one of the caller's policies, or his permissions boundary, speaks against it.
+    fn denied_by_own(&self) -> Option<Ground> {
+        let caller = self.attempt.caller;
+        let denied = self.denied_by_any(&caller.policies, Source::Own, all);
+        denied.or_else(|| self.denied_by_any(&caller.limits, Source::Boundary, all))
+    }
+
+    /// By what one of the caller's policies allows it, as far as his permissions boundary
+    /// lets it; or why none does.
+    fn allowed_by_own(&self) -> Result<Ground, Ground> {
+        let own = &self.attempt.caller.policies;
+        let ground = self.allowed_by_any(own, Source::Own, all).ok_or(Ground::Nothing)?;
+        self.beyond_boundary().map_or(Ok(ground), Err)
+    }
+
+    /// A permissions boundary that does not allow it.
+    fn beyond_boundary(&self) -> Option<Ground> {
+        let mut limits = self.attempt.caller.limits.iter();
+        let at = limits.position(|policy| self.allowed_by(policy).is_none())?;
+        Some(Ground::Silent(Source::Boundary.nth(at)))
+    }
+
+    fn denied_by_any(
+        &self,
+        policies: &[Arc<Policy>],
+        source: Source,
+        counts: impl Fn(&Policy) -> bool,
+    ) -> Option<Ground> {
+        let mut counting = policies.iter().enumerate().filter(|(_, policy)| counts(policy));
+        counting.find_map(|(at, policy)| Some(self.denied_by(policy)?.ground(source, at)))
+    }
+
+    fn allowed_by_any(
+        &self,
+        policies: &[Arc<Policy>],
+        source: Source,
+        counts: impl Fn(&Policy) -> bool,
+    ) -> Option<Ground> {
+        let mut counting = policies.iter().enumerate().filter(|(_, policy)| counts(policy));
+        counting.find_map(|(at, policy)| Some(self.allowed_by(policy)?.ground(source, at)))
+    }
+
+    fn denied_by(&self, policy: &Policy) -> Option<Found> {
+        let mut statements = policy.statements.iter().enumerate();
+        statements.find_map(|(at, statement)| {
+            if statement.allows {
+                return None;
+            }
+            let others = statement.principals.others;
+            let about = |one: &Principal| one.matches(self.attempt.caller, false, others).into();
+            match self.applies(policy, statement, &about) {
+                Truth::False => None,
+                truth => Some(Found { statement: at, certain: truth == Truth::True }),
+            }
+        })
+    }
+
+    fn allowed_by(&self, policy: &Policy) -> Option<Found> {
         // Those whom it allows something it names.
         self.allows(policy, &|one| one.matches(self.attempt.caller, true, false).into())
     }
 
-    fn allows(&self, policy: &Policy, about: &impl Fn(&Principal) -> Truth) -> bool {
-        let allows = |statement: &&Statement| statement.allows;
-        let mut statements = policy.statements.iter().filter(allows);
-        statements.any(|statement| self.applies(policy, statement, about) == Truth::True)
+    fn allows(&self, policy: &Policy, about: &impl Fn(&Principal) -> Truth) -> Option<Found> {
+        let mut statements = policy.statements.iter().enumerate();
+        statements.find_map(|(at, statement)| {
+            let applies = statement.allows && self.applies(policy, statement, about) == Truth::True;
+            applies.then_some(Found { statement: at, certain: true })
+        })
     }
 
     /// Whether a statement is about the attempt. What is cheap to tell comes first.

@@ -93,6 +93,44 @@ pub enum Claim {
     Methods,
 }
 
+impl Claim {
+    /// What policies call it, in lower case.
+    fn name(self) -> &'static str {
+        match self {
+            Claim::Issuer => "iss",
+            Claim::Audience => "aud",
+            Claim::OriginalAudience => "oaud",
+            Claim::AuthorizedParty => "azp",
+            Claim::Subject => "sub",
+            Claim::Methods => "amr",
+        }
+    }
+}
+
+impl Key {
+    /// The key of a name in either grammar, if it can be known.
+    pub fn named(name: &str) -> Option<Key> {
+        of_iam(name).or_else(|_| of_cam(name)).ok()
+    }
+
+    /// Its name, IAM's where both have one.
+    pub fn name(&self) -> String {
+        let known = |known: &&(&str, Key)| known.1 == *self;
+        match (self, IAM.iter().chain(CAM).find(known)) {
+            (_, Some((name, _))) => (*name).to_owned(),
+            (Key::RequestTag(tag), _) => format!("s3:requestobjecttag/{tag}"),
+            (Key::ExistingTag(tag), _) => format!("s3:existingobjecttag/{tag}"),
+            (Key::Claim { issuer, claim }, _) => {
+                let issuer = issuer.as_deref().unwrap_or("oidc");
+                format!("{issuer}:{}", claim.name())
+            }
+            (Key::Uin, _) => "uin".to_owned(),
+            (Key::OwnerUin, _) => "owner_uin".to_owned(),
+            (_, None) => "app_id".to_owned(),
+        }
+    }
+}
+
 /// A name that means nothing here.
 pub(crate) enum Unnamed {
     /// The service has it; it cannot be known here.
@@ -221,17 +259,20 @@ pub(crate) fn of_iam(name: &str) -> Result<Key, Unnamed> {
     }
 }
 
+/// Those that a key of IAM may ask for: it has the issuer in its name.
+const CLAIMS_OF_ISSUER: [Claim; 5] = [
+    Claim::Audience,
+    Claim::OriginalAudience,
+    Claim::AuthorizedParty,
+    Claim::Subject,
+    Claim::Methods,
+];
+
 /// `token.example.com/path:sub`. What has neither a dot nor a port is a service of AWS.
 fn claim_of_issuer(name: &str) -> Option<Key> {
     let (issuer, claim) = name.rsplit_once(':')?;
-    let claim = match claim.to_ascii_lowercase().as_str() {
-        "aud" => Claim::Audience,
-        "oaud" => Claim::OriginalAudience,
-        "azp" => Claim::AuthorizedParty,
-        "sub" => Claim::Subject,
-        "amr" => Claim::Methods,
-        _ => return None,
-    };
+    let mut claims = CLAIMS_OF_ISSUER.into_iter();
+    let claim = claims.find(|known| claim.eq_ignore_ascii_case(known.name()))?;
     let host = issuer.split('/').next().filter(|host| host.contains(['.', ':']))?;
     let is_host = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-_[]".contains(&b));
     is_host.then(|| Key::Claim { issuer: Some(issuer.into()), claim })

@@ -20,12 +20,16 @@ mod pattern;
 mod principal;
 mod public;
 mod resource;
+mod span;
 mod time;
 mod value;
+mod verdict;
 
-pub use decide::{Action, Attempt, Caller, Decision, Grants, Who, decide, decide_trust};
+pub use decide::{Action, Attempt, Caller, Grants, Who, decide, decide_trust};
 pub use fault::PolicyFault;
 pub use key::{Claim, Grant, Key};
 pub use parse::{Grammar, POLICY_BYTES_MAX, Policy};
 pub use resource::Target;
+pub use span::{Position, Span};
 pub use value::{Fact, Facts, Value};
+pub use verdict::{Decision, Ground, Place, Source, Verdict};

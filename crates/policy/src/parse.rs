@@ -7,6 +7,7 @@ use crate::key::{Key, Unnamed};
 use crate::pattern::{Pattern, Syntax};
 use crate::principal::Principal;
 use crate::resource::{Resource, Target};
+use crate::span::{self, Span};
 use crate::{cam, iam};
 
 /// Both services' largest bucket policy.
@@ -28,10 +29,13 @@ pub struct Policy {
     pub(crate) statements: Vec<Statement>,
     /// Action patterns as they were written.
     actions: Vec<String>,
+    spans: Box<[Span]>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Statement {
+    /// What its author calls it.
+    pub sid: Option<Box<str>>,
     pub allows: bool,
     pub principals: Principals,
     pub actions: Actions,
@@ -77,7 +81,8 @@ pub(crate) type Variables = Option<fn(&str) -> Option<Key>>;
 impl Policy {
     /// A policy that says nothing, and so allows nothing.
     pub fn nothing() -> Policy {
-        Policy { grammar: Grammar::Iam, statements: Vec::new(), actions: Vec::new() }
+        let (statements, actions, spans) = (Vec::new(), Vec::new(), Box::default());
+        Policy { grammar: Grammar::Iam, statements, actions, spans }
     }
 
     /// Reads the policy of a bucket.
@@ -136,6 +141,16 @@ impl Policy {
         })
     }
 
+    /// What its author calls a statement, if anything.
+    pub fn sid(&self, statement: usize) -> Option<&str> {
+        self.statements.get(statement)?.sid.as_deref()
+    }
+
+    /// Where a statement stands in the document.
+    pub fn span(&self, statement: usize) -> Option<Span> {
+        self.spans.get(statement).copied()
+    }
+
     /// Whether each of its resources can be the bucket or something in it.
     pub fn is_about(&self, target: &Target<'_>) -> bool {
         let resources = self.statements.iter().flat_map(|statement| &statement.resources.named);
@@ -165,6 +180,7 @@ fn read(document: &[u8], words: &Words, holder: Holder) -> Result<Policy, Policy
     if document.first() != Some(&b'{') {
         return Err(PolicyFault::NotJson);
     }
+    let spans = span::of_statements(document);
     let document: Json = serde_json::from_slice(document).map_err(|_| PolicyFault::NotJson)?;
     let mut top = Members::of(document, words, &["Version", "Id", "Statement", "Principal"])?;
     let version = top.take("Version").map(|version| text(version, "Version")).transpose()?;
@@ -181,9 +197,11 @@ fn read(document: &[u8], words: &Words, holder: Holder) -> Result<Policy, Policy
         one @ Json::Object(_) => vec![one],
         _ => return Err(PolicyFault::Value("Statement")),
     };
-    let mut policy = Policy { grammar: words.grammar, statements: Vec::new(), actions: Vec::new() };
+    let mut policy =
+        Policy { grammar: words.grammar, statements: Vec::new(), actions: Vec::new(), spans };
     for json in statements {
         let mut members = Members::of(json, words, &MEMBERS)?;
+        let sid = members.take("Sid").map(|sid| text(sid, "Sid")).transpose()?;
         let effect = effect(&mut members, words)?;
         let principals = match holder {
             Holder::Bucket | Holder::Trust => {
@@ -193,7 +211,7 @@ fn read(document: &[u8], words: &Words, holder: Holder) -> Result<Policy, Policy
         };
         let about = (effect, principals, holder);
         let statement = statement(members, words, variables, about, &mut policy.actions)?;
-        policy.statements.push(statement);
+        policy.statements.push(Statement { sid: sid.map(Into::into), ..statement });
     }
     Ok(policy)
 }
@@ -211,7 +229,6 @@ const MEMBERS: [&str; 9] = [
 ];
 
 fn effect(members: &mut Members, words: &Words) -> Result<bool, PolicyFault> {
-    members.take("Sid").map(|sid| text(sid, "Sid")).transpose()?;
     let effect = text(members.take("Effect").ok_or(PolicyFault::Missing("Effect"))?, "Effect")?;
     (words.effect)(&effect).ok_or(PolicyFault::Effect(effect))
 }
@@ -292,7 +309,7 @@ fn statement(
         None => Vec::new(),
         Some(condition) => conditions(condition, words, variables, holder)?,
     };
-    Ok(Statement { allows, principals, actions: actions_of, resources, conditions })
+    Ok(Statement { sid: None, allows, principals, actions: actions_of, resources, conditions })
 }
 
 fn all_resources() -> Resources {

@@ -55,7 +55,7 @@ fn allowed(grammar: Grammar, trust: &str, account: u64) -> bool {
         facts: &Said(said.into()),
     };
     let trust = Arc::new(Policy::of_trust(grammar, trust.as_bytes()).unwrap());
-    decide_trust(&attempt, &trust) == Decision::Allowed
+    decide_trust(&attempt, &trust).decision == Decision::Allowed
 }
 
 fn statement(effect: &str, principal: &str, condition: &str) -> String {

@@ -10,7 +10,9 @@ use costrel_core::Store;
 use costrel_core::account::Accounts;
 use costrel_core::bucket::Bucket;
 use costrel_core::usage::Meter;
-use costrel_signature::{ChunkVerifier, Form, Payload, RequestView, detect, unsigned_payload};
+use costrel_signature::{
+    ChunkVerifier, Form, Payload, RequestView, detect, parse, unsigned_payload,
+};
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -25,7 +27,7 @@ use crate::error::{self, Failure};
 use crate::handlers;
 use crate::ids::{RequestId, RequestIds};
 use crate::logline::{Entry, Trace};
-use crate::observe::{Observer, RequestRecord};
+use crate::observe::{Notes, Observer, RequestRecord};
 use crate::oidc::Documents;
 use crate::ops::{self, OpRow, Operation, Shape};
 use crate::permission;
@@ -61,6 +63,12 @@ pub struct RequestBody<'a> {
 /// What was found out about a request before it failed.
 struct Progress {
     dialect: Dialect,
+    /// Of requests to the services beside COS and S3.
+    service: Option<&'static str>,
+    /// Whether it is to change what somebody may do, or what a bucket does.
+    administers: bool,
+    /// Whether it fails for who asks or what he may do.
+    refused: bool,
     /// The id in words of neither dialect, for requests to the services beside COS and S3.
     cloud_id: Option<String>,
     record: RequestRecord,
@@ -118,6 +126,9 @@ impl Gateway {
         let id = self.ids.next();
         let mut progress = Progress {
             dialect: self.options.default_dialect,
+            service: None,
+            administers: false,
+            refused: false,
             cloud_id: None,
             record: RequestRecord {
                 request_id: String::new(),
@@ -138,13 +149,16 @@ impl Gateway {
                 user_agent: crate::request::text(&parts.headers, &header::USER_AGENT)
                     .map(str::to_owned),
                 access_key_id: None,
+                audit: None,
             },
             trace: Trace::default(),
         };
+        let notes = Notes::default();
         let outcome = match refusal {
             Some(refusal) => Err(refusal),
             None => {
-                let serving = self.serve(&parts, &mut incoming, *connection, &id, &mut progress);
+                let noted = (&mut progress, &notes);
+                let serving = self.serve(&parts, &mut incoming, *connection, &id, noted);
                 let served = AssertUnwindSafe(serving).catch_unwind().await;
                 served.unwrap_or(Err(Failure::Internal("a handler panicked")))
             }
@@ -182,7 +196,15 @@ impl Gateway {
             second_id: id.second(dialect),
             now_ms: self.store.now_ms(),
         });
+        let (service, refused) = (progress.service, progress.refused);
         let mut record = progress.record;
+        if refused || progress.administers || service.is_some() {
+            let service = service.unwrap_or(match dialect {
+                Dialect::Cos => "cos",
+                Dialect::S3 => "s3",
+            });
+            record.audit = Some(Box::new(notes.audit(service, refused, connection.secure)));
+        }
         record.request_id = request_id;
         record.dialect = dialect;
         record.status = reply.status().as_u16();
@@ -234,19 +256,20 @@ impl Gateway {
         incoming: &mut Incoming,
         connection: ConnectionInfo,
         id: &RequestId,
-        progress: &mut Progress,
+        (progress, notes): (&mut Progress, &Notes),
     ) -> Outcome<Reply> {
         let host = host_of(&parts.uri, &parts.headers);
         if let Some(service) = aws::service_of_form(parts, host, incoming).await? {
             let asked = (parts, host, connection);
-            return Ok(self.serve_aws(service, asked, incoming, id, progress).await);
+            return Ok(self.serve_aws(service, asked, incoming, id, (progress, notes)).await);
         }
         if cloud::is_addressed(parts, host) {
-            return Ok(self.serve_cloud(parts, (host, connection), incoming, id, progress).await);
+            let asked = (parts, host, connection);
+            return Ok(self.serve_cloud(asked, incoming, id, (progress, notes)).await);
         }
         if let Some(service) = aws::service_of(parts) {
             let asked = (parts, host, connection);
-            return Ok(self.serve_aws(service, asked, incoming, id, progress).await);
+            return Ok(self.serve_aws(service, asked, incoming, id, (progress, notes)).await);
         }
         let resolved = address::resolve(&parts.uri, host, &self.options.domains);
         let query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -291,6 +314,7 @@ impl Gateway {
             form,
             identity: None,
             overrides_signed: false,
+            notes,
         };
         progress.trace.form = Some(form);
         if request.address.shape == Shape::Website {
@@ -305,6 +329,7 @@ impl Gateway {
         );
         if let Ok(row) = &routed {
             progress.record.operation = row.name;
+            progress.administers = row.operation.is_some_and(Operation::administers);
             progress.trace.operation = row.operation;
             // Nobody signs one.
             if row.operation == Some(Operation::Preflight) {
@@ -334,10 +359,16 @@ impl Gateway {
             _ => {
                 let row = routed.as_ref().ok().copied();
                 let now_ms = self.store.now_ms();
-                let authenticated = self.authenticator.authenticate(&view, row, now_ms).await?;
+                let authenticated = self.authenticator.authenticate(&view, row, now_ms).await;
+                let authenticated = authenticated.inspect_err(|_| {
+                    // Whose key was tried is for the logs all the same.
+                    let named = parse(&view).ok();
+                    let id = named.and_then(|named| named.access_key_id().map(str::to_owned));
+                    progress.record.access_key_id = id;
+                })?;
                 progress.record.access_key_id = Some(authenticated.key.id.clone());
                 progress.trace.key = Some(authenticated.key.clone());
-                request.identity = Some(authenticated.key);
+                request.identify(authenticated.key);
                 request.overrides_signed = authenticated.overrides_signed;
                 (authenticated.verified.payload, authenticated.verified.chunks)
             }
@@ -373,6 +404,7 @@ impl Gateway {
                     progress.record.code = Some(described.code.of(request.dialect));
                     progress.record.failure = Some(failure.to_string());
                     progress.record.message = Some(described.message);
+                    progress.refused = failure.is_refusal();
                 }
                 Ok(reply)
             }
@@ -384,17 +416,18 @@ impl Gateway {
     /// Answers a request to Tencent Cloud API 3.0.
     async fn serve_cloud(
         &self,
-        parts: &Parts,
-        (host, connection): (Option<&str>, ConnectionInfo),
+        asked: (&Parts, Option<&str>, ConnectionInfo),
         incoming: &mut Incoming,
         id: &RequestId,
-        progress: &mut Progress,
+        (progress, notes): (&mut Progress, &Notes),
     ) -> Reply {
         progress.dialect = Dialect::Cos;
         let id = progress.cloud_id.insert(id.uuid());
         let now_ms = self.store.now_ms();
         let (reply, outcome) =
-            cloud::serve(&self.authenticator, now_ms, parts, host, connection, incoming, id).await;
+            cloud::serve(&self.authenticator, now_ms, asked, incoming, id, notes).await;
+        progress.service = Some(outcome.service.unwrap_or("cloud"));
+        progress.refused = outcome.refused;
         let record = &mut progress.record;
         record.operation = outcome.operation;
         record.access_key_id = outcome.access_key_id;
@@ -410,13 +443,15 @@ impl Gateway {
         asked: (&Parts, Option<&str>, ConnectionInfo),
         incoming: &mut Incoming,
         id: &RequestId,
-        progress: &mut Progress,
+        (progress, notes): (&mut Progress, &Notes),
     ) -> Reply {
         progress.dialect = Dialect::S3;
         let id = progress.cloud_id.insert(id.uuid());
         let now_ms = self.store.now_ms();
         let (reply, outcome) =
-            aws::serve(service, &self.authenticator, now_ms, asked, incoming, id).await;
+            aws::serve(service, &self.authenticator, now_ms, asked, incoming, (&*id, notes)).await;
+        progress.service = Some(service.name);
+        progress.refused = outcome.refused;
         let record = &mut progress.record;
         record.operation = outcome.operation;
         record.access_key_id = outcome.access_key_id;
@@ -611,6 +646,7 @@ impl Gateway {
         let described = error::describe(failure, dialect, self.store.now_ms());
         progress.record.code = Some(described.code.of(dialect));
         progress.record.failure = Some(failure.to_string());
+        progress.refused = failure.is_refusal();
         let resource = resource(parts, dialect);
         let second_id = id.second(dialect);
         let document =

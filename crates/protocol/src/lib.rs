@@ -33,6 +33,7 @@ pub mod xml;
 
 pub use body::{BodyLimits, ResponseBody};
 pub use gateway::{Gateway, GatewayOptions};
-pub use observe::{NoObserver, Observer, RequestRecord};
+pub use observe::{Audit, NoObserver, Observer, RequestRecord};
 pub use oidc::{Documents, FetchError};
+pub use permission::{Asker, Basis, Explained, PolicyName, Question, Supposed, SupposedFault};
 pub use request::ConnectionInfo;

@@ -2,9 +2,15 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use costrel_core::account::AccessKey;
+use parking_lot::Mutex;
+
 use crate::dialect::Dialect;
+use crate::oidc::Bearer;
+use crate::permission::{self, Explained};
 
 /// One served request. `bytes_out` counts the body that was handed to the
 /// connection, which may be less than was promised if the client went away.
@@ -32,7 +38,82 @@ pub struct RequestRecord {
     pub duration: Duration,
     pub remote: SocketAddr,
     pub user_agent: Option<String>,
+    /// As the request names it: it was good only if the request was not refused for it.
     pub access_key_id: Option<String>,
+    /// Of requests that were refused or that administer something.
+    pub audit: Option<Box<Audit>>,
+}
+
+/// What whoever audits a server has to know of a request besides.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// `cos`, `s3`, `cam`, `iam` or `sts`.
+    pub service: &'static str,
+    /// Whether it was refused for who asks or what he may do.
+    pub refused: bool,
+    /// Who asks, as he is told himself; `None` if nobody has signed as he should. Whoever
+    /// brings an identity provider's token goes by the provider and what it calls him:
+    /// `token.example.com:ann`.
+    pub caller: Option<String>,
+    /// What whoever has a temporary key calls himself.
+    pub session: Option<String>,
+    /// The permanent key that a temporary one was asked for with.
+    pub issuer: Option<String>,
+    /// What decided, if it came to a decision.
+    pub explained: Option<Explained>,
+    /// Whom or what an action of another service than COS and S3 is about, by its
+    /// parameters.
+    pub about: Vec<(&'static str, String)>,
+    pub secure: bool,
+}
+
+/// What is noted while a request is served, for whoever audits it.
+#[derive(Default)]
+pub(crate) struct Notes {
+    caller: OnceLock<Arc<AccessKey>>,
+    bearer: OnceLock<String>,
+    judged: Mutex<Option<Explained>>,
+    about: OnceLock<Vec<(&'static str, String)>>,
+}
+
+impl Notes {
+    /// Whose signature is good.
+    pub fn caller(&self, key: &Arc<AccessKey>) {
+        // Nobody signs a request twice.
+        let _ = self.caller.set(key.clone());
+    }
+
+    /// Whose token is good.
+    pub fn bearer(&self, bearer: &Bearer) {
+        let _ = self.bearer.set(format!("{}:{}", bearer.provider.place(), bearer.subject));
+    }
+
+    pub fn about(&self, about: Vec<(&'static str, String)>) {
+        let _ = self.about.set(about);
+    }
+
+    /// What comes of a need. A request may have several; one that is denied counts.
+    pub fn judged(&self, explained: Explained) {
+        let mut judged = self.judged.lock();
+        if !explained.allowed || judged.as_ref().is_none_or(|before| before.allowed) {
+            *judged = Some(explained);
+        }
+    }
+
+    pub fn audit(self, service: &'static str, refused: bool, secure: bool) -> Audit {
+        let key = self.caller.get();
+        let session = key.and_then(|key| key.session.as_ref());
+        Audit {
+            service,
+            refused,
+            caller: key.map(|key| permission::caller_arn(key)).or(self.bearer.into_inner()),
+            session: session.map(|session| session.name.clone()).filter(|name| !name.is_empty()),
+            issuer: session.map(|session| session.issuer.clone()),
+            explained: self.judged.into_inner(),
+            about: self.about.into_inner().unwrap_or_default(),
+            secure,
+        }
+    }
 }
 
 /// Is told of every request, once, when its answer has been sent or given up.

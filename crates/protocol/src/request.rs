@@ -18,6 +18,7 @@ use crate::attributes::supported;
 use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
+use crate::observe::Notes;
 use crate::query::Query;
 
 /// What the listener knows of a request's connection.
@@ -43,11 +44,18 @@ pub struct Request<'a> {
     pub identity: Option<Arc<AccessKey>>,
     /// Whether the signature covers every `response-…` parameter there is.
     pub overrides_signed: bool,
+    pub(crate) notes: &'a Notes,
 }
 
 pub type Outcome<T> = Result<T, Failure>;
 
 impl Request<'_> {
+    /// Takes it for somebody's whose signature is good.
+    pub(crate) fn identify(&mut self, key: Arc<AccessKey>) {
+        self.notes.caller(&key);
+        self.identity = Some(key);
+    }
+
     /// A header's value, if it is text. Repeated headers count once.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         text(self.headers, name)

@@ -165,6 +165,7 @@ mod tests {
             key: None,
             user_agent: Some("x\\y\u{7f}é".into()),
             access_key_id: Some("AKID".into()),
+            audit: None,
         }
     }
 

@@ -41,6 +41,9 @@ pub enum Command {
     /// Delivered access logs of buckets
     #[command(subcommand)]
     Logs(LogsCommand),
+    /// What policies say
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Make signed links, and explain why one is refused. No server is asked
     #[command(subcommand)]
     Sign(SignCommand),
@@ -120,6 +123,59 @@ pub struct RecountArgs {
     pub correct: bool,
     #[command(flatten)]
     pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Say whether somebody may do something, and by which statement, grant or rule. Exits
+    /// with 1 if he may not. Takes the settings of `serve`, to find the server's console
+    /// endpoint and the master key, which shows that its operator asks
+    Explain(Box<PolicyExplainArgs>),
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyExplainArgs {
+    #[command(flatten)]
+    pub asker: AskerArgs,
+    /// Action, as policies call it: `s3:GetObject`, `name/cos:GetObject`, `iam:CreateUser`
+    #[arg(long, value_name = "ACTION")]
+    pub action: String,
+    /// A bucket, a bucket and a key as `BUCKET/KEY`, or what policies call it; everything
+    /// if not given
+    #[arg(long, value_name = "RESOURCE", default_value = "*")]
+    pub resource: String,
+    /// Version of the object
+    #[arg(long, value_name = "ID")]
+    pub version_id: Option<String>,
+    /// What a condition asks for, as `aws:SourceIp=10.1.2.3`; again for another value
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub context: Vec<String>,
+    /// Print it in JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// Who is supposed to ask.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct AskerArgs {
+    /// A user, by his name
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Whoever has taken on this role
+    #[arg(long, value_name = "NAME")]
+    pub role: Option<String>,
+    /// Whose permanent key this is
+    #[arg(long, value_name = "ID")]
+    pub key: Option<String>,
+    /// The account's root
+    #[arg(long)]
+    pub root: bool,
+    /// Nobody who signs
+    #[arg(long)]
+    pub anonymous: bool,
 }
 
 #[derive(Debug, Subcommand)]

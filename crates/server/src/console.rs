@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use costrel_core::engine::Health;
 use costrel_core::{Error, Store};
+use costrel_protocol::Gateway;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::RwLock;
 
+use crate::explain;
 use crate::lifecycle;
 use crate::listen::Handler;
 use crate::logs::LogSink;
@@ -37,6 +39,8 @@ pub struct Console {
 #[derive(Clone)]
 pub struct Running {
     pub store: Arc<Store>,
+    pub gateway: Arc<Gateway>,
+    pub audit: Option<LogSink>,
     pub collector: Arc<costrel_core::collector::CollectorStats>,
     pub lifecycle: Arc<costrel_core::lifecycle::LifecycleStats>,
     pub accesses: Arc<costrel_core::tiering::AccessStats>,
@@ -91,6 +95,7 @@ impl Console {
         self.metrics.write(&mut page, &self.log);
         let running = self.running.read().clone();
         if let Some(running) = running {
+            metrics::write_audit(&mut page, running.audit.as_ref());
             metrics::write_store(&mut page, &running.store, &running.collector);
             metrics::write_lifecycle(&mut page, &running.lifecycle, running.store.now_ms());
             metrics::write_accesses(&mut page, &running.accesses, running.store.accesses_dropped());
@@ -141,6 +146,18 @@ impl Console {
                 let why = format!("for the operator: ask with `costrel {command}`\n");
                 Err(text(StatusCode::FORBIDDEN, why).into())
             }
+        }
+    }
+
+    /// What would come of a request, and by what: it tells what policies say.
+    async fn explain(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(request, "policy explain") {
+            Ok(running) => running,
+            Err(refusal) => return *refusal,
+        };
+        match explain::answer(&running.gateway, request.uri().query().unwrap_or_default()).await {
+            Ok(answer) => text(StatusCode::OK, answer),
+            Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
         }
     }
 
@@ -232,6 +249,7 @@ impl Handler for Console {
             lifecycle::PREVIEW_PATH if request.method() == Method::GET => {
                 self.preview(&request).await
             }
+            explain::PATH if request.method() == Method::GET => self.explain(&request).await,
             usage::PATH if request.method() == Method::GET => self.usage(&request).await,
             logs_top::PATH if request.method() == Method::GET => self.logs_top(&request).await,
             path => self.answer(request.method(), path).await,

@@ -94,7 +94,7 @@ impl LogSink {
         }
     }
 
-    /// Lines that were dropped because the writer did not keep up.
+    /// Lines that were dropped because the writer did not keep up, or could not write.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
@@ -110,8 +110,11 @@ impl LogSink {
                 std::mem::swap(&mut batch, &mut pending.bytes);
                 pending.closed
             };
-            // There is nowhere to report a log that cannot be written.
-            let _ = out.write_all(&batch).and_then(|()| out.flush());
+            // There is nowhere to report a log that cannot be written; it is counted.
+            if out.write_all(&batch).and_then(|()| out.flush()).is_err() {
+                let lines = batch.iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.0.dropped.fetch_add(lines, Ordering::Relaxed);
+            }
             if closed {
                 return;
             }
@@ -199,6 +202,29 @@ mod tests {
         let text = String::from_utf8(paper.0.lock().clone()).unwrap();
         assert!(text.lines().eq((0..1000).map(|n| format!("line {n}"))));
         assert_eq!(sink.dropped(), 0);
+    }
+
+    /// A disk that is full.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let (sink, writer) = start(Full).unwrap();
+        for _ in 0..3 {
+            sink.append(|bytes| bytes.extend_from_slice(b"line\n"));
+        }
+        drop(writer);
+        assert_eq!(sink.dropped(), 3);
     }
 
     #[test]

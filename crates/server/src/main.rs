@@ -2,11 +2,13 @@
 
 mod access_log;
 mod asking;
+mod audit;
 mod banner;
 mod cli;
 mod config;
 mod console;
 mod engine;
+mod explain;
 mod fetch;
 mod fsck;
 mod gateway;
@@ -36,7 +38,8 @@ use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::cli::{
-    Cli, Command, LifecycleCommand, LogsCommand, ServeArgs, SignCommand, UsageCommand,
+    Cli, Command, LifecycleCommand, LogsCommand, PolicyCommand, ServeArgs, SignCommand,
+    UsageCommand,
 };
 use crate::serve::ServeError;
 
@@ -62,6 +65,10 @@ fn main() -> ExitCode {
         Some(Command::Usage(UsageCommand::Show(args))) => finish(usage::show(*args)),
         Some(Command::Logs(LogsCommand::Top(args))) => finish(logs_top::run(*args)),
         Some(Command::Usage(UsageCommand::Recount(args))) => match usage::recount(*args) {
+            Ok(code) => code,
+            Err(error) => fail(&error),
+        },
+        Some(Command::Policy(PolicyCommand::Explain(args))) => match explain::run(*args) {
             Ok(code) => code,
             Err(error) => fail(&error),
         },

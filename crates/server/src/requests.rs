@@ -1,4 +1,4 @@
-//! Hears of every finished request: counts it and logs it.
+//! Hears of every finished request: counts it, logs it, and notes what is to be audited.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use costrel_core::env::Clock;
 use costrel_protocol::{Observer, RequestRecord};
 
 use crate::access_log::AccessLog;
+use crate::audit::AuditLog;
 use crate::metrics::Metrics;
 use crate::world::SystemClock;
 
@@ -13,11 +14,12 @@ pub struct Requests {
     metrics: Arc<Metrics>,
     /// None when the level of the log is above that of requests.
     log: Option<AccessLog>,
+    audit: Option<AuditLog>,
 }
 
 impl Requests {
-    pub fn new(metrics: Arc<Metrics>, log: Option<AccessLog>) -> Self {
-        Requests { metrics, log }
+    pub fn new(metrics: Arc<Metrics>, log: Option<AccessLog>, audit: Option<AuditLog>) -> Self {
+        Requests { metrics, log, audit }
     }
 }
 
@@ -36,6 +38,9 @@ impl Observer for Requests {
         );
         if let Some(log) = &self.log {
             log.write(record, SystemClock.now_ms());
+        }
+        if let Some(audit) = &self.audit {
+            audit.write(record);
         }
     }
 }

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::access_log::AccessLog;
+use crate::audit::{self, AuditLog};
 use crate::banner;
 use crate::config::{Config, ConfigError, LogLevel};
 use crate::console::{Console, Running};
@@ -53,6 +54,8 @@ pub enum ServeError {
     Identity(#[from] IdentityError),
     #[error(transparent)]
     Account(#[from] OpenError),
+    #[error("opening the audit log: {0}")]
+    Audit(#[source] io::Error),
     #[error("recovering the store: {0}")]
     Recover(#[source] costrel_core::Error),
     #[error("closing the store: {0}")]
@@ -98,6 +101,11 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         () = signals.stop() => return Ok(()),
     };
     let (store, collector, accounts, first) = opened;
+    // What happened last is written when everything else has ended.
+    let (audit, _audit_writer) = match audit::start(&config).map_err(ServeError::Audit)? {
+        Some((sink, writer)) => (Some(sink), Some(writer)),
+        None => (None, None),
+    };
     let collector_stats = collector.stats();
     let operator = Operator::new(identity::known_master_key(&config, &identity::process_env)?);
     let lifecycle = lifecycle_job(&config, &store, &accounts);
@@ -113,12 +121,15 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
 
     let access_log =
         (config.log_level >= LogLevel::Info).then(|| AccessLog::new(log, config.log_format));
-    let observer = Arc::new(Requests::new(metrics.clone(), access_log));
+    let audit_log = audit.clone().map(AuditLog::new);
+    let observer = Arc::new(Requests::new(metrics.clone(), access_log, audit_log));
     let account = accounts.account().clone();
     let gateway = gateway::build(&config, store.clone(), Arc::new(accounts), observer);
-    let acceptor = Acceptor::new(gateway, client_limits(&config), metrics);
+    let acceptor = Acceptor::new(gateway.clone(), client_limits(&config), metrics);
     console.set_running(Running {
         store: store.clone(),
+        gateway,
+        audit,
         collector: collector_stats,
         lifecycle: lifecycle_stats,
         accesses: access_stats,

@@ -80,14 +80,15 @@ impl<'a> Target<'a> {
     }
 }
 
-struct Key {
-    id: String,
-    secret: String,
-    token: Option<String>,
+/// A key as the command line or the environment gives it.
+pub struct Key {
+    pub id: String,
+    pub secret: String,
+    pub token: Option<String>,
 }
 
 impl Key {
-    fn of(args: &KeyArgs) -> Result<Key, SignError> {
+    pub fn of(args: &KeyArgs) -> Result<Key, SignError> {
         let either = |given: &Option<String>, variable| {
             given.clone().or_else(|| env::var(variable).ok()).filter(|text| !text.is_empty())
         };

@@ -35,6 +35,33 @@ pub struct InlinePolicy {
     pub document: Bytes,
 }
 
+/// Where a policy that judges somebody is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub name: Box<str>,
+    /// Whether one holder alone has it.
+    pub inline: bool,
+    /// The group that has it, if he has not got it himself.
+    pub group: Option<Arc<str>>,
+}
+
+/// What policies say of somebody, as they judge him, and where each is from.
+#[derive(Clone, Debug, Default)]
+pub struct InForce {
+    pub policies: Vec<Arc<Policy>>,
+    /// In the order of the policies.
+    pub origins: Vec<Origin>,
+    /// How long their texts are together.
+    pub(super) bytes: usize,
+}
+
+/// What a holder has, whose name is that of a group if it is one.
+pub(super) struct Held<'a> {
+    pub group: Option<Arc<str>>,
+    pub attached: &'a [AttachedPolicy],
+    pub inline: &'a [InlinePolicyEntry],
+}
+
 /// A user, a group or a role, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyHolder {
@@ -104,6 +131,22 @@ impl HolderRow {
             HolderRow::Group(record) => put(row, record),
             HolderRow::Role(record) => put(row, record),
         }
+    }
+}
+
+impl InForce {
+    fn push_managed(&mut self, policy: ManagedPolicy, group: Option<Arc<str>>) -> Result<()> {
+        // What cannot be read might forbid anything.
+        let read = policy.read()?;
+        let origin = Origin { name: policy.name.into(), inline: false, group };
+        self.push(read, origin, policy.document.len());
+        Ok(())
+    }
+
+    fn push(&mut self, policy: Arc<Policy>, origin: Origin, bytes: usize) {
+        self.policies.push(policy);
+        self.origins.push(origin);
+        self.bytes += bytes;
     }
 }
 
@@ -313,49 +356,68 @@ impl Accounts {
         policies.collect()
     }
 
-    /// Policies by their ids and those of one holder, as they judge, and how many bytes
-    /// they are. One that is not there was deleted.
-    pub(super) async fn policies_in_force(
-        &self,
-        mut ids: Vec<u64>,
-        inline: &[InlinePolicyEntry],
-    ) -> Result<(Vec<Arc<Policy>>, usize)> {
-        ids.sort_unstable();
-        ids.dedup();
-        let made = ids.split_off(ids.partition_point(|id| *id < PRESETS_END));
-        let rows: Vec<_> = made.into_iter().map(policy_row).collect();
-        let (mut policies, mut size) = (Vec::with_capacity(rows.len()), 0);
-        for preset in ids.into_iter().filter_map(ManagedPolicy::preset) {
-            policies.push(preset.read()?);
-        }
-        for bytes in self.read_policies(&rows).await?.into_iter().flatten() {
-            size += bytes.len();
-            // What cannot be read might forbid anything.
-            policies.push(ManagedPolicy::of(decode(&bytes)?)?.read()?);
-        }
-        for InlinePolicyEntry { name, document } in inline {
-            let document = document.clone().unwrap_or_default();
-            size += document.text.len();
-            let policy = Policy::of_user(document.language()?, &document.text)
-                .map_err(|fault| Error::Damaged(format!("policy {name}: {fault}")))?;
-            policies.push(Arc::new(policy));
-        }
-        Ok((policies, size))
+    /// What a group's policies say.
+    pub async fn group_in_force(&self, id: u64) -> Result<InForce, IdentityError> {
+        let row: Option<GroupRow> = self.read_identity(group_row(id)).await?;
+        let row = row.ok_or(IdentityError::NoSuchGroup)?;
+        let group = Some(row.name.as_str().into());
+        let held = Held { group, attached: &row.policies, inline: &row.inline };
+        Ok(self.policies_in_force(&[held]).await?)
     }
 
-    /// A permissions boundary as it judges, and how long it is. One that was deleted allows
-    /// nothing any more.
-    pub(super) async fn limits_in_force(
-        &self,
-        boundary: Option<u64>,
-    ) -> Result<(Vec<Arc<Policy>>, usize)> {
-        let Some(id) = boundary else { return Ok((Vec::new(), 0)) };
-        match self.managed_policy(id).await {
-            Ok(policy) => Ok((vec![policy.read()?], policy.document.len())),
-            Err(IdentityError::NoSuchPolicy) => Ok((vec![Arc::new(Policy::nothing())], 0)),
-            Err(IdentityError::Store(error)) => Err(error),
-            Err(other) => Err(Error::Internal(other.to_string())),
+    /// The policies of several holders together, as they judge. One that is not there was
+    /// deleted.
+    pub(super) async fn policies_in_force(&self, held: &[Held<'_>]) -> Result<InForce> {
+        let each = |holder: &Held<'_>| {
+            let group = holder.group.clone();
+            let ids = holder.attached.iter().map(move |policy| (policy.id, group.clone()));
+            ids.collect::<Vec<_>>()
+        };
+        let mut attached: Vec<_> = held.iter().flat_map(each).collect();
+        // What somebody has himself comes before what a group of his has.
+        attached.sort_unstable();
+        attached.dedup_by_key(|(id, _)| *id);
+        let made = attached.split_off(attached.partition_point(|(id, _)| *id < PRESETS_END));
+        let mut found = InForce::default();
+        for (id, group) in attached {
+            if let Some(preset) = ManagedPolicy::preset(id) {
+                found.push_managed(preset, group)?;
+            }
         }
+        let rows: Vec<_> = made.iter().map(|(id, _)| policy_row(*id)).collect();
+        for (bytes, (_, group)) in self.read_policies(&rows).await?.into_iter().zip(made) {
+            if let Some(bytes) = bytes {
+                found.push_managed(ManagedPolicy::of(decode(&bytes)?)?, group)?;
+            }
+        }
+        for Held { group, inline, .. } in held {
+            for InlinePolicyEntry { name, document } in *inline {
+                let document = document.clone().unwrap_or_default();
+                let policy = Policy::of_user(document.language()?, &document.text)
+                    .map_err(|fault| Error::Damaged(format!("policy {name}: {fault}")))?;
+                let name = name.as_str().into();
+                let origin = Origin { name, inline: true, group: group.clone() };
+                found.push(Arc::new(policy), origin, document.text.len());
+            }
+        }
+        Ok(found)
+    }
+
+    /// A permissions boundary as it judges. One that was deleted allows nothing any more,
+    /// and goes by its number.
+    pub(super) async fn limits_in_force(&self, boundary: Option<u64>) -> Result<InForce> {
+        let mut limits = InForce::default();
+        let Some(id) = boundary else { return Ok(limits) };
+        match self.managed_policy(id).await {
+            Ok(policy) => limits.push_managed(policy, None)?,
+            Err(IdentityError::NoSuchPolicy) => {
+                let origin = Origin { name: id.to_string().into(), inline: false, group: None };
+                limits.push(Arc::new(Policy::nothing()), origin, 0);
+            }
+            Err(IdentityError::Store(error)) => return Err(error),
+            Err(other) => return Err(Error::Internal(other.to_string())),
+        }
+        Ok(limits)
     }
 
     async fn read_policies(&self, rows: &[RowRef]) -> Result<Vec<Option<Bytes>>> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use costrel_policy::Policy;
 
+use super::holders::InForce;
 use super::roles::Role;
 use super::session::Session;
 use super::users::User;
@@ -96,6 +97,26 @@ pub enum Holder {
     Role(Arc<Role>),
 }
 
+impl Holder {
+    /// What policies say of him; nothing of the root.
+    pub fn in_force(&self) -> Option<&InForce> {
+        match self {
+            Holder::Root => None,
+            Holder::User(user) => Some(&user.in_force),
+            Holder::Role(role) => Some(&role.in_force),
+        }
+    }
+
+    /// His permissions boundary, where it counts; none of the root.
+    pub fn limits(&self) -> Option<&InForce> {
+        match self {
+            Holder::Root => None,
+            Holder::User(user) => Some(&user.limits),
+            Holder::Role(role) => Some(&role.limits),
+        }
+    }
+}
+
 /// A key that signs requests of an account.
 #[derive(Clone, Debug)]
 pub struct AccessKey {
@@ -110,6 +131,13 @@ pub struct AccessKey {
 }
 
 impl AccessKey {
+    /// A key for somebody who need not have one, to judge what he might do. It signs
+    /// nothing.
+    pub fn supposed(account: Arc<Account>, holder: Holder) -> AccessKey {
+        let (id, secret) = (String::new(), Secret::new(""));
+        AccessKey { id, secret, account, enabled: true, holder, session: None }
+    }
+
     pub fn is_root(&self) -> bool {
         matches!(self.holder, Holder::Root)
     }
@@ -135,28 +163,17 @@ impl AccessKey {
 
     /// What the user or the role may do. The root needs no policies.
     pub fn policies(&self) -> &[Arc<Policy>] {
-        match &self.holder {
-            Holder::Root => &[],
-            Holder::User(user) => &user.policies,
-            Holder::Role(role) => &role.policies,
-        }
+        self.holder.in_force().map_or(&[], |in_force| &in_force.policies)
     }
 
     /// What the user or the role may do at most, whatever his policies say.
     pub fn limits(&self) -> &[Arc<Policy>] {
-        match &self.holder {
-            Holder::Root => &[],
-            Holder::User(user) => &user.limits,
-            Holder::Role(role) => &role.limits,
-        }
+        self.holder.limits().map_or(&[], |limits| &limits.policies)
     }
 
     pub(super) fn policy_bytes(&self) -> usize {
-        match &self.holder {
-            Holder::Root => 0,
-            Holder::User(user) => user.policy_bytes,
-            Holder::Role(role) => role.policy_bytes,
-        }
+        let bytes = |said: Option<&InForce>| said.map_or(0, |said| said.bytes);
+        bytes(self.holder.in_force()) + bytes(self.holder.limits())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use costrel_policy::{Grammar, Policy, PolicyFault};
 
+use super::holders::{Held, InForce};
 use super::identity::random_below;
 use super::labels::Labels;
 use super::rows::{RoleRow, RowDocument, decode, put, put_number, role_name_row, role_row};
@@ -37,10 +38,9 @@ pub struct Role {
     /// A policy that must allow whatever they do, by its id, if there is one.
     pub boundary: Option<u64>,
     /// That policy, where it counts.
-    pub limits: Vec<Arc<Policy>>,
-    /// The policies attached, where they count, and how long their texts are together.
-    pub policies: Vec<Arc<Policy>>,
-    pub(super) policy_bytes: usize,
+    pub limits: InForce,
+    /// Its policies, where they count.
+    pub in_force: InForce,
 }
 
 /// What can be said of a role beside its name and whom it trusts.
@@ -91,10 +91,14 @@ impl Role {
             labels: Labels::of(row.labels),
             attached: row.policies.iter().map(|policy| policy.id).collect(),
             boundary: Some(row.boundary).filter(|id| *id != 0),
-            limits: Vec::new(),
-            policies: Vec::new(),
-            policy_bytes: 0,
+            limits: InForce::default(),
+            in_force: InForce::default(),
         })
+    }
+
+    /// How long the texts of what judges whoever has taken it on are together.
+    pub(super) fn policy_bytes(&self) -> usize {
+        self.in_force.bytes + self.limits.bytes
     }
 
     /// Who may take it on, as it is judged.
@@ -206,7 +210,7 @@ impl Accounts {
 
     /// A role with what it may do, or none. A change made through another gateway is
     /// seen as soon as one of a key.
-    pub(super) async fn role_in_force(&self, id: u64) -> Result<Option<Arc<Role>>> {
+    pub async fn role_in_force(&self, id: u64) -> Result<Option<Arc<Role>>> {
         let (name, now_ms) = (id.to_string(), self.clock.now_ms());
         if let Some(role) = self.roles.get(&name, now_ms) {
             return Ok(Some(role));
@@ -214,14 +218,12 @@ impl Accounts {
         let Some(row) = self.read_identity::<RoleRow>(role_row(id)).await? else {
             return Ok(None);
         };
-        let inline = row.inline.clone();
-        let mut role = Role::of(row)?;
-        (role.policies, role.policy_bytes) =
-            self.policies_in_force(role.attached.clone(), &inline).await?;
-        let (limits, limit_bytes) = self.limits_in_force(role.boundary).await?;
-        role.limits = limits;
-        role.policy_bytes += limit_bytes;
-        let (size, role) = (role.policy_bytes, Arc::new(role));
+        let held = Held { group: None, attached: &row.policies, inline: &row.inline };
+        let in_force = self.policies_in_force(&[held]).await?;
+        let role = Role::of(row)?;
+        let limits = self.limits_in_force(role.boundary).await?;
+        let role = Arc::new(Role { in_force, limits, ..role });
+        let size = role.policy_bytes();
         self.roles.put(&name, role.clone(), size, now_ms);
         Ok(Some(role))
     }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use costrel_policy::Policy;
-
+use super::holders::{Held, InForce};
 use super::identity::{KeyPair, random_below};
 use super::labels::Labels;
 use super::rows::{
@@ -38,11 +37,9 @@ pub struct User {
     /// A policy that must allow whatever his others do, by its id, if there is one.
     pub boundary: Option<u64>,
     /// That policy, where it counts.
-    pub limits: Vec<Arc<Policy>>,
-    /// His policies and those of his groups, where they count, and how long their texts
-    /// are together.
-    pub policies: Vec<Arc<Policy>>,
-    pub(super) policy_bytes: usize,
+    pub limits: InForce,
+    /// His policies and those of his groups, where they count.
+    pub in_force: InForce,
 }
 
 /// What is noted about a user and means nothing here.
@@ -88,9 +85,8 @@ impl User {
             groups: row.groups.iter().map(|member| member.group).collect(),
             labels: Labels::of(row.labels),
             boundary: Some(row.boundary).filter(|id| *id != 0),
-            limits: Vec::new(),
-            policies: Vec::new(),
-            policy_bytes: 0,
+            limits: InForce::default(),
+            in_force: InForce::default(),
         }
     }
 }
@@ -338,21 +334,7 @@ impl Accounts {
             .master_key
             .unseal(&key.sealed_secret, &seal_context(id))
             .map_err(|error| Error::Damaged(format!("access key {id}: {error}")))?;
-        let mut inline = row.inline.clone();
-        let mut user = User::of(row);
-        let mut ids: Vec<u64> = user.attached.iter().map(|(id, _)| *id).collect();
-        let groups: Vec<_> = user.groups.iter().map(|id| group_row(*id)).collect();
-        if !groups.is_empty() {
-            for bytes in self.read_identities(&groups).await?.iter().flatten() {
-                let group: GroupRow = decode(bytes)?;
-                ids.extend(group.policies.iter().map(|policy| policy.id));
-                inline.extend(group.inline);
-            }
-        }
-        (user.policies, user.policy_bytes) = self.policies_in_force(ids, &inline).await?;
-        let (limits, limit_bytes) = self.limits_in_force(user.boundary).await?;
-        user.limits = limits;
-        user.policy_bytes += limit_bytes;
+        let user = self.in_force(row).await?;
         Ok(Some(AccessKey {
             id: id.to_owned(),
             secret,
@@ -361,5 +343,33 @@ impl Accounts {
             holder: Holder::User(Arc::new(user)),
             session: None,
         }))
+    }
+
+    /// A user with what he may do.
+    pub async fn user_in_force(&self, name: &str) -> Result<User, IdentityError> {
+        let uin = self.named(user_name_row(name)).await?.ok_or(IdentityError::NoSuchUser)?;
+        let row = self.read_identity(user_row(uin)).await?.ok_or(IdentityError::NoSuchUser)?;
+        Ok(self.in_force(row).await?)
+    }
+
+    async fn in_force(&self, row: UserRow) -> Result<User> {
+        let rows: Vec<_> = row.groups.iter().map(|member| group_row(member.group)).collect();
+        let mut groups: Vec<GroupRow> = Vec::with_capacity(rows.len());
+        if !rows.is_empty() {
+            for bytes in self.read_identities(&rows).await?.iter().flatten() {
+                groups.push(decode(bytes)?);
+            }
+        }
+        let own = Held { group: None, attached: &row.policies, inline: &row.inline };
+        let of_groups = groups.iter().map(|group| Held {
+            group: Some(group.name.as_str().into()),
+            attached: &group.policies,
+            inline: &group.inline,
+        });
+        let held: Vec<_> = std::iter::once(own).chain(of_groups).collect();
+        let in_force = self.policies_in_force(&held).await?;
+        let user = User::of(row);
+        let limits = self.limits_in_force(user.boundary).await?;
+        Ok(User { in_force, limits, ..user })
     }
 }

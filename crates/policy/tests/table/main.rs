@@ -7,7 +7,9 @@ mod reference;
 
 use std::sync::Arc;
 
-use costrel_policy::{Attempt, Decision, Grammar, Grants, Policy, Who, decide, decide_trust};
+use costrel_policy::{
+    Attempt, Decision, Grammar, Grants, Ground, Policy, Source, Who, decide, decide_trust,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -49,7 +51,9 @@ fn whatever_is_broken_breaks_nothing() {
 fn both_evaluators_agree() {
     let (seed, mut rng) = seeded();
     let (mut allowed, mut denied_by_policy, mut total) = (0, 0, 0);
-    let (mut users, mut trusted) = (0, 0);
+    let (mut users, mut trusted, mut cited) = (0, 0, 0);
+    // By permissions boundaries: what they do not allow, and what they deny.
+    let (mut beyond, mut forbidden) = (0, 0);
     for _ in 0..2500 {
         let world = making::world(&mut rng);
         let parsed: Vec<Arc<Policy>> =
@@ -71,15 +75,21 @@ fn both_evaluators_agree() {
                 facts: &request,
             };
             let grants = Grants { policies: &parsed, restrict_public: false };
-            let decision = decide(&attempt, grants);
+            let verdict = decide(&attempt, grants);
             let expected = reference::decide(&world, &request);
-            assert_eq!(
-                decision == Decision::Allowed,
-                expected,
-                "seed {seed}: {request:#?}\n{:#?}",
-                world.texts()
-            );
+            let all = || format!("seed {seed}: {verdict:?} {request:#?}\n{:#?}", world.texts());
+            assert_eq!(verdict.decision, expected, "{}", all());
+            assert!(reference::bears_out(&world, &request, verdict), "{}", all());
+            match verdict.ground {
+                Ground::Silent(place) if place.source == Source::Boundary => beyond += 1,
+                Ground::Statement { policy, .. } => {
+                    cited += 1;
+                    forbidden += usize::from(policy.source == Source::Boundary);
+                }
+                _ => {}
+            }
             total += 1;
+            let expected = expected == Decision::Allowed;
             match request.caller.who {
                 Who::Anonymous if expected => allowed += 1,
                 Who::Root(making::OWNER) if !expected => denied_by_policy += 1,
@@ -96,15 +106,16 @@ fn both_evaluators_agree() {
                 facts: &request,
             };
             let expected = reference::decide_trust(&world, &request);
-            assert_eq!(
-                decide_trust(&attempt, &trust) == Decision::Allowed,
-                expected,
-                "seed {seed}: {request:#?}\n{:#?}",
-                world.texts()
-            );
+            let verdict = decide_trust(&attempt, &trust);
+            let all = || format!("seed {seed}: {verdict:?} {request:#?}\n{:#?}", world.texts());
+            assert_eq!(verdict.decision == Decision::Allowed, expected, "{}", all());
+            assert!(reference::bears_out(&world, &request, verdict), "{}", all());
             trusted += usize::from(expected);
         }
     }
+    assert!(cited > total / 10, "{cited} of {total}");
+    assert!(beyond > total / 200, "{beyond} of {total}");
+    assert!(forbidden > total / 200, "{forbidden} of {total}");
     assert!(users > total / 100, "{users} of {total}");
     assert!(trusted > total / 200, "{trusted} of {total}");
     // A table in which nothing is ever let in, or kept out, would show nothing.

@@ -3,40 +3,47 @@
 
 use std::net::IpAddr;
 
-use costrel_policy::{Caller, Grammar, Who};
+use costrel_policy::{Caller, Decision, Grammar, Ground, Place, Source, Verdict, Who};
 use serde_json::Value as Json;
 
 use crate::making::{APPID, ASSUME, BUCKET, Known, Made, OWNER, REGION, Request, World};
 
-pub fn decide(world: &World, request: &Request) -> bool {
+pub fn decide(world: &World, request: &Request) -> Decision {
     let denies = |made: &Made| effects(made, request, false).iter().any(|t| *t != Some(false));
     let allows = |made: &Made| effects(made, request, true).contains(&Some(true));
     if !world.session.iter().all(|made| allows(made) && !denies(made)) {
-        return false;
+        return Decision::Denied;
     }
     let owner = request.caller.who == Who::Root(OWNER);
     if owner && request.on_policy {
-        return true;
+        return Decision::Allowed;
     }
     for made in &world.policies {
         if denies(made) && (!owner || made.grammar == Grammar::Iam) {
-            return false;
+            return Decision::Denied;
         }
     }
     if owner {
-        return true;
+        return Decision::Allowed;
     }
     let by_bucket = world.policies.iter().any(allows);
-    match request.caller.who {
+    let (allowed, shut_out) = match request.caller.who {
         Who::User { account, .. } | Who::Role { account, .. } => {
             let within = world.limits.iter().all(allows);
             let role = matches!(request.caller.who, Who::Role { .. });
             let by_own = within && world.own.iter().any(allows);
             let by_bucket = by_bucket && (within || !role);
             let together = if account == OWNER { by_own || by_bucket } else { by_own && by_bucket };
-            together && !world.own.iter().chain(&world.limits).any(denies)
+            let denied = world.own.iter().chain(&world.limits).any(denies);
+            let stranger = account != OWNER && !by_own;
+            (together && !denied, denied || stranger || (role && !within))
         }
-        _ => by_bucket,
+        _ => (by_bucket, false),
+    };
+    match (allowed, shut_out) {
+        (true, _) => Decision::Allowed,
+        (false, true) => Decision::Denied,
+        (false, false) => Decision::LeftToAcls,
     }
 }
 
@@ -64,6 +71,70 @@ pub fn decide_trust(world: &World, request: &Request) -> bool {
     match world.trust.grammar {
         Grammar::Iam if allows(&world.trust) => true,
         _ => (allows(&world.trust) || account_is_trusted) && (root || by_own),
+    }
+}
+
+/// Whether what a verdict cites says what it is cited for: a statement alone, with its
+/// effect, or a policy that allows nothing of the kind. A permissions boundary allows
+/// nothing by itself, and is cited wherever it is what stands in the way.
+pub fn bears_out(world: &World, request: &Request, verdict: Verdict) -> bool {
+    let denied = verdict.decision == Decision::Denied;
+    let allows = |made: &Made| effects(made, request, true).contains(&Some(true));
+    let (bounded, role) = match request.caller.who {
+        Who::User { .. } => (!world.limits.iter().all(allows), false),
+        Who::Role { .. } => (!world.limits.iter().all(allows), true),
+        _ => (false, false),
+    };
+    let by_own = world.own.iter().any(allows);
+    match verdict.ground {
+        Ground::Statement { policy, statement, certain } => {
+            let statements = member(&made(world, policy).document, "statement").unwrap();
+            let one = &statements[statement];
+            let allows = member(one, "effect").unwrap().as_str().unwrap() != "Deny"
+                && member(one, "effect").unwrap().as_str().unwrap() != "deny";
+            let mut document = made(world, policy).document.clone();
+            for (name, value) in document.as_object_mut().unwrap() {
+                if name.eq_ignore_ascii_case("statement") {
+                    *value = Json::Array(vec![one.clone()]);
+                }
+            }
+            let alone = Made { grammar: made(world, policy).grammar, document };
+            let truth = effects(&alone, request, allows)[0];
+            let may_allow = match policy.source {
+                Source::Own => !bounded,
+                Source::Bucket => !(bounded && role),
+                Source::Trust => true,
+                Source::Boundary | Source::Session => false,
+            };
+            allows != denied
+                && (may_allow || !allows)
+                && truth != Some(false)
+                && certain == (truth == Some(true))
+        }
+        Ground::Silent(policy) => {
+            let stands_in_the_way = match policy.source {
+                Source::Boundary => bounded && (by_own || role),
+                Source::Session | Source::Trust => denied,
+                Source::Own | Source::Bucket => false,
+            };
+            stands_in_the_way
+                && verdict.decision != Decision::Allowed
+                && !allows(made(world, policy))
+        }
+        Ground::Root => matches!(request.caller.who, Who::Root(_)) && !denied,
+        Ground::Nothing => verdict.decision != Decision::Allowed && !(bounded && by_own),
+        // The table's buckets restrict nothing.
+        Ground::PublicBlocked => false,
+    }
+}
+
+fn made(world: &World, place: Place) -> &Made {
+    match place.source {
+        Source::Session => &world.session[place.at],
+        Source::Own => &world.own[place.at],
+        Source::Boundary => &world.limits[place.at],
+        Source::Bucket => &world.policies[place.at],
+        Source::Trust => &world.trust,
     }
 }
 

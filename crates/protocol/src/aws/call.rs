@@ -6,6 +6,37 @@ use costrel_signature::encode::QueryPair;
 
 use super::AwsFailure;
 
+/// Fields of records by the records' numbers.
+pub(super) type Records<'a> = BTreeMap<u32, Vec<(&'a str, &'a str)>>;
+
+/// Parameters that name somebody or something.
+const ABOUT: &[&str] = &[
+    "UserName",
+    "GroupName",
+    "RoleName",
+    "PolicyName",
+    "PolicyArn",
+    "AccessKeyId",
+    "Status",
+    "NewUserName",
+    "NewGroupName",
+    "Path",
+    "NewPath",
+    "RoleArn",
+    "RoleSessionName",
+    "Name",
+    "DurationSeconds",
+    "VersionId",
+    "PolicySourceArn",
+    "PermissionsBoundary",
+    "OpenIDConnectProviderArn",
+    "Url",
+    "ClientID",
+];
+
+/// Of each of them, characters at most.
+const ABOUT_CHARS_MAX: usize = 256;
+
 /// The parameters of an action, as the form has them.
 pub(super) struct Call<'a> {
     pairs: &'a [QueryPair<'a>],
@@ -75,6 +106,28 @@ impl<'a> Call<'a> {
     pub fn number(&self, name: &'static str) -> Result<Option<u64>, AwsFailure> {
         let number = |text: &str| text.parse().map_err(|_| AwsFailure::BadValue(name));
         self.text(name).map(number).transpose()
+    }
+
+    /// Records of a list, by their numbers: fields by their names, `Name.member.1.Field=…`.
+    pub fn records(&self, name: &'static str) -> Result<Records<'a>, AwsFailure> {
+        let mut records = Records::new();
+        for (known, value) in self.pairs {
+            let Some(rest) = known.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'))
+            else {
+                continue;
+            };
+            let record = rest.strip_prefix("member.").and_then(|rest| rest.split_once('.'));
+            let (number, field) = record.ok_or(AwsFailure::BadValue(name))?;
+            let number = number.parse().map_err(|_| AwsFailure::BadValue(name))?;
+            records.entry(number).or_default().push((field, value.as_ref()));
+        }
+        Ok(records)
+    }
+
+    /// Whom or what it is about, in case somebody audits it: never a document, nor a secret.
+    pub fn about(&self) -> Vec<(&'static str, String)> {
+        let known = ABOUT.iter().filter_map(|name| Some((*name, self.text(name)?)));
+        known.map(|(name, text)| (name, text.chars().take(ABOUT_CHARS_MAX).collect())).collect()
     }
 
     /// Refuses parameters that an action does not have: they would not be obeyed.

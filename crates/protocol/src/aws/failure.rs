@@ -33,6 +33,8 @@ pub(crate) enum AwsFailure {
     Missing(&'static str),
     #[error("{0} cannot have this value")]
     BadValue(&'static str),
+    #[error("{0}")]
+    Invalid(String),
     /// What is not known here would not be obeyed.
     #[error("the parameter {0} is not supported")]
     UnknownParameter(String),
@@ -139,6 +141,7 @@ impl AwsFailure {
                 (StatusCode::NOT_IMPLEMENTED, "NotImplemented")
             }
             AwsFailure::Missing(_) | AwsFailure::BadValue(_) => (BAD, "ValidationError"),
+            AwsFailure::Invalid(_) => (BAD, "InvalidInput"),
             AwsFailure::Denied { .. } | AwsFailure::BearerDenied(_) => (FORBIDDEN, "AccessDenied"),
             AwsFailure::Bearer(error) => match error {
                 BearerError::Expired(_) => (BAD, "ExpiredTokenException"),
@@ -220,6 +223,22 @@ impl AwsFailure {
                 (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure")
             }
         }
+    }
+
+    /// Whether it is for who asks or what he may do.
+    pub fn is_refusal(&self) -> bool {
+        let of_token = matches!(
+            self,
+            AwsFailure::Bearer(
+                BearerError::Token(_)
+                    | BearerError::Claim(_)
+                    | BearerError::UnknownIssuer(_)
+                    | BearerError::Audience
+                    | BearerError::Expired(_)
+                    | BearerError::NotYet
+            )
+        );
+        of_token || self.status_and_code().0 == StatusCode::FORBIDDEN
     }
 
     /// What the client is told.

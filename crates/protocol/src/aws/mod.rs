@@ -26,6 +26,7 @@ use crate::auth::Authenticator;
 use crate::body::Incoming;
 use crate::cloud;
 use crate::error::Failure;
+use crate::observe::Notes;
 use crate::permission;
 use crate::reply::{self, Reply};
 use crate::request::{ConnectionInfo, text};
@@ -57,6 +58,13 @@ pub(crate) struct Action {
     /// Names of its parameters, as far as the first dot.
     parameters: &'static [&'static str],
     answer: Answer,
+}
+
+/// An action of a service by its name in policies.
+pub(crate) fn action_named(name: &str) -> Option<PolicyAction> {
+    let permissions = SERVICES.iter().flat_map(|service| service.actions);
+    let mut known = permissions.filter_map(|action| action.permission);
+    known.find(|known| known.iam.eq_ignore_ascii_case(name) || known.cam == name)
 }
 
 impl Action {
@@ -99,6 +107,7 @@ struct Asked<'a> {
     call: &'a Call<'a>,
     connection: ConnectionInfo,
     now_ms: u64,
+    notes: &'a Notes,
 }
 
 /// What an action is asked for with by whoever has no key.
@@ -107,6 +116,7 @@ struct Unsigned<'a> {
     call: &'a Call<'a>,
     connection: ConnectionInfo,
     now_ms: u64,
+    notes: &'a Notes,
 }
 
 /// All services of which something is known.
@@ -119,6 +129,8 @@ pub(crate) struct Outcome {
     pub access_key_id: Option<String>,
     pub code: Option<&'static str>,
     pub failure: Option<String>,
+    /// Whether it is for who asks or what he may do.
+    pub refused: bool,
 }
 
 /// The service that a request is signed for, if it is none of S3's.
@@ -165,11 +177,12 @@ pub(crate) async fn serve(
     now_ms: u64,
     (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
-    request_id: &str,
+    (request_id, notes): (&str, &Notes),
 ) -> (Reply, Outcome) {
     let mut outcome = Outcome::default();
     let asked = (parts, host, connection);
-    let answered = answer(service, authenticator, now_ms, asked, incoming, &mut outcome).await;
+    let noted = (&mut outcome, notes);
+    let answered = answer(service, authenticator, now_ms, asked, incoming, noted).await;
     let mut reply = match answered {
         Ok((action, fields)) => {
             let document = tree::answer(service.namespace, action, fields.as_deref(), request_id);
@@ -177,6 +190,7 @@ pub(crate) async fn serve(
         }
         Err(failure) => {
             let (status, code) = failure.status_and_code();
+            outcome.refused = failure.is_refusal();
             outcome.code = Some(code);
             outcome.failure = Some(failure.to_string());
             let document = tree::failure(service.namespace, status, code, &failure, request_id);
@@ -198,7 +212,7 @@ async fn answer(
     now_ms: u64,
     (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
-    outcome: &mut Outcome,
+    (outcome, notes): (&mut Outcome, &Notes),
 ) -> Result<(&'static Action, Option<Fields>), AwsFailure> {
     let body = read(incoming).await?;
     let query = parse_query(parts.uri.query().unwrap_or_default());
@@ -214,11 +228,10 @@ async fn answer(
         && let Some(action) = action
     {
         outcome.operation = action.name;
+        notes.about(call.about());
         call.refuse_unknown(action.parameters)?;
-        return Ok((
-            action,
-            answer(&Unsigned { authenticator, call: &call, connection, now_ms }).await?,
-        ));
+        let unsigned = Unsigned { authenticator, call: &call, connection, now_ms, notes };
+        return Ok((action, answer(&unsigned).await?));
     }
 
     let view = RequestView {
@@ -233,6 +246,8 @@ async fn answer(
     let presented = V4Presented::of_service(&view, &hash)?;
     outcome.access_key_id = Some(presented.access_key_id.to_owned());
     let key = authenticator.authenticate_service(service.name, &presented, &view, now_ms).await?;
+    notes.caller(&key);
+    notes.about(call.about());
 
     let name = named.ok_or(AwsFailure::MissingAction)?;
     let action = action.ok_or_else(|| AwsFailure::InvalidAction(name.to_owned()))?;
@@ -253,14 +268,17 @@ async fn answer(
             external_id: None,
             session_name: None,
         };
-        permission::permits_action(&key, named, connection, now_ms)
+        let judged = permission::judge_action(&key, named, connection, now_ms);
+        let allowed = judged.allowed;
+        notes.judged(judged);
+        allowed
     };
     if let Some(permission) = action.permission
         && !resources.iter().all(|resources| permitted(permission, resources))
     {
         return Err(AwsFailure::denied(&key, service.name, action.name));
     }
-    let asked = Asked { accounts, key: &key, call: &call, connection, now_ms };
+    let asked = Asked { accounts, key: &key, call: &call, connection, now_ms, notes };
     Ok((action, answer(&asked).await?))
 }
 

@@ -110,7 +110,11 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let trust = role.trust_policy()?;
         let (key, external_id) = (asked.key, call.text("ExternalId"));
         let (connection, now_ms) = (asked.connection, asked.now_ms);
-        if !permission::permits_role(key, &role, &trust, (external_id, name), connection, now_ms) {
+        let shown = (external_id, name);
+        let judged = permission::judge_role(key, &role, &trust, shown, connection, now_ms);
+        let allowed = judged.allowed;
+        asked.notes.judged(judged);
+        if !allowed {
             return Err(denied());
         }
         let policy = call.text("Policy").map(|text| (Grammar::Iam, text.trim().as_bytes()));
@@ -134,20 +138,18 @@ fn assume_role_with_web_identity<'a>(asked: &'a Unsigned<'a>) -> BoxFuture<'a, A
         let name = session_name(call, "RoleSessionName", 64)?;
         let token = call.required("WebIdentityToken")?;
         let bearer = asked.authenticator.authenticate_bearer(token, asked.now_ms).await?;
+        asked.notes.bearer(&bearer);
         let accounts = asked.authenticator.accounts();
         let account = accounts.account().uin;
         let denied = || AwsFailure::BearerDenied("sts:AssumeRoleWithWebIdentity");
         let role = role(accounts, arn).await?.ok_or_else(denied)?;
         let trust = role.trust_policy()?;
         let (connection, now_ms) = (asked.connection, asked.now_ms);
-        if !permission::permits_bearer(
-            &bearer,
-            accounts.account(),
-            name,
-            &trust,
-            connection,
-            now_ms,
-        ) {
+        let own = accounts.account();
+        let judged = permission::judge_bearer(&bearer, own, name, &trust, connection, now_ms);
+        let allowed = judged.allowed;
+        asked.notes.judged(judged);
+        if !allowed {
             return Err(denied());
         }
         let request = SessionRequest {

@@ -27,6 +27,34 @@ const COMMON: [&str; 12] = [
     "TraceId",
 ];
 
+/// Parameters that name somebody or something.
+const ABOUT: &[&str] = &[
+    "Name",
+    "TargetUin",
+    "AttachUin",
+    "DetachUin",
+    "AccessKeyId",
+    "Status",
+    "PolicyId",
+    "PolicyName",
+    "GroupId",
+    "GroupName",
+    "AttachGroupId",
+    "DetachGroupId",
+    "RoleId",
+    "RoleName",
+    "AttachRoleId",
+    "AttachRoleName",
+    "DetachRoleId",
+    "DetachRoleName",
+    "RoleArn",
+    "RoleSessionName",
+    "DurationSeconds",
+];
+
+/// Of each of them, characters at most.
+const ABOUT_CHARS_MAX: usize = 256;
+
 pub(super) struct Call<'a> {
     headers: &'a HeaderMap,
     parameters: Parameters<'a>,
@@ -181,6 +209,16 @@ impl<'a> Call<'a> {
                 Ok(records.into_values().collect())
             }
         }
+    }
+
+    /// Whom or what it is about, in case somebody audits it: never a document, nor a secret.
+    pub fn about(&self) -> Vec<(&'static str, String)> {
+        let text = |name: &'static str| match (self.text(name), self.number(name)) {
+            (Ok(Some(text)), _) => Some(text.chars().take(ABOUT_CHARS_MAX).collect()),
+            (_, Ok(Some(number))) => Some(number.to_string()),
+            _ => None,
+        };
+        ABOUT.iter().filter_map(|name| Some((*name, text(name)?))).collect()
     }
 
     /// Refuses parameters that an action does not have: they would not be obeyed.

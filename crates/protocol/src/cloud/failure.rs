@@ -146,6 +146,19 @@ impl CloudFailure {
         }
     }
 
+    /// Whether it is for who asks or what he may do.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            CloudFailure::Signature(_)
+                | CloudFailure::UnknownKey
+                | CloudFailure::UnknownToken
+                | CloudFailure::ExpiredToken
+                | CloudFailure::Denied(_)
+                | CloudFailure::RoleDenied
+        )
+    }
+
     /// What the client is told.
     pub fn message(&self) -> String {
         use CloudSignatureError as Signature;

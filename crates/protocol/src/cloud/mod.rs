@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use costrel_core::account::{AccessKey, Accounts};
+use costrel_policy::Action as PolicyAction;
 use costrel_signature::encode::parse_query;
 use costrel_signature::{CloudPresented, CloudRequest};
 use futures_util::future::BoxFuture;
@@ -25,6 +26,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::Authenticator;
 use crate::body::{Incoming, ResponseBody};
 use crate::error::Failure;
+use crate::observe::Notes;
 use crate::permission;
 use crate::reply::{self, Reply};
 use crate::request::{ConnectionInfo, text};
@@ -66,6 +68,15 @@ fn object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// An action of a service by its name in policies.
+pub(crate) fn action_named(name: &str) -> Option<PolicyAction> {
+    let name = name.strip_prefix("name/").unwrap_or(name);
+    let permissions = SERVICES.iter().flat_map(|service| service.actions);
+    let mut permissions = permissions.filter_map(|action| action.permission);
+    let known = permissions.find(|known| known.strip_prefix("name/") == Some(name));
+    known.map(|known| permission::Named::of_cam(known).action)
+}
+
 impl Action {
     pub fn implemented(&self) -> bool {
         self.answer.is_some()
@@ -82,6 +93,7 @@ struct Asked<'a> {
     call: &'a Call<'a>,
     connection: ConnectionInfo,
     now_ms: u64,
+    notes: &'a Notes,
 }
 
 /// All services of which something is known.
@@ -90,10 +102,14 @@ pub const SERVICES: [&Service; 2] = [&sts::SERVICE, &cam::SERVICE];
 /// What is known of a request when it has been answered.
 #[derive(Default)]
 pub(crate) struct Outcome {
+    /// None if it was not found out.
+    pub service: Option<&'static str>,
     pub operation: &'static str,
     pub access_key_id: Option<String>,
     pub code: Option<&'static str>,
     pub failure: Option<String>,
+    /// Whether it is for who asks or what he may do.
+    pub refused: bool,
 }
 
 /// Whether a request is one to this API, and not to COS or S3: by its host, by its
@@ -135,16 +151,17 @@ pub(crate) fn is_form(headers: &HeaderMap) -> bool {
 pub(crate) async fn serve(
     authenticator: &Authenticator,
     now_ms: u64,
-    parts: &Parts,
-    host: Option<&str>,
-    connection: ConnectionInfo,
+    (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
     request_id: &str,
+    notes: &Notes,
 ) -> (Reply, Outcome) {
     let mut outcome = Outcome::default();
     let asked = (parts, host, connection);
-    let answered = answer(authenticator, now_ms, asked, incoming, &mut outcome).await;
+    let noted = (&mut outcome, notes);
+    let answered = answer(authenticator, now_ms, asked, incoming, noted).await;
     let mut response = answered.unwrap_or_else(|failure| {
+        outcome.refused = failure.is_refusal();
         outcome.code = Some(failure.code());
         outcome.failure = Some(failure.to_string());
         let error = json!({ "Code": failure.code(), "Message": failure.message() });
@@ -167,7 +184,7 @@ async fn answer(
     now_ms: u64,
     (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
-    outcome: &mut Outcome,
+    (outcome, notes): (&mut Outcome, &Notes),
 ) -> Result<Map<String, Value>, CloudFailure> {
     if parts.uri.path() != "/" {
         return Err(CloudFailure::BadRequest("the path of a request is /"));
@@ -196,13 +213,16 @@ async fn answer(
     let presented = CloudPresented::parse(&request)?;
     outcome.access_key_id = Some(presented.secret_id.to_owned());
     let key = authenticator.authenticate_cloud(&presented, &request, now_ms).await?;
+    notes.caller(&key);
 
     let in_json = parts.method == Method::POST && !in_form;
     let call = match in_json {
         true => Call::from_json(&parts.headers, &body)?,
         false => Call::from_pairs(&parts.headers, &parameters),
     };
+    notes.about(call.about());
     let service = service_of(&presented, host, &call)?;
+    outcome.service = Some(service.name);
     let action = call.action()?;
     let named = service.actions.iter().find(|known| known.name == action);
     let action = named.ok_or_else(|| CloudFailure::InvalidAction(action.into_owned()))?;
@@ -211,13 +231,16 @@ async fn answer(
     call.refuse_unknown(action.parameters)?;
     let permitted = |name| {
         let named = permission::Named::of_cam(name);
-        permission::permits_action(&key, named, connection, now_ms)
+        let judged = permission::judge_action(&key, named, connection, now_ms);
+        let allowed = judged.allowed;
+        notes.judged(judged);
+        allowed
     };
     if !action.permission.is_none_or(permitted) {
         return Err(CloudFailure::Denied(action.name));
     }
     let accounts = authenticator.accounts();
-    answer(&Asked { accounts, key: &key, call: &call, connection, now_ms }).await
+    answer(&Asked { accounts, key: &key, call: &call, connection, now_ms, notes }).await
 }
 
 /// The service that is meant: what the signature is scoped to, else what the host

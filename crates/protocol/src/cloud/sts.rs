@@ -113,7 +113,11 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         };
         let (trust, now_ms) = (role.trust_policy()?, asked.now_ms);
         let (key, connection) = (asked.key, asked.connection);
-        if !permission::permits_role(key, &role, &trust, (external_id, name), connection, now_ms) {
+        let shown = (external_id, name);
+        let judged = permission::judge_role(key, &role, &trust, shown, connection, now_ms);
+        let allowed = judged.allowed;
+        asked.notes.judged(judged);
+        if !allowed {
             return Err(CloudFailure::RoleDenied);
         }
         let duration = call.number("DurationSeconds")?;

@@ -124,6 +124,28 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether it is about who asks, or what he may do.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Failure::SignatureForm(_)
+            | Failure::Signature(_)
+            | Failure::Policy(_)
+            | Failure::UnknownKey(_)
+            | Failure::UnknownToken
+            | Failure::ExpiredToken
+            | Failure::NotSigned(_)
+            | Failure::Anonymous
+            | Failure::AccessDenied
+            | Failure::Referer
+            | Failure::UnsignedOverride => true,
+            Failure::Core(error) => matches!(
+                error,
+                Error::Locked | Error::PublicPolicyBlocked | Error::PublicAclBlocked
+            ),
+            _ => false,
+        }
+    }
+
     /// Whether it tells that there is no such object.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Failure::Core(error) if permission::is_absence(error))

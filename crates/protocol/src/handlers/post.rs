@@ -89,7 +89,7 @@ pub async fn post_object(
             let authenticator = &gateway.authenticator;
             let (key, presented) = authenticator.authenticate_post(&fields, now_ms).await?;
             *signer = Some(key.clone());
-            request.identity = Some(key);
+            request.identify(key);
             Some(presented)
         }
     };

@@ -189,6 +189,7 @@ impl Visit<'_> {
             form: Form::Anonymous,
             identity: None,
             overrides_signed: false,
+            notes: self.request.notes,
         };
         let row = ops::route(request.dialect, method, Shape::Object, &request.query, headers)?;
         let body =

@@ -5,6 +5,7 @@ use costrel_core::acl::Permission;
 use costrel_policy::Action;
 
 use super::Operation;
+use crate::dialect::Dialect;
 
 /// The action that an operation is. IAM has actions of their own for what names a
 /// version.
@@ -188,6 +189,34 @@ pub fn granted(operation: Operation, versioned: bool) -> Option<Granted> {
     })
 }
 
+/// What an action's name, in either grammar, is the action of: an operation, whether of a
+/// version, and its names in both. Of several operations it is the one whose name it has.
+pub fn named(name: &str) -> Option<(Operation, bool, Action)> {
+    let plain = name.strip_prefix("name/").unwrap_or(name);
+    let is = |known: &str| known.strip_prefix("name/").unwrap_or(known).eq_ignore_ascii_case(plain);
+    if is(BYPASS_GOVERNANCE.iam) || is(BYPASS_GOVERNANCE.cam) {
+        return Some((Operation::DeleteObject, false, BYPASS_GOVERNANCE));
+    }
+    let (_, own) = plain.split_once(':')?;
+    let candidates = Dialect::ALL.into_iter().flat_map(super::rows).flat_map(|row| {
+        let operation = row.operation.filter(|operation| *operation != Operation::Preflight);
+        operation.into_iter().flat_map(move |operation| {
+            [false, true].map(|versioned| (row.name, operation, versioned))
+        })
+    });
+    let candidates = candidates
+        .map(|(name, operation, versioned)| {
+            (name, operation, versioned, action(operation, versioned))
+        })
+        .filter(|(.., action)| is(action.cam) || is(action.iam));
+    let best = candidates.min_by_key(|(name, operation, versioned, _)| {
+        let begins = own.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name));
+        let is_it = name.eq_ignore_ascii_case(own);
+        (!is_it, !begins, *versioned, *operation != Operation::ListObjects)
+    });
+    best.map(|(_, operation, versioned, action)| (operation, versioned, action))
+}
+
 /// Deleting or loosening what a governance retention keeps.
 pub const BYPASS_GOVERNANCE: Action =
     Action { cam: "name/cos:BypassGovernanceRetention", iam: "s3:BypassGovernanceRetention" };
@@ -225,7 +254,6 @@ pub fn iam_actions() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::Dialect;
     use crate::ops::rows;
 
     #[test]

@@ -16,7 +16,7 @@ use http::Method;
 
 use crate::dialect::Dialect;
 
-pub use actions::{BYPASS_GOVERNANCE, Granted, action, granted, iam_actions};
+pub use actions::{BYPASS_GOVERNANCE, Granted, action, granted, iam_actions, named};
 pub use coverage::coverage_markdown;
 pub use route::{RouteError, route};
 
@@ -107,6 +107,41 @@ impl Operation {
         matches!(
             self,
             Operation::GetBucketPolicy | Operation::PutBucketPolicy | Operation::DeleteBucketPolicy
+        )
+    }
+
+    /// Whether it makes or removes a bucket, changes how one behaves, or says who may use
+    /// or remove what is in it.
+    pub fn administers(self) -> bool {
+        matches!(
+            self,
+            Operation::CreateBucket
+                | Operation::DeleteBucket
+                | Operation::PutBucketVersioning
+                | Operation::PutBucketLifecycle
+                | Operation::DeleteBucketLifecycle
+                | Operation::PutBucketAcl
+                | Operation::PutObjectAcl
+                | Operation::PutOwnershipControls
+                | Operation::DeleteOwnershipControls
+                | Operation::PutBucketPolicy
+                | Operation::DeleteBucketPolicy
+                | Operation::PutPublicAccessBlock
+                | Operation::DeletePublicAccessBlock
+                | Operation::PutObjectLock
+                | Operation::PutObjectRetention
+                | Operation::PutObjectLegalHold
+                | Operation::PutWebsite
+                | Operation::DeleteWebsite
+                | Operation::PutReferer
+                | Operation::PutBucketCors
+                | Operation::DeleteBucketCors
+                | Operation::PutBucketTiering
+                | Operation::PutIdentifiedTiering
+                | Operation::DeleteIdentifiedTiering
+                | Operation::PutBucketLogging
+                | Operation::PutBucketTagging
+                | Operation::DeleteBucketTagging
         )
     }
 
@@ -352,4 +387,19 @@ pub fn rows(dialect: Dialect) -> &'static [OpRow] {
 /// What a dialect calls an operation, if it has it.
 pub fn name_in(dialect: Dialect, operation: Operation) -> Option<&'static str> {
     rows(dialect).iter().find(|row| row.operation == Some(operation)).map(|row| row.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_changes_a_bucket_administers() {
+        for row in Dialect::ALL.into_iter().flat_map(rows) {
+            let changes =
+                row.shape == Shape::Bucket && matches!(row.verb, Verb::Put | Verb::Delete);
+            let Some(operation) = row.operation.filter(|_| changes) else { continue };
+            assert!(operation.administers(), "{}", row.name);
+        }
+    }
 }

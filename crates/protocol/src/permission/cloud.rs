@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use costrel_core::account::{AccessKey, Account, Role};
 use costrel_policy::{
-    Action, Attempt, Caller, Decision, Fact, Facts, Grants, Key, Policy, Target, Value, Who,
-    decide, decide_trust,
+    Action, Attempt, Caller, Fact, Facts, Grants, Key, Policy, Target, Value, Who, decide,
+    decide_trust,
 };
 
-use super::{caller_of, names};
+use super::caller_of;
+use super::explained::{Explained, Judges};
+use super::facts::of_caller;
 use crate::aws::iam;
 use crate::oidc::Bearer;
 use crate::request::ConnectionInfo;
@@ -38,6 +40,17 @@ impl Named<'_> {
             session_name: None,
         }
     }
+
+    /// What is done in an account is done to none of its buckets.
+    pub(super) fn target(account: &Account) -> Target<'static> {
+        Target {
+            bucket: "",
+            region: "",
+            owner_uin: account.uin.get(),
+            owner_appid: account.appid.get(),
+            key: None,
+        }
+    }
 }
 
 /// What is known of a request to the API.
@@ -50,25 +63,14 @@ struct CloudFacts<'a> {
 
 impl Facts for CloudFacts<'_> {
     fn fact(&self, key: &Key) -> Fact<'_> {
-        let account = &self.key.account;
         match key {
             Key::SourceIp => Fact::One(Value::Ip(self.connection.peer.ip().to_canonical())),
             Key::SecureTransport => Fact::One(Value::Bool(self.connection.secure)),
-            Key::CurrentTime => Fact::One(Value::Time(self.now_ms as i64)),
-            Key::EpochTime => Fact::One(Value::Number(self.now_ms / 1000)),
-            Key::Uin if self.key.role().is_none() => Fact::text(self.key.uin().to_string()),
-            Key::Uin => Fact::Absent,
-            Key::OwnerUin | Key::PrincipalAccount => Fact::text(account.uin.to_string()),
-            Key::AppId => Fact::text(account.appid.to_string()),
-            Key::UserName => Fact::optional(names::user_name(self.key)),
-            Key::UserId => Fact::text(names::user_id(self.key)),
-            Key::PrincipalArn => Fact::text(names::principal_arn(self.key)),
-            Key::PrincipalType => Fact::text(names::principal_type(self.key)),
             Key::ExternalId => Fact::optional(self.named.external_id),
             Key::RoleSessionName => Fact::optional(self.named.session_name),
             // Who has a key brings no token.
             Key::Claim { .. } => Fact::Absent,
-            _ => Fact::Unknown,
+            key => of_caller(Some(self.key), key, self.now_ms).unwrap_or(Fact::Unknown),
         }
     }
 
@@ -83,45 +85,43 @@ fn judged(
     named: Named<'_>,
     connection: ConnectionInfo,
     now_ms: u64,
-    judge: impl Fn(&Attempt<'_>) -> Decision,
-) -> bool {
-    let account = &key.account;
+    trust: Option<&Arc<Policy>>,
+) -> Explained {
+    let caller = caller_of(Some(key));
     let attempt = Attempt {
-        caller: &caller_of(Some(key)),
+        caller: &caller,
         action: named.action,
-        target: Target {
-            bucket: "",
-            region: "",
-            owner_uin: account.uin.get(),
-            owner_appid: account.appid.get(),
-            key: None,
-        },
+        target: Named::target(&key.account),
         on_policy: false,
         facts: &CloudFacts { key, named, connection, now_ms },
     };
-    judge(&attempt) == Decision::Allowed
+    let verdict = match trust {
+        Some(trust) => decide_trust(&attempt, trust),
+        None => decide(&attempt, Grants::default()),
+    };
+    Judges { trust, ..Judges::of(&caller, Some(&key.holder)) }.explain(verdict, None)
 }
 
-/// Whether a caller may do an action.
-pub(crate) fn permits_action(
+/// Whether a caller may do an action, and by what.
+pub(crate) fn judge_action(
     key: &AccessKey,
     named: Named<'_>,
     connection: ConnectionInfo,
     now_ms: u64,
-) -> bool {
-    judged(key, named, connection, now_ms, |attempt| decide(attempt, Grants::default()))
+) -> Explained {
+    judged(key, named, connection, now_ms, None)
 }
 
 /// Whether a caller may take on a role, as far as the role's trust policy and his own
 /// policies go.
-pub(crate) fn permits_role(
+pub(crate) fn judge_role(
     key: &AccessKey,
     role: &Role,
     trust: &Arc<Policy>,
     (external_id, session_name): (Option<&str>, &str),
     connection: ConnectionInfo,
     now_ms: u64,
-) -> bool {
+) -> Explained {
     let account = key.account.uin;
     let resources = [
         format!("qcs::cam::uin/{account}:roleName/{}", role.name),
@@ -134,7 +134,7 @@ pub(crate) fn permits_role(
         session_name: Some(session_name),
         ..Named::of_cam("name/sts:AssumeRole")
     };
-    judged(key, named, connection, now_ms, |attempt| decide_trust(attempt, trust))
+    judged(key, named, connection, now_ms, Some(trust))
 }
 
 /// What is known of a request by whoever brings a token.
@@ -171,14 +171,14 @@ impl Facts for BearerFacts<'_> {
 
 /// Whether whoever brings a token may take on a role: as far as the role's trust policy
 /// goes, since he has none of his own.
-pub(crate) fn permits_bearer(
+pub(crate) fn judge_bearer(
     bearer: &Bearer,
     account: &Account,
     session_name: &str,
     trust: &Arc<Policy>,
     connection: ConnectionInfo,
     now_ms: u64,
-) -> bool {
+) -> Explained {
     let provider = &bearer.provider;
     let mut caller = Caller::new(Who::Bearer(account.uin.get()));
     caller.name = Some(provider.place().into());
@@ -190,15 +190,10 @@ pub(crate) fn permits_bearer(
             cam: "name/sts:AssumeRoleWithWebIdentity",
             iam: "sts:AssumeRoleWithWebIdentity",
         },
-        target: Target {
-            bucket: "",
-            region: "",
-            owner_uin: account.uin.get(),
-            owner_appid: account.appid.get(),
-            key: None,
-        },
+        target: Named::target(account),
         on_policy: false,
         facts: &BearerFacts { bearer, account, session_name, connection, now_ms },
     };
-    decide_trust(&attempt, trust) == Decision::Allowed
+    let judges = Judges { trust: Some(trust), ..Judges::of(&caller, None) };
+    judges.explain(decide_trust(&attempt, trust), None)
 }

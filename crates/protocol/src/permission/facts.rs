@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use costrel_core::account::AccessKey;
 use costrel_core::tags::Tags;
 use costrel_policy::{Fact, Facts, Grant, Key, Value};
 use costrel_signature::Form;
@@ -111,65 +112,92 @@ fn number(number: Option<u64>) -> Fact<'static> {
     number.map_or(Fact::Unknown, |number| Fact::One(Value::Number(number)))
 }
 
-fn tag(tags: &Tags, name: &str) -> Fact<'static> {
+pub(super) fn tag(tags: &Tags, name: &str) -> Fact<'static> {
     let found = tags.as_slice().iter().find(|tag| tag.name == name);
     found.map_or(Fact::Absent, |tag| Fact::text(tag.value.clone()))
+}
+
+/// What is known of whoever asks, and when; `None` of what a key has nothing to do with.
+pub(super) fn of_caller<'a>(
+    identity: Option<&'a AccessKey>,
+    key: &Key,
+    now_ms: u64,
+) -> Option<Fact<'a>> {
+    let account = identity.map(|key| &key.account);
+    let session = identity.and_then(|key| key.session.as_deref());
+    Some(match key {
+        Key::CurrentTime => Fact::One(Value::Time(now_ms as i64)),
+        Key::EpochTime => Fact::One(Value::Number(now_ms / 1000)),
+        Key::UserId => match identity {
+            Some(key) => Fact::text(names::user_id(key)),
+            None => Fact::text("anonymous"),
+        },
+        Key::PrincipalAccount => match account {
+            Some(account) => Fact::text(account.uin.to_string()),
+            None => Fact::text("anonymous"),
+        },
+        Key::UserName => Fact::optional(identity.and_then(names::user_name)),
+        Key::PrincipalType => Fact::text(identity.map_or("Anonymous", names::principal_type)),
+        Key::PrincipalArn => {
+            identity.map_or(Fact::Absent, |key| Fact::text(names::principal_arn(key)))
+        }
+        Key::PrincipalIsService | Key::ViaService => Fact::One(Value::Bool(false)),
+        // Temporary keys may say of a second factor that it was shown; here none is.
+        Key::MfaPresent if session.is_some() => Fact::One(Value::Bool(false)),
+        Key::MfaPresent | Key::MfaAge => Fact::Absent,
+        Key::TokenIssueTime => match session {
+            Some(session) => Fact::One(Value::Time(session.issued_ms as i64)),
+            None => Fact::Absent,
+        },
+        Key::SourceArn | Key::SourceAccount => Fact::Absent,
+        // A role has a number of another kind.
+        Key::Uin => match identity.filter(|key| key.role().is_none()) {
+            Some(key) => Fact::text(key.uin().to_string()),
+            None => Fact::Absent,
+        },
+        Key::OwnerUin => {
+            account.map_or(Fact::Absent, |account| Fact::text(account.uin.to_string()))
+        }
+        Key::AppId => account.map_or(Fact::Absent, |account| Fact::text(account.appid.to_string())),
+        _ => return None,
+    })
 }
 
 impl Facts for RequestFacts<'_> {
     fn fact(&self, key: &Key) -> Fact<'_> {
         let identity = self.request.identity.as_deref();
+        if let Some(fact) = of_caller(identity, key, self.now_ms) {
+            return fact;
+        }
         let account = identity.map(|key| &key.account);
-        let session = super::session(self.request);
-        let uin = |uin: u64| format!("{uin:012}");
         match key {
             // The connection's own: headers say what their sender likes.
             Key::SourceIp => Fact::One(Value::Ip(self.request.connection.peer.ip().to_canonical())),
             Key::SecureTransport => Fact::One(Value::Bool(self.request.connection.secure)),
-            Key::CurrentTime => Fact::One(Value::Time(self.now_ms as i64)),
-            Key::EpochTime => Fact::One(Value::Number(self.now_ms / 1000)),
             Key::UserAgent => Fact::optional(self.request.header(&header::USER_AGENT)),
             Key::Referer => Fact::optional(self.request.header(&header::REFERER)),
-
-            Key::UserId => match identity {
-                Some(key) => Fact::text(names::user_id(key)),
-                None => Fact::text("anonymous"),
-            },
-            Key::PrincipalAccount => match account {
-                Some(account) => Fact::text(account.uin.to_string()),
-                None => Fact::text("anonymous"),
-            },
-            Key::UserName => Fact::optional(identity.and_then(names::user_name)),
-            Key::PrincipalType => Fact::text(identity.map_or("Anonymous", names::principal_type)),
-            Key::PrincipalArn => {
-                identity.map_or(Fact::Absent, |key| Fact::text(names::principal_arn(key)))
-            }
-            Key::PrincipalIsService | Key::ViaService => Fact::One(Value::Bool(false)),
-            // Temporary keys may say of a second factor that it was shown; here none is.
-            Key::MfaPresent if session.is_some() => Fact::One(Value::Bool(false)),
-            Key::MfaPresent | Key::MfaAge => Fact::Absent,
-            Key::TokenIssueTime => match session {
-                Some(session) => Fact::One(Value::Time(session.issued_ms as i64)),
-                None => Fact::Absent,
-            },
-            Key::SourceArn
+            // Of whoever takes on a role.
+            Key::ExternalId | Key::RoleSessionName | Key::Claim { .. } => Fact::Absent,
+            // Told above.
+            Key::CurrentTime
+            | Key::EpochTime
+            | Key::UserId
+            | Key::UserName
+            | Key::PrincipalType
+            | Key::PrincipalAccount
+            | Key::PrincipalArn
+            | Key::PrincipalIsService
+            | Key::ViaService
+            | Key::MfaPresent
+            | Key::MfaAge
+            | Key::TokenIssueTime
+            | Key::SourceArn
             | Key::SourceAccount
-            | Key::ExternalId
-            | Key::RoleSessionName
-            | Key::Claim { .. } => Fact::Absent,
-            // A role has a number of another kind.
-            Key::Uin => match identity.filter(|key| key.role().is_none()) {
-                Some(key) => Fact::text(key.uin().to_string()),
-                None => Fact::Absent,
-            },
-            Key::OwnerUin => {
-                account.map_or(Fact::Absent, |account| Fact::text(account.uin.to_string()))
-            }
-            Key::AppId => {
-                account.map_or(Fact::Absent, |account| Fact::text(account.appid.to_string()))
-            }
+            | Key::Uin
+            | Key::OwnerUin
+            | Key::AppId => Fact::Unknown,
             Key::RequestedRegion => Fact::text(self.place.region),
-            Key::ResourceAccount => Fact::text(uin(self.place.owner_uin)),
+            Key::ResourceAccount => Fact::text(format!("{:012}", self.place.owner_uin)),
 
             Key::AuthType => match self.request.form {
                 _ if self.need.fields.is_some() && account.is_some() => Fact::text("POST"),

@@ -3,20 +3,21 @@
 //! list of keys, a form) is judged object by object, by the handlers that read it.
 
 mod cloud;
+mod explained;
 mod facts;
+mod judging;
 mod links;
 mod names;
+mod supposing;
+mod trying;
 
 use std::sync::Arc;
 
 use costrel_core::Error;
 use costrel_core::account::{AccessKey, Holder, Session};
 use costrel_core::bucket::Bucket;
-use costrel_core::names::ObjectKey;
-use costrel_core::object::ObjectInfo;
 use costrel_core::tags::Tags;
-use costrel_core::version::VersionRef;
-use costrel_policy::{Action, Attempt, Caller, Decision, Grants, Key, Policy, Target, Who, decide};
+use costrel_policy::{Action, Attempt, Caller, Decision, Grants, Target, Who, decide};
 
 use crate::acl::{self, Subject};
 use crate::dialect::Dialect;
@@ -25,10 +26,14 @@ use crate::gateway::Gateway;
 use crate::ops::{self, Granted, OpRow, Operation, RouteError};
 use crate::request::{Outcome, Request};
 
-pub(crate) use cloud::{Named, permits_action, permits_bearer, permits_role};
+pub(crate) use cloud::{Named, judge_action, judge_bearer, judge_role};
+use explained::Judges;
+pub use explained::{Basis, Explained, PolicyName};
 use facts::{Place, RequestFacts};
 pub(crate) use links::links_of;
 pub(crate) use names::{caller_arn, user_id};
+pub use supposing::{Asker, Question, Supposed, SupposedFault};
+pub(crate) use trying::{Trial, TrialFault, Tried};
 
 /// Something that must be allowed, of a bucket or an object in it.
 #[derive(Clone, Copy)]
@@ -65,6 +70,11 @@ impl<'a> Need<'a> {
         Need { action, granted: None, ..self }
     }
 
+    /// The same, if that is not the operation itself.
+    fn besides_if(self, action: Action) -> Self {
+        if action == self.action { self } else { self.besides(action) }
+    }
+
     pub(crate) fn with_fields(self, fields: &'a [(String, String)]) -> Self {
         Need { fields: Some(fields), ..self }
     }
@@ -88,6 +98,9 @@ impl Gateway {
         };
         let owner = is_owner(request, &bucket);
         if is_unlimited(request, &bucket) {
+            if operation.administers() {
+                request.notes.judged(Explained { allowed: true, basis: Basis::Root });
+            }
             self.check_referer(request, &bucket, operation).await?;
             return Ok(bucket);
         }
@@ -234,56 +247,21 @@ impl Gateway {
         bucket: &Bucket,
         need: Need<'_>,
     ) -> Outcome<bool> {
-        let owner_root = is_owner_root(request, bucket);
         if is_unlimited(request, bucket) {
             return Ok(true);
         }
-        let on_policy = need.operation.on_policy();
-        // A policy that cannot be read can still be replaced.
-        let policies: Arc<[Arc<Policy>]> = match owner_root && on_policy {
-            true => Arc::new([]),
-            false => self.store.policies(bucket).await?,
-        };
         let caller = caller(request);
-        let asks = |policy: &Arc<Policy>| policy.asks(|key| matches!(key, Key::ExistingTag(_)));
-        let existing_tags = match policies.iter().chain(caller.own()).any(asks) {
-            true => self.object_meant(bucket, need).await?.map(|info| info.tags()),
-            false => None,
-        };
         let place = Place { region: &bucket.region, owner_uin: bucket.owner_uin };
-        let facts =
-            RequestFacts { request, place, need, existing_tags, now_ms: self.store.now_ms() };
-        let block = bucket.public_access_block();
-        let restrict_public = block.is_some_and(|block| block.restrict_public_buckets);
-        let decision = {
-            let attempt = Attempt {
-                caller: &caller,
-                action: need.action,
-                target: self.target(bucket, need.key),
-                on_policy,
-                facts: &facts,
-            };
-            decide(&attempt, Grants { policies: &policies, restrict_public })
-        };
-        match decision {
-            Decision::Allowed => Ok(true),
-            Decision::Denied => Ok(false),
-            Decision::LeftToAcls => self.acl_allows(bucket, need, caller.who).await,
+        let now_ms = self.store.now_ms();
+        let facts = |existing_tags| RequestFacts { request, place, need, existing_tags, now_ms };
+        let judged = self.judge(bucket, &caller, need, facts).await?;
+        let allowed = judged.allowed();
+        // Whoever audits the request is told by what; the others need no words.
+        if !allowed || need.operation.administers() {
+            let holder = request.identity.as_ref().map(|key| &key.holder);
+            request.notes.judged(judged.explained(&caller, holder));
         }
-    }
-
-    /// Whether an ACL allows what no policy says anything of. An object that is not
-    /// there has none of its own: who may list its bucket may look for it.
-    async fn acl_allows(&self, bucket: &Bucket, need: Need<'_>, who: Who) -> Outcome<bool> {
-        Ok(match need.granted {
-            None => false,
-            Some(Granted::OfBucket(permission)) => bucket.acl_allows(who, permission, None)?,
-            Some(Granted::OfObject(permission)) => {
-                let info = self.object_meant(bucket, need).await?;
-                let acl = info.map(|info| info.acl()).transpose()?;
-                bucket.acl_allows(who, permission, acl.as_ref())?
-            }
-        })
+        Ok(allowed)
     }
 
     /// What is done in an account and to none of its buckets yet: listing them, and
@@ -314,9 +292,15 @@ impl Gateway {
             on_policy: false,
             facts: &RequestFacts { request, place, need, existing_tags: None, now_ms },
         };
-        match decide(&attempt, Grants::default()) {
-            Decision::Allowed => Ok(()),
-            Decision::Denied | Decision::LeftToAcls => Err(refusal(request)),
+        let verdict = decide(&attempt, Grants::default());
+        let allowed = verdict.decision == Decision::Allowed;
+        if !allowed || operation.administers() {
+            let judges = Judges::of(attempt.caller, Some(&key.holder));
+            request.notes.judged(judges.explain(verdict, None));
+        }
+        match allowed {
+            true => Ok(()),
+            false => Err(refusal(request)),
         }
     }
 
@@ -336,22 +320,6 @@ impl Gateway {
         match account.uin.get() == bucket.owner_uin {
             true => account.appid.get(),
             false => bucket.name.appid().unwrap_or_default(),
-        }
-    }
-
-    /// The object that is meant, as it is at the moment, if there is one: who
-    /// overwrites an object with another one's tags or ACL may still be seen by
-    /// readers of before.
-    async fn object_meant(&self, bucket: &Bucket, need: Need<'_>) -> Outcome<Option<ObjectInfo>> {
-        let Some(key) = need.key.and_then(|key| ObjectKey::new(key).ok()) else { return Ok(None) };
-        let version = match need.version.map(VersionRef::parse) {
-            Some(None) => return Ok(None),
-            version => version.flatten(),
-        };
-        match self.store.stat_object(bucket, &key, version).await {
-            Ok(info) => Ok(Some(info)),
-            Err(error) if is_absence(&error) => Ok(None),
-            Err(error) => Err(error.into()),
         }
     }
 }

@@ -125,6 +125,9 @@ async fn whoever_may_nothing_administers_nothing() {
         "CreateGroup&GroupName=g".to_owned(),
         "AddUserToGroup&GroupName=g&UserName=nobody".to_owned(),
         "ListRoles".to_owned(),
+        "SimulatePrincipalPolicy&PolicySourceArn=arn:aws:iam::100000000001:user/nobody\
+         &ActionNames.member.1=s3:GetObject"
+            .to_owned(),
     ] {
         let form = format!("Action={form}");
         is_refused(&asks(&world, "iam", &identity, &form).await, "AccessDenied");

@@ -245,6 +245,16 @@ settings! {
         /// `error`, `warn`, `info`, `debug` or `trace`. Requests are logged at
         /// `info`.
         log_level: LogLevel = "info";
+        /// File with a line in JSON for every request that was refused or that administers
+        /// something; `off` for none. If not given, `audit.log` in the data directory, and
+        /// none with the `rados` engine, which has no such place.
+        /// `docs/operate/identity.md` says what is in it.
+        audit_log: PathBuf;
+        /// Size, in bytes, at which that file is put aside and a new one begun.
+        audit_log_size: ByteSize = "64MiB";
+        /// Files that are kept when they have been put aside, as `audit.log.1` and so on;
+        /// the oldest is removed.
+        audit_log_files: Number = "4";
     }
 }
 

@@ -72,6 +72,13 @@ impl Metrics {
     }
 }
 
+/// What is lost of the audit log, if there is one.
+pub fn write_audit(page: &mut Exposition, audit: Option<&LogSink>) {
+    let help = "Lines of the audit log that were lost.";
+    let dropped = audit.map_or(0, LogSink::dropped);
+    page.single("costrel_audit_lines_dropped_total", MetricKind::Counter, help, dropped);
+}
+
 /// What the store, its engine and its background work count.
 pub fn write_store(page: &mut Exposition, store: &Store, collector: &CollectorStats) {
     let engine = store.engine();

@@ -6,6 +6,7 @@ mod labels;
 mod policies;
 mod providers;
 mod roles;
+mod simulate;
 mod summary;
 mod users;
 mod versions;
@@ -206,8 +207,9 @@ const ACTIONS: &[Action] = &[
         &["UserName", "ServiceName"],
         users::list_service_credentials
     ),
+    iam!("SimulateCustomPolicy", simulate::PARAMETERS, simulate::custom),
+    iam!("SimulatePrincipalPolicy", simulate::OF_PRINCIPAL, simulate::principal),
     not_yet!("GetAccessKeyLastUsed"),
-    not_yet!("SimulatePrincipalPolicy"),
     not_yet!("GetAccountAuthorizationDetails"),
     not_yet!("TagOpenIDConnectProvider"),
     not_yet!("UntagOpenIDConnectProvider"),
@@ -274,7 +276,8 @@ pub(super) async fn resources(
         let labels = found(accounts.role_named(name).await)?.map(|role| role.labels);
         return Ok(vec![arn("role", place(labels, name))]);
     }
-    if let Some(known) = of("PolicyArn").or(of("OpenIDConnectProviderArn")) {
+    let known = of("PolicyArn").or(of("OpenIDConnectProviderArn")).or(of("PolicySourceArn"));
+    if let Some(known) = known {
         return Ok(vec![vec![known.to_owned()]]);
     }
     if let Some(url) = of("Url") {
