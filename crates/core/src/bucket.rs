@@ -22,6 +22,7 @@ use crate::acl::{Acl, Ownership};
 use crate::cors::cors_row;
 use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
+use crate::identified::identified_row;
 use crate::lifecycle::lifecycle_row;
 use crate::limits::BUCKETS_MAX;
 use crate::lock::BucketLock;
@@ -31,7 +32,7 @@ use crate::record::{AccessRef, BucketRecord, LifecycleRef, decode, encode};
 use crate::referer::referer_row;
 use crate::store::{Store, detached};
 use crate::tags::Tags;
-use crate::tiering::{Tiering, archiving_row};
+use crate::tiering::{Archiving, Tiering};
 use crate::version::Versioning;
 use crate::website::website_row;
 
@@ -610,7 +611,7 @@ impl Store {
             cors_row(),
             referer_row(),
             website_row(),
-            archiving_row(),
+            identified_row::<Archiving>(),
             logging_row(),
         ];
         let rows = [row, cam, iam].into_iter().chain(settings);

@@ -17,6 +17,7 @@ pub mod engine;
 pub mod env;
 pub mod error;
 pub mod fsck;
+pub mod identified;
 mod ingest;
 pub mod lifecycle;
 pub mod limits;

@@ -7,11 +7,12 @@ use super::{Check, show};
 use crate::cors::{Cors, cors_row};
 use crate::engine::{Partition, RowRef};
 use crate::error::Result;
+use crate::identified::{AllOf, Identified, identified_row};
 use crate::logging::{Logging, logging_row};
 use crate::record::{BucketRecord, decode};
 use crate::referer::{RefererList, referer_row};
 use crate::setting_cache::Setting;
-use crate::tiering::{Archivings, archiving_row};
+use crate::tiering::Archiving;
 use crate::website::{Website, website_row};
 
 impl Check<'_> {
@@ -19,10 +20,17 @@ impl Check<'_> {
         self.setting::<Cors>(name, &bucket.cors, cors_row(), "CORS rules").await?;
         self.setting::<RefererList>(name, &bucket.referer, referer_row(), "referer list").await?;
         self.setting::<Website>(name, &bucket.website, website_row(), "website").await?;
-        let archiving = bucket.tiering.as_ref().map(|tiering| tiering.archiving.clone());
-        let archiving = archiving.unwrap_or_default();
-        self.setting::<Archivings>(name, &archiving, archiving_row(), "archivings").await?;
+        self.identified::<Archiving>(name, bucket).await?;
         self.setting::<Logging>(name, &bucket.logging, logging_row(), "logging").await
+    }
+
+    async fn identified<T: Identified>(
+        &mut self,
+        name: &Bytes,
+        bucket: &BucketRecord,
+    ) -> Result<()> {
+        let id = T::write_id(bucket);
+        self.setting::<AllOf<T>>(name, &id, identified_row::<T>(), T::NAME).await
     }
 
     async fn setting<S: Setting + Default>(

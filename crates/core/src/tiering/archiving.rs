@@ -1,21 +1,18 @@
 //! Archivings: which objects of the class go on to the archive tiers, and when.
 //!
-//! A bucket has any number of them by their ids, each with a filter. They are one row
-//! beside the bucket's record, which names it as it does the lifecycle's rules.
+//! A bucket has any number of them by their ids, each with a filter.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use prost::Message;
 
 use super::{AccessTier, Tiering};
 use crate::bucket::{Bucket, BucketSettings};
-use crate::engine::{Partition, RowRef, Table, Write};
 use crate::error::{Error, Result};
+use crate::identified::{AllOf, Identified};
 use crate::limits::{ARCHIVING_ID_CHARS_MAX, ARCHIVINGS_MAX, KEY_BYTES_MAX};
-use crate::record::{Pair, decode, encode};
-use crate::setting_cache::Setting;
+use crate::record::{BucketRecord, Pair};
 use crate::store::Store;
 use crate::tags::Tags;
 
@@ -25,16 +22,8 @@ pub const ARCHIVE_DAYS_MIN: u32 = 90;
 pub const DEEP_ARCHIVE_DAYS_MIN: u32 = 180;
 pub const ARCHIVE_DAYS_MAX: u32 = 730;
 
-/// A bucket's archivings, as they are stored beside its record.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct Archivings {
-    /// The bucket's record repeats it.
-    #[prost(bytes = "bytes", tag = "1")]
-    pub write_id: Bytes,
-    /// In the order of their ids.
-    #[prost(message, repeated, tag = "2")]
-    pub all: Vec<Archiving>,
-}
+/// A bucket's archivings.
+pub type Archivings = AllOf<Archiving>;
 
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Archiving {
@@ -125,15 +114,30 @@ impl Archivings {
     }
 }
 
-impl Setting for Archivings {
-    fn write_id(&self) -> &Bytes {
-        &self.write_id
-    }
-}
+impl Identified for Archiving {
+    const NAME: &'static str = "archiving";
+    const MAX: usize = ARCHIVINGS_MAX;
 
-/// The row of a bucket's archivings, in the group of its name.
-pub(crate) fn archiving_row() -> RowRef {
-    RowRef { table: Table::Installation, suffix: Bytes::from_static(b"archiving") }
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn too_many() -> Error {
+        Error::TooManyArchivings { max: ARCHIVINGS_MAX }
+    }
+
+    fn absent() -> Error {
+        Error::NoArchiving
+    }
+
+    fn write_id(record: &BucketRecord) -> Bytes {
+        record.tiering.as_ref().map(|tiering| tiering.archiving.clone()).unwrap_or_default()
+    }
+
+    fn set_write_id(record: &mut BucketRecord, id: Bytes) {
+        let tiering = record.tiering.get_or_insert_with(|| Tiering::implied().to_record());
+        tiering.archiving = id;
+    }
 }
 
 impl Store {
@@ -145,26 +149,11 @@ impl Store {
         archiving: Archiving,
     ) -> Result<()> {
         archiving.check()?;
-        self.change_archivings(bucket, |all| {
-            match all.binary_search_by(|other| other.id.cmp(&archiving.id)) {
-                Ok(at) => all[at] = archiving.clone(),
-                Err(_) if all.len() >= ARCHIVINGS_MAX => {
-                    return Err(Error::TooManyArchivings { max: ARCHIVINGS_MAX });
-                }
-                Err(at) => all.insert(at, archiving.clone()),
-            }
-            Ok(())
-        })
-        .await
+        self.set_identified(bucket, archiving).await
     }
 
     pub async fn delete_archiving(self: &Arc<Self>, bucket: &Bucket, id: &str) -> Result<()> {
-        self.change_archivings(bucket, |all| {
-            let before = all.len();
-            all.retain(|archiving| archiving.id != id);
-            if all.len() < before { Ok(()) } else { Err(Error::NoArchiving) }
-        })
-        .await
+        self.delete_identified::<Archiving>(bucket, id).await
     }
 
     /// A bucket's archivings.
@@ -183,47 +172,9 @@ impl Store {
         if let Some(known) = self.archivings.get(bucket.id, id) {
             return Ok(known);
         }
-        let stored = Arc::new(self.stored_archivings(bucket).await?);
+        let stored = Arc::new(self.stored_identified(bucket).await?);
         self.archivings.put(bucket.id, &stored);
         Ok(stored)
-    }
-
-    async fn stored_archivings(&self, bucket: &Bucket) -> Result<Archivings> {
-        let group = bucket.name.as_str().as_bytes();
-        let row = self.read_row(Partition::System, group, archiving_row()).await?;
-        Ok(row.map(|row| decode(&row, "archivings")).transpose()?.unwrap_or_default())
-    }
-
-    async fn change_archivings(
-        self: &Arc<Self>,
-        bucket: &Bucket,
-        change: impl Fn(&mut Vec<Archiving>) -> Result<()>,
-    ) -> Result<()> {
-        loop {
-            let Archivings { write_id: was, mut all } = self.stored_archivings(bucket).await?;
-            change(&mut all)?;
-            let new = Archivings { write_id: self.fresh_id(), all };
-            let overtaken = Arc::new(AtomicBool::new(false));
-            let seen = overtaken.clone();
-            let changed = self.change_rows(bucket, move |record| {
-                let tiering = record.tiering.get_or_insert_with(|| Tiering::implied().to_record());
-                if tiering.archiving != was {
-                    overtaken.store(true, Relaxed);
-                    return Err(Error::StorageUnavailable);
-                }
-                if new.all.is_empty() {
-                    tiering.archiving = Bytes::new();
-                    return Ok(vec![Write::Delete(archiving_row())]);
-                }
-                tiering.archiving = new.write_id.clone();
-                Ok(vec![Write::Put(archiving_row(), encode(&new))])
-            });
-            match changed.await {
-                // Somebody else has changed them since they were read.
-                Err(_) if seen.load(Relaxed) => {}
-                changed => return changed,
-            }
-        }
     }
 }
 

@@ -19,7 +19,6 @@ use bytes::Bytes;
 
 pub(crate) use accesses::Accesses;
 pub use accesses::{AccessJob, AccessStats};
-pub(crate) use archiving::archiving_row;
 pub use archiving::{
     ARCHIVE_DAYS_MAX, ARCHIVE_DAYS_MIN, Archiving, ArchivingFault, Archivings,
     DEEP_ARCHIVE_DAYS_MIN,

@@ -65,7 +65,7 @@ pub async fn get_identified(
 ) -> Outcome<Reply> {
     let (id, is_infrequent) = id(request);
     let archivings = gateway.store.archivings(bucket).await?;
-    let archiving = archivings.all.iter().find(|archiving| archiving.id == id);
+    let archiving = archivings.get(id);
     let mut xml = XmlWriter::new(512);
     let namespace = request.dialect.xml_namespace();
     match (is_infrequent.then(|| said(bucket)), archiving) {
