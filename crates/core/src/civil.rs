@@ -17,6 +17,49 @@ pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     (year, month as u32, day as u32)
 }
 
+/// Last second that has a four-digit year.
+pub const SECOND_MAX: u64 = 253_402_300_799;
+
+/// `2020-12-10T03:37:30.000Z`
+pub fn iso_ms(unix_ms: u64) -> String {
+    let mut out = String::with_capacity(24);
+    iso_ms_into(&mut out, unix_ms);
+    out
+}
+
+/// `2020-12-10T03:37:30Z`, as in COS's list of buckets and its copy results.
+pub fn iso_seconds(unix_ms: u64) -> String {
+    iso_ms_into_array(unix_ms)[..19].iter().map(|b| *b as char).chain(['Z']).collect()
+}
+
+/// Like [`iso_ms`], appending.
+pub fn iso_ms_into(out: &mut String, unix_ms: u64) {
+    let text = iso_ms_into_array(unix_ms);
+    out.push_str(std::str::from_utf8(&text).expect("digits and punctuation are ASCII"));
+}
+
+fn iso_ms_into_array(unix_ms: u64) -> [u8; 24] {
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let second = (unix_ms / 1000).min(SECOND_MAX);
+    let (year, month, day) = civil_from_days((second / 86_400) as i64);
+    let of_day = (second % 86_400) as u32;
+    put_digits(&mut text[0..4], year as u32);
+    put_digits(&mut text[5..7], month);
+    put_digits(&mut text[8..10], day);
+    put_digits(&mut text[11..13], of_day / 3600);
+    put_digits(&mut text[14..16], of_day / 60 % 60);
+    put_digits(&mut text[17..19], of_day % 60);
+    put_digits(&mut text[20..23], (unix_ms % 1000) as u32);
+    text
+}
+
+fn put_digits(place: &mut [u8], mut value: u32) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
 /// A moment by the calendar and the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {

@@ -28,6 +28,7 @@ pub mod names;
 mod naming;
 pub mod object;
 mod pace;
+pub mod percent;
 pub mod precondition;
 pub mod range;
 pub mod record;

@@ -74,6 +74,12 @@ impl<E> KeyPage<E> {
         KeyPage { entries: Vec::new(), common_prefixes: Vec::new(), truncated: false }
     }
 
+    pub(crate) fn map<F>(self, entry: impl Fn(E) -> F) -> KeyPage<F> {
+        let KeyPage { entries, common_prefixes, truncated } = self;
+        let entries = entries.into_iter().map(|(key, of)| (key, entry(of))).collect();
+        KeyPage { entries, common_prefixes, truncated }
+    }
+
     /// The last key or common prefix of the page: where the next one begins.
     pub fn last(&self) -> Option<&str> {
         let entry = self.entries.last().map(|(key, _)| key.as_str());

@@ -4,14 +4,12 @@
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
-use costrel_core::civil::civil_from_days;
+use costrel_core::civil::{SECOND_MAX, civil_from_days};
+pub use costrel_core::civil::{iso_ms, iso_ms_into, iso_seconds};
 use http::HeaderValue;
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
-
-/// Last second that has a four-digit year.
-const SECOND_MAX: u64 = 253_402_300_799;
 
 /// `Tue, 19 Nov 2019 16:00:00 GMT`, for `Date`, `Last-Modified` and their like.
 /// A thread keeps the last one it made: answers of one second share it.
@@ -37,46 +35,6 @@ pub fn parse_http(text: &str) -> Option<u64> {
     let time = httpdate::parse_http_date(text.trim()).ok()?;
     let since = time.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since.as_millis()).ok()
-}
-
-/// `2020-12-10T03:37:30.000Z`
-pub fn iso_ms(unix_ms: u64) -> String {
-    let mut out = String::with_capacity(24);
-    iso_ms_into(&mut out, unix_ms);
-    out
-}
-
-/// `2020-12-10T03:37:30Z`, as in COS's list of buckets and its copy results.
-pub fn iso_seconds(unix_ms: u64) -> String {
-    iso_ms_into_array(unix_ms)[..19].iter().map(|b| *b as char).chain(['Z']).collect()
-}
-
-/// Like [`iso_ms`], appending.
-pub fn iso_ms_into(out: &mut String, unix_ms: u64) {
-    let text = iso_ms_into_array(unix_ms);
-    out.push_str(std::str::from_utf8(&text).expect("digits and punctuation are ASCII"));
-}
-
-fn iso_ms_into_array(unix_ms: u64) -> [u8; 24] {
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    let second = (unix_ms / 1000).min(SECOND_MAX);
-    let (year, month, day) = civil_from_days((second / 86_400) as i64);
-    let of_day = (second % 86_400) as u32;
-    put_digits(&mut text[0..4], year as u32);
-    put_digits(&mut text[5..7], month);
-    put_digits(&mut text[8..10], day);
-    put_digits(&mut text[11..13], of_day / 3600);
-    put_digits(&mut text[14..16], of_day / 60 % 60);
-    put_digits(&mut text[17..19], of_day % 60);
-    put_digits(&mut text[20..23], (unix_ms % 1000) as u32);
-    text
-}
-
-fn put_digits(place: &mut [u8], mut value: u32) {
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
-    }
 }
 
 /// Reads `YYYY-MM-DDTHH:MM:SS`, with a fraction of any length or without, and

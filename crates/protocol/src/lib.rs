@@ -23,7 +23,6 @@ mod logline;
 mod observe;
 mod oidc;
 pub mod ops;
-pub mod percent;
 mod permission;
 pub mod query;
 mod reply;
@@ -32,6 +31,7 @@ pub mod wire;
 pub mod xml;
 
 pub use body::{BodyLimits, ResponseBody};
+pub use costrel_core::percent;
 pub use gateway::{Gateway, GatewayOptions};
 pub use observe::{Audit, NoObserver, Observer, RequestRecord};
 pub use oidc::{Documents, FetchError};

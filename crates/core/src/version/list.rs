@@ -6,6 +6,7 @@
 //! both, never in neither.
 
 use bytes::Bytes;
+use prost::Message;
 
 use super::{VersionId, VersionRef};
 use crate::bucket::Bucket;
@@ -14,7 +15,7 @@ use crate::error::Result;
 use crate::list::{KeyPage, KeyQuery, ObjectEntry};
 use crate::names::ObjectKey;
 use crate::object::History;
-use crate::record::{ListedRecord, decode_listed};
+use crate::record::{ListedRecord, ObjectRecord, decode_listed};
 use crate::store::Store;
 
 #[derive(Clone, Debug, Default)]
@@ -40,12 +41,49 @@ pub struct VersionEntry {
 
 pub type VersionPage = KeyPage<VersionEntry>;
 
+/// A record of an object or a version, as far as whoever lists them wants to know it.
+pub(crate) trait VersionRow: Message + Default + 'static {
+    /// Empty without a version row.
+    fn version(&self) -> &Bytes;
+    fn is_null(&self) -> bool;
+    fn is_marker(&self) -> bool;
+}
+
+macro_rules! version_row {
+    ($($record:ty),*) => {$(
+        impl VersionRow for $record {
+            fn version(&self) -> &Bytes {
+                &self.version
+            }
+
+            fn is_null(&self) -> bool {
+                self.null_version
+            }
+
+            fn is_marker(&self) -> bool {
+                self.delete_marker
+            }
+        }
+    )*};
+}
+
+version_row!(ListedRecord, ObjectRecord);
+
+/// A version and its record.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed<R> {
+    /// `None` in a bucket that never kept versions.
+    pub version: Option<VersionRef>,
+    pub is_latest: bool,
+    pub record: R,
+}
+
 /// A row of either scan. Object rows whose record has a version row say only how
 /// far the scan came.
-struct Row {
+struct Row<R> {
     /// `None` in an object row.
     id: Option<VersionId>,
-    record: ListedRecord,
+    record: R,
 }
 
 impl Store {
@@ -54,6 +92,14 @@ impl Store {
         bucket: &Bucket,
         request: &ListVersions,
     ) -> Result<VersionPage> {
+        Ok(self.list_version_records(bucket, request).await?.map(VersionEntry::of))
+    }
+
+    pub(crate) async fn list_version_records<R: VersionRow>(
+        &self,
+        bucket: &Bucket,
+        request: &ListVersions,
+    ) -> Result<KeyPage<Listed<R>>> {
         if request.max == 0 {
             return Ok(KeyPage::empty());
         }
@@ -66,11 +112,11 @@ impl Store {
         }
     }
 
-    async fn list_versions_once(
+    async fn list_versions_once<R: VersionRow>(
         &self,
         bucket: &Bucket,
         request: &ListVersions,
-    ) -> Result<VersionPage> {
+    ) -> Result<KeyPage<Listed<R>>> {
         let marker = self.marker_suffix(bucket, request).await?;
         let query = |after_suffix| KeyQuery {
             prefix: request.prefix.clone(),
@@ -128,12 +174,12 @@ impl Store {
     }
 }
 
-fn merge(
+fn merge<R: VersionRow>(
     request: &ListVersions,
     has_versions: bool,
-    objects: KeyPage<Row>,
-    versions: KeyPage<Row>,
-) -> VersionPage {
+    objects: KeyPage<Row<R>>,
+    versions: KeyPage<Row<R>>,
+) -> KeyPage<Listed<R>> {
     // Beyond the end of the shorter scan nobody knows what comes first.
     let ends = [&objects, &versions].map(|page| page.truncated.then(|| page.last()).flatten());
     let end = ends.iter().flatten().min().map(|end| (*end).to_owned());
@@ -149,7 +195,7 @@ fn merge(
     let mut objects = objects
         .entries
         .into_iter()
-        .filter(|(key, row)| row.record.version.is_empty() && within(key))
+        .filter(|(key, row)| row.record.version().is_empty() && within(key))
         .peekable();
     let mut versions = versions.entries.into_iter().filter(|(key, _)| within(key)).peekable();
     // The key before: its newest version is behind us.
@@ -187,11 +233,21 @@ fn merge(
     page
 }
 
-fn describe(Row { id, record }: Row, is_latest: bool, has_versions: bool) -> VersionEntry {
-    let named = id.filter(|id| *id != VersionId::OLDEST && !record.null_version);
+fn describe<R: VersionRow>(
+    Row { id, record }: Row<R>,
+    is_latest: bool,
+    has_versions: bool,
+) -> Listed<R> {
+    let named = id.filter(|id| *id != VersionId::OLDEST && !record.is_null());
     let version = has_versions.then(|| named.map_or(VersionRef::Null, VersionRef::Id));
-    let delete_marker = record.delete_marker;
-    VersionEntry { version, is_latest, delete_marker, object: ObjectEntry::of(record) }
+    Listed { version, is_latest, record }
+}
+
+impl VersionEntry {
+    fn of(Listed { version, is_latest, record }: Listed<ListedRecord>) -> VersionEntry {
+        let delete_marker = record.is_marker();
+        VersionEntry { version, is_latest, delete_marker, object: ObjectEntry::of(record) }
+    }
 }
 
 impl VersionPage {
