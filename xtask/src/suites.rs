@@ -142,6 +142,12 @@ const SUITES: &[Suite] = &[
     ),
     suite("usage", "what buckets hold", &[Python], Runner::Pytest("sdk/test_usage.py")),
     suite("logs", "access logs in both dialects", &[Python], Runner::Pytest("sdk/test_logs.py")),
+    suite(
+        "inventories",
+        "reports of what buckets hold, in both dialects",
+        &[Python],
+        Runner::Pytest("sdk/test_inventories.py"),
+    ),
     suite("locks", "object lock", &[Python], Runner::Pytest("sdk/test_locks.py")),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(

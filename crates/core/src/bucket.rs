@@ -23,6 +23,7 @@ use crate::cors::cors_row;
 use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
 use crate::identified::identified_row;
+use crate::inventory::{Inventory, runs_row};
 use crate::lifecycle::lifecycle_row;
 use crate::limits::BUCKETS_MAX;
 use crate::lock::BucketLock;
@@ -80,6 +81,8 @@ pub struct BucketSettings {
     pub website: Bytes,
     /// Names where its logs go; empty if its requests are not logged.
     pub logging: Bytes,
+    /// The write id of its inventories; empty without.
+    pub inventories: Bytes,
 }
 
 impl BucketSettings {
@@ -96,6 +99,7 @@ impl BucketSettings {
             referer: record.referer.clone(),
             website: record.website.clone(),
             logging: record.logging.clone(),
+            inventories: record.inventories.clone(),
         })
     }
 }
@@ -613,6 +617,8 @@ impl Store {
             website_row(),
             identified_row::<Archiving>(),
             logging_row(),
+            identified_row::<Inventory>(),
+            runs_row(),
         ];
         let rows = [row, cam, iam].into_iter().chain(settings);
         let writes = rows.map(Write::Delete).collect();

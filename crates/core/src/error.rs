@@ -67,6 +67,12 @@ pub enum Error {
     NoWebsite,
     #[error("the logging is refused: {0}")]
     InvalidLogging(#[from] crate::logging::LogFault),
+    #[error("the inventory is refused: {0}")]
+    InvalidInventory(#[from] crate::inventory::InventoryFault),
+    #[error("the bucket has {max} inventories already")]
+    TooManyInventories { max: usize },
+    #[error("the bucket has no inventory of that id")]
+    NoInventory,
     #[error("the policy is refused: {0}")]
     InvalidPolicy(#[from] costrel_policy::PolicyFault),
     #[error("the bucket has no policy")]

@@ -19,6 +19,7 @@ pub mod error;
 pub mod fsck;
 pub mod identified;
 mod ingest;
+pub mod inventory;
 pub mod lifecycle;
 pub mod limits;
 pub mod list;

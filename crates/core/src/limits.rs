@@ -39,6 +39,10 @@ pub const LIFECYCLE_ID_CHARS_MAX: usize = 255;
 pub const LIFECYCLE_NEWER_MAX: u32 = 100;
 /// Most archivings of a bucket's intelligent tiering; both services.
 pub const ARCHIVINGS_MAX: usize = 1000;
+/// Most inventories of a bucket; both services.
+pub const INVENTORIES_MAX: usize = 1000;
+/// Longest id of an inventory; AWS.
+pub const INVENTORY_ID_CHARS_MAX: usize = 64;
 /// Longest id of an archiving in characters; AWS's for its other configurations.
 pub const ARCHIVING_ID_CHARS_MAX: usize = 64;
 /// Most CORS rules of a bucket; both services.

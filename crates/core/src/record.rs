@@ -422,6 +422,9 @@ pub struct BucketRecord {
     /// The write id of where its logs go, which has a row of its own; empty without.
     #[prost(bytes = "bytes", tag = "21")]
     pub logging: Bytes,
+    /// The write id of its inventories, which have a row of their own; empty without.
+    #[prost(bytes = "bytes", tag = "22")]
+    pub inventories: Bytes,
     /// How often the settings have been changed.
     #[prost(uint64, tag = "15")]
     pub epoch: u64,
@@ -440,6 +443,18 @@ pub struct TieringRecord {
     /// The write id of its archivings, which have a row of their own; empty without.
     #[prost(bytes = "bytes", tag = "3")]
     pub archiving: Bytes,
+}
+
+/// A file of an inventory's report.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ReportFileRecord {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// In hexadecimal digits.
+    #[prost(string, tag = "3")]
+    pub md5: String,
 }
 
 /// What a bucket's record says of its lifecycle's rules, which have a row of their

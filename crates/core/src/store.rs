@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::access::PolicyCache;
 use crate::bucket::{BucketDirectory, Settled};
@@ -81,6 +81,8 @@ pub struct Store {
     pub(crate) websites: SettingCache<Website>,
     pub(crate) loggings: SettingCache<Logging>,
     pub(crate) spool: Spool,
+    /// There may be a report to be made.
+    pub(crate) inventories_changed: Notify,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -120,6 +122,7 @@ impl Store {
             websites: SettingCache::default(),
             loggings: SettingCache::default(),
             spool: Spool::default(),
+            inventories_changed: Notify::new(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });

@@ -521,8 +521,8 @@ impl Gateway {
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
         use handlers::{
-            acl, bucket, copy, cors, delete, lifecycle, list, lock, logging, multipart, object,
-            policy, referer, restore, symlink, tags, tiering, versions, website,
+            acl, bucket, copy, cors, delete, inventory, lifecycle, list, lock, logging, multipart,
+            object, policy, referer, restore, symlink, tags, tiering, versions, website,
         };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket | Operation::Preflight => {
@@ -591,6 +591,15 @@ impl Gateway {
             Operation::DeleteOwnershipControls => acl::delete_ownership(self, target).await,
             Operation::GetBucketLogging => logging::get(self, request, target).await,
             Operation::PutBucketLogging => logging::put(self, request, target, &mut body).await,
+            Operation::GetInventory => inventory::get(self, request, target).await,
+            Operation::PutInventory => {
+                inventory::put(self, request, target, false, &mut body).await
+            }
+            Operation::PostInventory => {
+                inventory::put(self, request, target, true, &mut body).await
+            }
+            Operation::DeleteInventory => inventory::delete(self, request, target).await,
+            Operation::ListInventories => inventory::list(self, request, target).await,
             Operation::GetBucketPolicy => policy::get(self, request, target).await,
             Operation::PutBucketPolicy => policy::put(self, request, target, &mut body).await,
             Operation::DeleteBucketPolicy => policy::delete(self, request, target).await,

@@ -46,6 +46,7 @@ pub struct Running {
     pub accesses: Arc<costrel_core::tiering::AccessStats>,
     pub counting: Arc<costrel_core::usage::CountingStats>,
     pub logs: Arc<costrel_core::logging::LogStats>,
+    pub inventories: Arc<costrel_core::inventory::InventoryStats>,
     /// Whose buckets there are.
     pub uin: u64,
     pub operator: Arc<Operator>,
@@ -100,6 +101,7 @@ impl Console {
             metrics::write_lifecycle(&mut page, &running.lifecycle, running.store.now_ms());
             metrics::write_accesses(&mut page, &running.accesses, running.store.accesses_dropped());
             metrics::write_logs(&mut page, &running.logs, running.store.requests_dropped());
+            metrics::write_inventories(&mut page, &running.inventories);
             let (store, counting) = (&running.store, &running.counting);
             metrics::write_usage(&mut page, store, counting, running.uin).await;
         }

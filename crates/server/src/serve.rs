@@ -8,6 +8,7 @@ use std::time::Duration;
 use costrel_core::account::{Accounts, FirstStart, OpenError};
 use costrel_core::collector::Collector;
 use costrel_core::engine::EngineError;
+use costrel_core::inventory::InventoryJob;
 use costrel_core::lifecycle::{LifecycleJob, LifecycleOptions};
 use costrel_core::lock;
 use costrel_core::logging::LogJob;
@@ -116,7 +117,10 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     let window = Duration::from_secs(u64::from(config.log_delivery_seconds.0));
     let logs = LogJob::new(store.clone(), window);
     let log_stats = logs.stats();
-    let jobs = (lifecycle, accesses, counting.clone(), logs);
+    let (uin, rate) = (accounts.account().uin.get(), u64::from(config.lifecycle_scan_rate.0));
+    let inventories = InventoryJob::new(store.clone(), uin, rate);
+    let inventory_stats = inventories.stats();
+    let jobs = (lifecycle, accesses, counting.clone(), logs, inventories);
     let upkeep = Upkeep::start(&config, &store, collector, jobs, &accounts);
 
     let access_log =
@@ -135,6 +139,7 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         accesses: access_stats,
         counting,
         logs: log_stats,
+        inventories: inventory_stats,
         uin: account.uin.get(),
         operator: Arc::new(operator),
         scan_rate: u64::from(config.lifecycle_scan_rate.0),
@@ -271,11 +276,12 @@ impl Upkeep {
         config: &Config,
         store: &Arc<Store>,
         collector: Collector,
-        (lifecycle, accesses, counting, logs): (
+        (lifecycle, accesses, counting, logs, inventories): (
             LifecycleJob,
             AccessJob,
             Arc<CountingStats>,
             LogJob,
+            InventoryJob,
         ),
         accounts: &Accounts,
     ) -> Self {
@@ -288,6 +294,7 @@ impl Upkeep {
             tokio::spawn(lifecycle.run()),
             tokio::spawn(accesses.run()),
             tokio::spawn(logs.run()),
+            tokio::spawn(inventories.run()),
             tokio::spawn(tend::run(store.clone())),
             tokio::spawn({
                 let store = store.clone();

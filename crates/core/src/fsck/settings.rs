@@ -1,5 +1,5 @@
-//! A bucket's CORS rules, its referer list, its website, its archivings and where its logs
-//! go are where its record says, and nowhere else.
+//! A bucket's CORS rules, its referer list, its website, its archivings, its inventories and
+//! where its logs go are where its record says, and nowhere else.
 
 use bytes::Bytes;
 
@@ -8,6 +8,7 @@ use crate::cors::{Cors, cors_row};
 use crate::engine::{Partition, RowRef};
 use crate::error::Result;
 use crate::identified::{AllOf, Identified, identified_row};
+use crate::inventory::{Inventory, Runs, runs_row};
 use crate::logging::{Logging, logging_row};
 use crate::record::{BucketRecord, decode};
 use crate::referer::{RefererList, referer_row};
@@ -21,6 +22,13 @@ impl Check<'_> {
         self.setting::<RefererList>(name, &bucket.referer, referer_row(), "referer list").await?;
         self.setting::<Website>(name, &bucket.website, website_row(), "website").await?;
         self.identified::<Archiving>(name, bucket).await?;
+        self.identified::<Inventory>(name, bucket).await?;
+        let runs = self.engine.index().read(Partition::System, name, &[runs_row()]).await?;
+        if let Some(row) = runs.into_iter().next().flatten()
+            && let Err(error) = decode::<Runs>(&row, "inventory runs")
+        {
+            self.found(format!("bucket {}: {error}", show(name)));
+        }
         self.setting::<Logging>(name, &bucket.logging, logging_row(), "logging").await
     }
 

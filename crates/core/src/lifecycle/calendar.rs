@@ -28,6 +28,11 @@ impl Calendar {
         midnight.saturating_sub(self.ahead_ms)
     }
 
+    /// The number of the day of a moment at that place, from 1970 on.
+    pub fn day(&self, at_ms: u64) -> i64 {
+        (at_ms.saturating_add(self.ahead_ms) / self.day_ms) as i64
+    }
+
     /// The last midnight until now.
     pub fn last_midnight(&self, now_ms: u64) -> u64 {
         let local = now_ms.saturating_add(self.ahead_ms);

@@ -44,7 +44,7 @@ impl RetentionMode {
         RetentionMode::ALL.into_iter().find(|mode| mode.name() == name)
     }
 
-    fn from_number(number: u32) -> Option<RetentionMode> {
+    pub(crate) fn from_number(number: u32) -> Option<RetentionMode> {
         RetentionMode::ALL.into_iter().find(|mode| *mode as u32 == number)
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::env::Entropy;
 use crate::error::{Error, Result};
 
+pub(crate) use list::Listed;
 pub use list::{ListVersions, VersionEntry, VersionPage};
 
 /// Whether a bucket keeps the versions that a write replaces. The numbers are

@@ -14,6 +14,7 @@ mod dropped;
 mod fates;
 mod histories;
 mod interleaved;
+mod inventory;
 mod lifecycle;
 mod listings;
 mod locks;

@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 use costrel_core::cors::{Cors, CorsRule};
+use costrel_core::identified::AllOf;
+use costrel_core::inventory::{Filter, Inventory, Progress, Run as InventoryRun, Runs};
 use costrel_core::lifecycle::{
     Expiration, FilterForm, Lifecycle, NoncurrentExpiration, NoncurrentTransition, Rule,
     Transition, TransitionMinimum, TransitionTime,
@@ -14,7 +16,7 @@ use costrel_core::record::{
     AccessRef, AclRecord, BlockRecord, BucketLockRecord, BucketRecord, ClockRecord, Content,
     GarbageRecord, GrantRecord, HistoryRecord, LayoutRecord, LifecycleRef, ListedRecord,
     LockRecord, Metadata, ObjectRecord, Pair, PartRecord, Parts, PendingRecord, PolicyRecord,
-    RestoreRecord, Run, StoredChecksum, UploadRecord, decode, encode,
+    ReportFileRecord, RestoreRecord, Run, StoredChecksum, UploadRecord, decode, encode,
 };
 use costrel_core::referer::RefererList;
 use costrel_core::website::{RedirectAll, RoutingRule, Website};
@@ -333,6 +335,49 @@ fn system_rows() {
         lines: 2,
     };
     check("announced-log", &announced);
+    check("bucket-inventories", &BucketRecord { inventories: id(15), ..versioned.clone() });
+    let inventory = Inventory {
+        id: "daily".into(),
+        enabled: true,
+        form: 1,
+        target: "reports-1250000000".into(),
+        account: Some("100000000001".into()),
+        prefix: Some("lists".into()),
+        all_versions: true,
+        frequency: 3,
+        month_day: 31,
+        fields: vec!["Size".into(), "x-cos-meta-*".into()],
+        filter: Some(Filter {
+            prefix: Some("a/".into()),
+            tags: tags(),
+            class: "ARCHIVE".into(),
+            from_s: Some(1_795_000_000),
+            to_s: Some(1_795_000_001),
+            joined: true,
+        }),
+        token: id(17),
+    };
+    check("inventories", &AllOf { write_id: id(15), all: vec![inventory.clone()] });
+    let file = ReportFileRecord { key: "lists/f".into(), size: 9, md5: "00ff".into() };
+    let progress = Progress {
+        began_ms: 1_795_000_000_123,
+        token: id(16),
+        inventory: Some(inventory),
+        key: "a/b".into(),
+        version: "null".into(),
+        files: vec![file],
+        listed_count: 4,
+        listed_bytes: 5,
+        written_count: 2,
+        written_bytes: 3,
+    };
+    let run = InventoryRun {
+        id: "daily".into(),
+        last_ms: Some(1),
+        progress: Some(progress),
+        made_by: id(18),
+    };
+    check("inventory-runs", &Runs { bucket: 7, all: vec![run] });
     check("policy", &PolicyRecord { write_id: id(8), document: "{}".into() });
     check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });
     check("lock-clock", &ClockRecord { ms: 1_795_000_000_123 });

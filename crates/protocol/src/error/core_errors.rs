@@ -129,6 +129,9 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             Code::both("NoSuchWebsiteConfiguration"),
             "The specified bucket does not have a website configuration",
         ),
+        Error::InvalidInventory(fault) => super::inventory::describe(fault),
+        Error::TooManyInventories { max } => super::inventory::too_many(*max),
+        Error::NoInventory => super::inventory::absent(),
         Error::InvalidLogging(fault) => super::logging::describe(*fault, dialect),
         Error::InvalidPolicy(fault) => super::policy::describe(fault),
         Error::NoPolicy => new(

@@ -8,6 +8,7 @@
 mod acl;
 mod core_errors;
 mod cors;
+mod inventory;
 mod lifecycle;
 mod logging;
 mod policy;

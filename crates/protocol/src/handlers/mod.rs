@@ -5,6 +5,7 @@ pub mod bucket;
 pub mod copy;
 pub mod cors;
 pub mod delete;
+pub mod inventory;
 pub mod lifecycle;
 pub mod list;
 pub mod lock;

@@ -98,5 +98,10 @@ fn subject(operation: Operation) -> &'static str {
         | Operation::PutBucketTagging
         | Operation::DeleteBucketTagging => "TAGGING",
         Operation::GetBucketLogging | Operation::PutBucketLogging => "LOGGING_STATUS",
+        Operation::GetInventory
+        | Operation::PutInventory
+        | Operation::PostInventory
+        | Operation::DeleteInventory
+        | Operation::ListInventories => "INVENTORY",
     }
 }

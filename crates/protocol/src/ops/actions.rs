@@ -145,6 +145,18 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::DeleteBucketTagging => ("name/cos:DeleteBucketTagging", "s3:PutBucketTagging"),
         Operation::GetBucketLogging => ("name/cos:GetBucketLogging", "s3:GetBucketLogging"),
         Operation::PutBucketLogging => ("name/cos:PutBucketLogging", "s3:PutBucketLogging"),
+        Operation::GetInventory => ("name/cos:GetBucketInventory", "s3:GetInventoryConfiguration"),
+        Operation::PutInventory => ("name/cos:PutBucketInventory", "s3:PutInventoryConfiguration"),
+        // S3 has no such operation.
+        Operation::PostInventory => {
+            ("name/cos:PostBucketInventory", "s3:PutInventoryConfiguration")
+        }
+        Operation::DeleteInventory => {
+            ("name/cos:DeleteBucketInventory", "s3:PutInventoryConfiguration")
+        }
+        Operation::ListInventories => {
+            ("name/cos:ListBucketInventory", "s3:GetInventoryConfiguration")
+        }
     };
     Action { cam, iam }
 }

@@ -99,6 +99,12 @@ pub enum Operation {
     DeleteBucketTagging,
     GetBucketLogging,
     PutBucketLogging,
+    GetInventory,
+    PutInventory,
+    /// COS: makes a report at once, and no other.
+    PostInventory,
+    DeleteInventory,
+    ListInventories,
 }
 
 impl Operation {
@@ -140,6 +146,9 @@ impl Operation {
                 | Operation::PutIdentifiedTiering
                 | Operation::DeleteIdentifiedTiering
                 | Operation::PutBucketLogging
+                | Operation::PutInventory
+                | Operation::PostInventory
+                | Operation::DeleteInventory
                 | Operation::PutBucketTagging
                 | Operation::DeleteBucketTagging
         )

@@ -3,6 +3,7 @@
 
 mod acl;
 mod cors;
+mod inventory;
 mod lifecycle;
 mod lock;
 mod logging;
@@ -17,6 +18,7 @@ mod writer;
 
 pub use acl::{AclDocument, GranteeName, parse_acl, parse_ownership, write_acl};
 pub use cors::{parse_cors, write_cors};
+pub use inventory::{InventoryDocument, parse_inventory, write_inventory};
 pub use lifecycle::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
 pub use lock::{LockRule, parse_legal_hold, parse_lock_configuration, parse_retention};
 pub use logging::{LoggingDocument, parse_logging, write_logging};

@@ -15,6 +15,7 @@ mod cors;
 mod dialects;
 mod differences;
 mod forms;
+mod inventories;
 mod lifecycle;
 mod listing;
 mod locks;

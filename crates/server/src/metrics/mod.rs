@@ -1,6 +1,7 @@
 //! Counters for `/metrics`.
 
 mod exposition;
+mod inventories;
 mod lifecycle;
 mod logs;
 mod process;
@@ -14,6 +15,7 @@ use costrel_core::collector::CollectorStats;
 use costrel_core::engine::{Health, MetricKind};
 
 pub use exposition::{CONTENT_TYPE, Exposition};
+pub use inventories::write_inventories;
 pub use lifecycle::{write_accesses, write_lifecycle};
 pub use logs::write_logs;
 pub use requests::RequestCounters;

@@ -1,0 +1,200 @@
+//! Names of a report's objects, and the manifest that lists its files.
+
+use md5::{Digest as _, Md5};
+use serde_json::json;
+
+use super::report::{Report, Sum};
+use super::schedule::COS_AHEAD_S;
+use super::{Form, Inventory};
+use crate::civil::Civil;
+use crate::limits::KEY_BYTES_MAX;
+use crate::names::BucketName;
+use crate::record::ReportFileRecord;
+
+/// What a name has besides the prefix and the id, in bytes, at most.
+const NAME_BYTES_MAX: usize =
+    "/".len() + 63 + "/".len() + "/hive/dt=2026-01-01-00-00/".len() + "symlink.txt".len() + 40;
+
+const _: () = assert!(crate::limits::BUCKET_NAME_BYTES_MAX == 63);
+
+/// Longest prefix that leaves room for the rest of a name, in bytes.
+pub(super) fn prefix_bytes_max(id: &str) -> usize {
+    KEY_BYTES_MAX - NAME_BYTES_MAX - id.len()
+}
+
+impl Inventory {
+    /// What all names of its reports begin with, the slash included.
+    fn folder(&self, bucket: &BucketName) -> String {
+        let mut folder = match self.prefix.as_deref() {
+            None | Some("") => String::new(),
+            Some(prefix) => format!("{}/", prefix.strip_suffix('/').unwrap_or(prefix)),
+        };
+        match (self.form(), bucket.appid(), bucket.as_str().rsplit_once('-')) {
+            (Form::Cos, Some(appid), Some((short, _))) => {
+                folder.push_str(&format!("{appid}/{short}"));
+            }
+            _ => folder.push_str(bucket.as_str()),
+        }
+        format!("{folder}/{}/", self.id)
+    }
+
+    /// The same for the same report and file, so that what a crash has left is written
+    /// over.
+    pub(super) fn file_key(&self, bucket: &BucketName, token: &[u8], index: usize) -> String {
+        let digest = Md5::new().chain_update(token).chain_update(index.to_be_bytes()).finalize();
+        let hash = hex::encode(digest);
+        let folder = self.folder(bucket);
+        match self.form() {
+            Form::Cos => format!("{folder}{hash}.csv.gz"),
+            Form::S3 => {
+                let (a, b, c, d, e) =
+                    (&hash[..8], &hash[8..12], &hash[12..16], &hash[16..20], &hash[20..]);
+                format!("{folder}data/{a}-{b}-{c}-{d}-{e}.csv.gz")
+            }
+        }
+    }
+}
+
+/// What a complete report has besides its files, in the order in which it is to be
+/// written: whoever finds the last finds the others.
+pub(super) struct Closing {
+    /// Name, content and media type.
+    pub objects: Vec<(String, String, &'static str)>,
+}
+
+impl Closing {
+    pub fn of(
+        report: &Report,
+        started_ms: u64,
+        files: &[ReportFileRecord],
+        listed: Sum,
+        written: Sum,
+    ) -> Closing {
+        let Report { bucket, inventory, .. } = report;
+        let folder = inventory.folder(&bucket.name);
+        let ahead_s = match inventory.form() {
+            // The name of the day that reports are due by.
+            Form::Cos => COS_AHEAD_S,
+            Form::S3 => 0,
+        };
+        let local_ms = started_ms + u64::from(ahead_s) * 1000;
+        let Civil { year, month, day, hour, minute, .. } = Civil::of_ms(local_ms);
+        let target = &inventory.target;
+        let (manifest, place) = match inventory.form() {
+            Form::Cos => {
+                let number = |number: u64| number.to_string();
+                let target = BucketName::new(target).ok();
+                let appid = |name: &BucketName| name.appid().map(number).unwrap_or_default();
+                let files: Vec<_> = files
+                    .iter()
+                    .map(|file| {
+                        json!({
+                            "key": file.key, "size": number(file.size), "md5Checksum": file.md5
+                        })
+                    })
+                    .collect();
+                let manifest = json!({
+                    "sourceAppid": appid(&bucket.name),
+                    "sourceBucket": short(&bucket.name),
+                    "destinationAppid": target.as_ref().map(appid),
+                    "destinationBucket": target.as_ref().map(short),
+                    "fileFormat": "CSV",
+                    "listObjectCount": number(listed.count),
+                    "listStorageSize": number(listed.bytes),
+                    "filterObjectCount": number(written.count),
+                    "filterStorageSize": number(written.bytes),
+                    "fileSchema": report.schema(),
+                    "files": files,
+                });
+                (manifest, format!("{folder}{year:04}{month:02}{day:02}/"))
+            }
+            Form::S3 => {
+                let files: Vec<_> = files
+                    .iter()
+                    .map(|file| {
+                        json!({ "key": file.key, "size": file.size, "MD5checksum": file.md5 })
+                    })
+                    .collect();
+                let manifest = json!({
+                    "sourceBucket": bucket.name.as_str(),
+                    "destinationBucket": format!("arn:aws:s3:::{target}"),
+                    "version": "2016-11-30",
+                    "creationTimestamp": started_ms.to_string(),
+                    "fileFormat": "CSV",
+                    "fileSchema": report.schema(),
+                    "files": files,
+                });
+                let moment = format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}Z");
+                (manifest, format!("{folder}{moment}/"))
+            }
+        };
+        let mut objects = Vec::new();
+        if inventory.form() == Form::S3 {
+            let hive = format!("{year:04}-{month:02}-{day:02}-{hour:02}-{minute:02}");
+            let links = files.iter().map(|file| format!("s3://{target}/{}\n", file.key));
+            let key = format!("{folder}hive/dt={hive}/symlink.txt");
+            objects.push((key, links.collect(), "text/plain"));
+        }
+        let manifest = format!("{manifest:#}\n");
+        let checksum = hex::encode(Md5::digest(manifest.as_bytes()));
+        objects.push((format!("{place}manifest.json"), manifest, "application/json"));
+        objects.push((format!("{place}manifest.checksum"), checksum, "text/plain"));
+        Closing { objects }
+    }
+}
+
+fn short(name: &BucketName) -> &str {
+    match name.as_str().rsplit_once('-') {
+        Some((short, _)) if name.appid().is_some() => short,
+        _ => name.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files() {
+        let bucket = BucketName::new("examplebucket-1250000000").unwrap();
+        let name = |form: Form, prefix: Option<&str>| {
+            let inventory = Inventory {
+                id: "daily".into(),
+                form: form as u32,
+                prefix: prefix.map(str::to_owned),
+                ..Default::default()
+            };
+            inventory.file_key(&bucket, b"token", 0)
+        };
+        let cos = "1250000000/examplebucket/daily/";
+        let is_hash = |text: &str| hex::decode(text).is_ok_and(|digest| digest.len() == 16);
+        for (prefix, folder) in [(None, ""), (Some(""), ""), (Some("p"), "p/"), (Some("p/"), "p/")]
+        {
+            let key = name(Form::Cos, prefix);
+            let rest = key.strip_prefix(&format!("{folder}{cos}")).unwrap();
+            assert!(is_hash(rest.strip_suffix(".csv.gz").unwrap()), "{key}");
+        }
+        let key = name(Form::S3, Some("p"));
+        let rest = key.strip_prefix("p/examplebucket-1250000000/daily/data/").unwrap();
+        assert_eq!(rest.len(), "00000000-0000-0000-0000-000000000000.csv.gz".len());
+    }
+
+    #[test]
+    fn the_longest_names_are_keys() {
+        let bucket = BucketName::new(&format!("{}-1250000000", "b".repeat(52))).unwrap();
+        assert_eq!(bucket.as_str().len(), 63);
+        let id = "i".repeat(64);
+        let prefix = Some("p".repeat(prefix_bytes_max(&id)));
+        for form in [Form::Cos, Form::S3] {
+            let inventory = Inventory {
+                id: id.clone(),
+                form: form as u32,
+                prefix: prefix.clone(),
+                ..Default::default()
+            };
+            assert!(inventory.file_key(&bucket, b"", 7).len() <= KEY_BYTES_MAX);
+            let hive = format!("{}hive/dt=2026-01-01-00-00/symlink.txt", inventory.folder(&bucket));
+            assert!(hive.len() <= KEY_BYTES_MAX);
+        }
+    }
+}

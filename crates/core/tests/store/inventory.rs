@@ -1,0 +1,384 @@
+//! Inventories: a report holds each object once, whatever fails on its way, and comes when
+//! it is due.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use costrel_core::Error;
+use costrel_core::bucket::Bucket;
+use costrel_core::inventory::{Filter, Form, Frequency, Inventory, InventoryFault, InventoryJob};
+use costrel_core::lifecycle::DAY_MS;
+use costrel_core::list::ListObjects;
+use costrel_core::names::BucketName;
+use costrel_core::record::Pair;
+use costrel_core::tags::Tags;
+use costrel_core::version::Versioning;
+
+use crate::common::faulty::{Fault, Faulty, Plan};
+use crate::common::{OWNER, SMALL, World, body, put_request};
+use crate::interleaved::stopped;
+
+const FILE_ROWS: usize = 2;
+
+fn inventory(id: &str, form: Form) -> Inventory {
+    Inventory {
+        id: id.into(),
+        enabled: true,
+        form: form as u32,
+        target: "t-1".into(),
+        prefix: Some("p".into()),
+        frequency: Frequency::Daily as u32,
+        fields: vec!["Size".into(), "ETag".into()],
+        ..Inventory::default()
+    }
+}
+
+fn job(world: &World) -> InventoryJob {
+    InventoryJob::bounded(world.store.clone(), OWNER, u64::MAX, FILE_ROWS)
+}
+
+async fn objects(world: &World, bucket: &Bucket) -> BTreeMap<String, Vec<u8>> {
+    let all = ListObjects { max: 1000, ..ListObjects::default() };
+    let mut objects = BTreeMap::new();
+    for (key, _) in world.store.list_objects(bucket, &all).await.unwrap().entries {
+        let content = world.get(bucket, &key).await.unwrap().to_vec();
+        objects.insert(key, content);
+    }
+    objects
+}
+
+fn plain(packed: &[u8]) -> String {
+    let mut text = String::new();
+    let mut gzip = flate2::read::GzDecoder::new(packed);
+    std::io::Read::read_to_string(&mut gzip, &mut text).unwrap();
+    text
+}
+
+/// The rows of each report, by the names of their manifests. What a manifest names is
+/// there, and as it says.
+async fn reports(world: &World, target: &Bucket) -> BTreeMap<String, Vec<String>> {
+    let objects = objects(world, target).await;
+    let mut reports = BTreeMap::new();
+    for (name, content) in &objects {
+        if !name.ends_with("manifest.json") {
+            continue;
+        }
+        let checksum = name.replace("manifest.json", "manifest.checksum");
+        let md5 = |content: &[u8]| {
+            use md5::Digest as _;
+            hex::encode(md5::Md5::digest(content))
+        };
+        assert_eq!(objects.get(&checksum), Some(&md5(content).into_bytes()), "{name}");
+        let manifest: serde_json::Value = serde_json::from_slice(content).unwrap();
+        let mut rows = Vec::new();
+        for file in manifest["files"].as_array().unwrap() {
+            let content = &objects[file["key"].as_str().unwrap()];
+            let (size, sum) = match file.get("md5Checksum") {
+                Some(sum) => (file["size"].as_str().unwrap().parse().unwrap(), sum),
+                None => (file["size"].as_u64().unwrap(), &file["MD5checksum"]),
+            };
+            assert_eq!((content.len() as u64, md5(content)), (size, sum.as_str().unwrap().into()));
+            let text = plain(content);
+            assert!(text.lines().count() <= FILE_ROWS);
+            rows.extend(text.lines().map(str::to_owned));
+        }
+        reports.insert(name.clone(), rows);
+    }
+    reports
+}
+
+/// A bucket with some objects, and one for its reports.
+async fn filled(world: &World) -> (Arc<Bucket>, Arc<Bucket>) {
+    let (bucket, target) = (world.bucket("b-1").await, world.bucket("t-1").await);
+    for key in ["a", "b/1 2", "b/é", "c\"d", "e"] {
+        world.put(&bucket, key, body(1, SMALL)).await.unwrap();
+    }
+    (bucket, target)
+}
+
+fn row(bucket: &str, key: &str) -> String {
+    let etag = {
+        use md5::Digest as _;
+        hex::encode(md5::Md5::digest(body(1, SMALL)))
+    };
+    format!("{bucket},\"{key}\",\"{SMALL}\",\"{etag}\"")
+}
+
+const ESCAPED: [&str; 5] = ["a", "b/1%202", "b/%C3%A9", "c%22d", "e"];
+
+#[tokio::test]
+async fn reports_name_every_object() {
+    for form in [Form::Cos, Form::S3] {
+        let world = World::memory();
+        let (bucket, target) = filled(&world).await;
+        world.store.set_inventory(&bucket, inventory("daily", form)).await.unwrap();
+        let job = job(&world);
+        job.round().await.unwrap();
+        let mut found = reports(&world, &target).await;
+        let (name, rows) = found.pop_first().unwrap();
+        assert!(found.is_empty());
+        let (folder, columns) = match form {
+            Form::Cos => ("p/1/b/daily/20231115/", "\"1\",\"b\""),
+            Form::S3 => ("p/b-1/daily/2023-11-14T22-13Z/", "\"b-1\""),
+        };
+        assert_eq!(name, format!("{folder}manifest.json"));
+        assert_eq!(rows, ESCAPED.map(|key| row(columns, key)));
+        if form == Form::S3 {
+            let links = objects(&world, &target).await;
+            let links = &links["p/b-1/daily/hive/dt=2023-11-14-22-13/symlink.txt"];
+            assert_eq!(String::from_utf8_lossy(links).lines().count(), 3);
+        }
+        // Nothing is due before midnight.
+        job.round().await.unwrap();
+        assert_eq!(job.stats().reports.load(Relaxed), 1);
+        world.advance(DAY_MS);
+        job.round().await.unwrap();
+        assert_eq!(job.stats().reports.load(Relaxed), 2);
+        assert_eq!(job.stats().rows.load(Relaxed), 10);
+        assert_eq!(job.stats().failures.load(Relaxed), 0);
+        assert_eq!(reports(&world, &target).await.len(), 2);
+        world.settle().await;
+    }
+}
+
+#[tokio::test]
+async fn every_call_of_a_report_may_fail() {
+    for fault in [Fault::Before, Fault::After] {
+        for forever in [false, true] {
+            for at in 0.. {
+                let engine = Faulty::new(World::memory().engine);
+                let world = World::over(engine.clone());
+                let (bucket, target) = filled(&world).await;
+                world.store.set_inventory(&bucket, inventory("i", Form::S3)).await.unwrap();
+                engine.plan(Some(Plan { at, fault, forever }));
+                let _ = job(&world).round().await;
+                let ended = engine.calls() <= at;
+                engine.plan(None);
+                // Another process.
+                job(&world).round().await.unwrap();
+                let found = reports(&world, &target).await;
+                let whole = ESCAPED.map(|key| row("\"b-1\"", key)).to_vec();
+                let rows: Vec<_> = found.into_values().collect();
+                assert_eq!(rows, [whole], "{fault:?} at {at}, {forever}");
+                if ended {
+                    assert!(at > 10);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_may_make_a_report_at_once() {
+    for times in 0.. {
+        let world = World::over(Faulty::new(World::memory().engine));
+        let (bucket, target) = filled(&world).await;
+        world.store.set_inventory(&bucket, inventory("i", Form::S3)).await.unwrap();
+        let (one, other) = (job(&world), job(&world));
+        let (first, second, waited) = stopped(one.round(), times, other.round()).await;
+        first.unwrap();
+        second.unwrap();
+        let found: Vec<_> = reports(&world, &target).await.into_values().collect();
+        assert_eq!(found, [ESCAPED.map(|key| row("\"b-1\"", key))], "at {times}");
+        if !waited {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_versions_are_told_apart() {
+    let world = World::memory();
+    let (bucket, target) = (world.bucket("b-1").await, world.bucket("t-1").await);
+    world.put(&bucket, "from before", body(1, SMALL)).await.unwrap();
+    world.store.set_versioning(&bucket, Versioning::Enabled).await.unwrap();
+    let bucket = world.store.bucket("b-1").await.unwrap();
+    assert_eq!(bucket.versioning(), Versioning::Enabled);
+    for key in ["k", "k", "from before", "z"] {
+        world.put(&bucket, key, body(1, SMALL)).await.unwrap();
+    }
+    world.delete(&bucket, "k").await.unwrap();
+    let mut all = inventory("all", Form::S3);
+    (all.all_versions, all.fields) = (true, vec!["LastModifiedDate".into(), "Size".into()]);
+    world.store.set_inventory(&bucket, all).await.unwrap();
+    world.store.set_inventory(&bucket, inventory("current", Form::Cos)).await.unwrap();
+    job(&world).round().await.unwrap();
+    let mut found: Vec<_> = reports(&world, &target).await.into_values().collect();
+    found.sort_by_key(Vec::len);
+    let [current, all]: [Vec<String>; 2] = found.try_into().unwrap();
+    let keys: Vec<_> = current.iter().map(|row| row.split(',').nth(2).unwrap()).collect();
+    assert_eq!(keys, ["\"from%20before\"", "\"z\""]);
+    let facts: Vec<_> = all
+        .iter()
+        .map(|row| {
+            let values: Vec<_> = row.split(',').map(|value| value.trim_matches('"')).collect();
+            let [_, key, version, latest, marker, modified, size] = values[..] else {
+                panic!("{row}")
+            };
+            assert_eq!(modified.len(), "2023-11-14T22:13:20.000Z".len());
+            let null = if version == "null" { "null" } else { "id" };
+            (key, null, latest, marker, size)
+        })
+        .collect();
+    let size = SMALL.to_string();
+    let size = size.as_str();
+    assert_eq!(
+        facts,
+        [
+            ("from%20before", "id", "true", "false", size),
+            ("from%20before", "null", "false", "false", size),
+            ("k", "id", "true", "true", ""),
+            ("k", "id", "false", "false", size),
+            ("k", "id", "false", "false", size),
+            ("z", "id", "true", "false", size),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn filters_say_which_objects() {
+    let world = World::memory();
+    let (bucket, target) = filled(&world).await;
+    let mut tagged = put_request("b/tagged");
+    let pair = Pair { name: "k".into(), value: "v".into() };
+    tagged.attributes.tags = Tags::of_object(vec![pair]).unwrap();
+    tagged.attributes.metadata.user = vec![Pair { name: "colour".into(), value: "red".into() }];
+    let mut source = costrel_core::body::BytesSource::new(body(1, SMALL));
+    world.store.put_object(&bucket, tagged, &mut source).await.unwrap();
+    const NOW_S: u64 = 1_700_000_000;
+    let filter = |change: fn(&mut Filter)| {
+        let mut filter = Filter { prefix: Some("b/".into()), ..Filter::default() };
+        change(&mut filter);
+        Some(filter)
+    };
+    let tags = |filter: &mut Filter| {
+        filter.tags = vec![Pair { name: "k".into(), value: "v".into() }];
+    };
+    for (id, filter, count) in [
+        ("prefix", filter(|_| ()), 3),
+        ("tags", filter(tags), 1),
+        ("class", filter(|filter| filter.class = "ARCHIVE".into()), 0),
+        ("standard", filter(|filter| filter.class = "STANDARD".into()), 3),
+        ("later", filter(|filter| filter.from_s = Some(NOW_S + 1)), 0),
+        ("until", filter(|filter| filter.to_s = Some(NOW_S)), 3),
+    ] {
+        let mut inventory = inventory(id, Form::Cos);
+        let fields = ["Tag", "x-cos-meta-colour", "x-cos-meta-*", "Crc64", "StorageClass"];
+        inventory.fields = fields.map(str::to_owned).to_vec();
+        inventory.filter = filter;
+        world.store.set_inventory(&bucket, inventory).await.unwrap();
+        job(&world).round().await.unwrap();
+        let found = reports(&world, &target).await;
+        let [rows] = found
+            .iter()
+            .filter(|(name, _)| name.contains(&format!("/{id}/")))
+            .map(|(_, rows)| rows)
+            .collect::<Vec<_>>()[..]
+        else {
+            panic!("{id}")
+        };
+        assert_eq!(rows.len(), count, "{id}");
+        if id == "tags" {
+            let want = "\"k=v\",\"red\",\"{\"\"colour\"\":\"\"red\"\"}\"";
+            assert!(rows[0].contains(want), "{}", rows[0]);
+            assert!(rows[0].ends_with(",\"STANDARD\""));
+            let manifest = objects(&world, &target).await;
+            let manifest = &manifest["p/1/b/tags/20231115/manifest.json"];
+            let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap();
+            assert_eq!(manifest["listObjectCount"], "3");
+            assert_eq!(manifest["filterObjectCount"], "1");
+            assert_eq!(manifest["filterStorageSize"], SMALL.to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn once_is_once() {
+    let world = World::memory();
+    let (bucket, target) = filled(&world).await;
+    let mut once = inventory("once", Form::Cos);
+    once.frequency = Frequency::Once as u32;
+    world.store.set_inventory(&bucket, once.clone()).await.unwrap();
+    let again = world.store.set_inventory(&bucket, once.clone()).await;
+    assert!(matches!(again, Err(Error::InvalidInventory(InventoryFault::Exists))));
+    let job = job(&world);
+    job.round().await.unwrap();
+    assert_eq!(reports(&world, &target).await.len(), 1);
+    let bucket = world.store.bucket("b-1").await.unwrap();
+    assert_eq!(world.store.inventories(&bucket).await.unwrap().all, []);
+    world.advance(DAY_MS);
+    job.round().await.unwrap();
+    assert_eq!(job.stats().reports.load(Relaxed), 1);
+    world.store.set_inventory(&bucket, once).await.unwrap();
+    job.round().await.unwrap();
+    assert_eq!(job.stats().reports.load(Relaxed), 2);
+}
+
+#[tokio::test]
+async fn what_fails_does_not_keep_others_waiting() {
+    let world = World::memory();
+    let (bucket, target) = filled(&world).await;
+    let gone = world.bucket("gone-1").await;
+    let lost = Inventory { target: "gone-1".into(), ..inventory("a", Form::S3) };
+    world.store.set_inventory(&bucket, lost).await.unwrap();
+    world.store.set_inventory(&bucket, inventory("b", Form::S3)).await.unwrap();
+    world.store.delete_bucket(&gone).await.unwrap();
+    let job = job(&world);
+    job.round().await.unwrap();
+    assert_eq!(job.stats().failures.load(Relaxed), 1);
+    assert_eq!(reports(&world, &target).await.len(), 1);
+    // Whoever has not seen it fail tries at once.
+    let gone = world.bucket("gone-1").await;
+    self::job(&world).round().await.unwrap();
+    assert_eq!(reports(&world, &gone).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_inventory_goes_with_its_bucket() {
+    let world = World::memory();
+    let (bucket, target) = (world.bucket("b-1").await, world.bucket("t-1").await);
+    world.store.set_inventory(&bucket, inventory("i", Form::S3)).await.unwrap();
+    job(&world).round().await.unwrap();
+    let [(name, rows)] = &reports(&world, &target).await.into_iter().collect::<Vec<_>>()[..] else {
+        panic!("one report")
+    };
+    assert!(rows.is_empty() && name.ends_with("manifest.json"));
+    world.store.delete_bucket(&bucket).await.unwrap();
+    let bucket = world.bucket("b-1").await;
+    assert_eq!(world.store.inventories(&bucket).await.unwrap().all, []);
+    world.settle().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_the_old_in_force() {
+    let world = World::memory();
+    let (bucket, _) = filled(&world).await;
+    world.store.set_inventory(&bucket, inventory("i", Form::S3)).await.unwrap();
+    let foreign = BucketName::new("f-1").unwrap();
+    world.store.create_bucket(foreign, 7, None).await.unwrap();
+    let elsewhere = BucketName::new("e-1").unwrap();
+    world.store.create_bucket(elsewhere, OWNER, Some("ap-beijing")).await.unwrap();
+    for target in ["B", "m-1", "f-1", "e-1"] {
+        let wrong = Inventory { target: target.into(), ..inventory("i", Form::S3) };
+        let outcome = world.store.set_inventory(&bucket, wrong).await;
+        assert!(
+            matches!(outcome, Err(Error::InvalidInventory(InventoryFault::Target))),
+            "{target}"
+        );
+    }
+    for (account, taken) in [("1", true), ("100000000001", true), ("8", false), ("me", false)] {
+        let account = Some(account.to_owned());
+        let named = Inventory { account, ..inventory("j", Form::S3) };
+        assert_eq!(world.store.set_inventory(&bucket, named).await.is_ok(), taken);
+    }
+    let bucket = world.store.bucket("b-1").await.unwrap();
+    let kept = world.store.inventories(&bucket).await.unwrap();
+    let kept = kept.get("i").unwrap().clone();
+    assert_eq!(Inventory { token: Bytes::new(), ..kept }, inventory("i", Form::S3));
+    world.store.delete_inventory(&bucket, "i").await.unwrap();
+    let gone = world.store.delete_inventory(&bucket, "i").await;
+    assert!(matches!(gone, Err(Error::NoInventory)));
+}
