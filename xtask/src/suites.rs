@@ -206,6 +206,12 @@ const SUITES: &[Suite] = &[
         Runner::Pytest("sdk/test_decisions.py"),
     ),
     suite(
+        "commands",
+        "costrel user, group, role, key and policy",
+        &[Python],
+        Runner::Pytest("sdk/test_commands.py"),
+    ),
+    suite(
         "temporary-keys",
         "temporary keys by the vendor's libraries, in both dialects",
         &[Python],

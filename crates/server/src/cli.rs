@@ -1,9 +1,17 @@
 //! The command line.
 
+mod admin;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use costrel_bench::BenchArgs;
+
+pub use admin::{
+    AdminCommand, AttachArgs, DeleteArgs, GroupCommand, KeyCommand, KeyNameArgs,
+    ManagedPolicyCommand, PolicyCommand, PolicyFileArgs, RevokeArgs, RoleCommand, ServerArgs,
+    UserCommand,
+};
 
 use crate::config::{Dialect, Given, Span};
 use crate::transfer::End;
@@ -41,7 +49,19 @@ pub enum Command {
     /// Delivered access logs of buckets
     #[command(subcommand)]
     Logs(LogsCommand),
-    /// What policies say
+    /// Users of a running server
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Groups of users
+    #[command(subcommand)]
+    Group(GroupCommand),
+    /// Roles, which one may take on for a while
+    #[command(subcommand)]
+    Role(RoleCommand),
+    /// Keys of users
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Policies, and what they say
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Make signed links, and explain why one is refused. No server is asked
@@ -123,14 +143,6 @@ pub struct RecountArgs {
     pub correct: bool,
     #[command(flatten)]
     pub serve: ServeArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// Say whether somebody may do something, and by which statement, grant or rule. Exits
-    /// with 1 if he may not. Takes the settings of `serve`, to find the server's console
-    /// endpoint and the master key, which shows that its operator asks
-    Explain(Box<PolicyExplainArgs>),
 }
 
 #[derive(Debug, Args)]

@@ -149,7 +149,8 @@ impl Documents for Fetcher {
     }
 }
 
-fn system_roots() -> RootCertStore {
+/// The authorities that the system trusts.
+pub fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::warn!(%error, "a certificate authority of the system cannot be read");

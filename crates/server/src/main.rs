@@ -1,6 +1,7 @@
 //! The `costrel` program: the server and its tools.
 
 mod access_log;
+mod admin;
 mod asking;
 mod audit;
 mod banner;
@@ -38,8 +39,8 @@ use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::cli::{
-    Cli, Command, LifecycleCommand, LogsCommand, PolicyCommand, ServeArgs, SignCommand,
-    UsageCommand,
+    AdminCommand, Cli, Command, LifecycleCommand, LogsCommand, PolicyCommand, ServeArgs,
+    SignCommand, UsageCommand,
 };
 use crate::serve::ServeError;
 
@@ -72,6 +73,13 @@ fn main() -> ExitCode {
             Ok(code) => code,
             Err(error) => fail(&error),
         },
+        Some(Command::User(command)) => finish(admin::run(AdminCommand::User(command))),
+        Some(Command::Group(command)) => finish(admin::run(AdminCommand::Group(command))),
+        Some(Command::Role(command)) => finish(admin::run(AdminCommand::Role(command))),
+        Some(Command::Key(command)) => finish(admin::run(AdminCommand::Key(command))),
+        Some(Command::Policy(PolicyCommand::Managed(command))) => {
+            finish(admin::run(AdminCommand::Policy(command)))
+        }
         Some(Command::Sign(SignCommand::Url(args))) => finish(sign::url(&args)),
         Some(Command::Sign(SignCommand::Explain(args))) => match sign::explain(&args) {
             Ok(code) => code,
