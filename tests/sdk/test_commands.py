@@ -7,10 +7,10 @@ import time
 import pytest
 
 import harness
-from test_aws_sts import UIN, client, iam_policy, keys
+from test_aws_sts import UIN, client, iam_policy, keys, refused
 from test_boto3 import refused as s3_refused
 from test_decisions import as_s3, statement
-from test_users import SEEN_S, unused
+from test_users import SEEN_S, Cam, unused
 
 
 class Commands:
@@ -97,8 +97,8 @@ def test_a_users_life(server, costrel, bucket, tmp_path):
 
     # For people.
     header, row = costrel.lines("key", "list", name)
-    assert header.split() == ["AccessKeyId", "CreateDate", "Status", "UserName"]
-    assert row.split()[0] == key["AccessKeyId"] and row.split()[2:] == ["Active", name]
+    assert header.split() == ["AccessKeyId", "CreateDate", "LastUsed", "Status", "UserName"]
+    assert row.split()[0] == key["AccessKeyId"] and row.split()[3:] == ["Active", name]
     lines = costrel.lines("user", "show", name)
     assert "AttachedPolicies" in lines and f"  {policy}" in lines
 
@@ -197,3 +197,45 @@ def test_somebody_who_may(server, costrel):
     time.sleep(SEEN_S)
     assert name in [user["UserName"] for user in mine("user", "list")]
     assert "(AccessDenied)" in mine.fails("user", "create", unused("user"))
+
+
+def test_when_a_key_was_last_used():
+    server = harness.Server().start()
+    try:
+        costrel = Commands(server)
+        iam, cam = client(server, "iam"), Cam(server)
+        costrel("user", "create", "ann")
+        key = costrel("key", "create", "ann")
+        id, secret = key["AccessKeyId"], key["SecretAccessKey"]
+        never = iam.get_access_key_last_used(AccessKeyId=id)
+        assert never["UserName"] == "ann"
+        never = never["AccessKeyLastUsed"]
+        assert (never.get("LastUsedDate"), never["ServiceName"], never["Region"]) == (
+            None, "N/A", "N/A"
+        )
+        assert [one["LastUsed"] for one in costrel("key", "list", "ann")] == ["never"]
+        # Who only knows its name has not used it.
+        assert s3_refused(as_s3(server, id, "x" * 32).list_buckets)[0] == 403
+        assert "LastUsedDate" not in iam.get_access_key_last_used(AccessKeyId=id)[
+            "AccessKeyLastUsed"
+        ]
+
+        begun = int(time.time())
+        s3_refused(as_s3(server, id, secret).list_buckets)
+        for _ in range(2):
+            used = iam.get_access_key_last_used(AccessKeyId=id)["AccessKeyLastUsed"]
+            assert used["ServiceName"] == "s3"
+            assert 0 <= used["LastUsedDate"].timestamp() - begun <= 5
+            row = cam.GetSecurityLastUsed(SecretIdList=[id]).SecretIdLastUsedRows[0]
+            assert row.SecretId == id and 0 <= row.LastSecretUsedDate - begun <= 5
+            assert row.LastUsedDate == used["LastUsedDate"].strftime("%Y-%m-%d")
+            # A server that was stopped in order has written it down.
+            server.stop()
+            server.start()
+        costrel("key", "delete", "ann", id)
+        assert refused(iam.get_access_key_last_used, AccessKeyId=id) == (404, "NoSuchEntity")
+        root = iam.get_access_key_last_used(AccessKeyId=harness.SECRET_ID)
+        assert "UserName" not in root
+        assert root["AccessKeyLastUsed"]["ServiceName"] == "iam"
+    finally:
+        server.finish()

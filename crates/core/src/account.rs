@@ -26,6 +26,7 @@ mod roles;
 mod rows;
 mod session;
 mod users;
+mod uses;
 mod versions;
 
 use std::fmt;
@@ -56,11 +57,13 @@ pub use session::{
     GrantError, Session, SessionKind, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey, Whose,
 };
 pub use users::{KeyInfo, User, UserDetails};
+pub use uses::{LastUse, USE_WRITTEN_MS, UsedFor};
 pub use versions::PolicyVersion;
 
 use cache::Cache;
 use identity::{KEY_ID_LEN_MAX, random_below};
 use session::SessionCache;
+use uses::Uses;
 
 /// What the operator fixed by configuration instead of leaving it to chance.
 #[derive(Clone, Debug, Default)]
@@ -142,6 +145,7 @@ pub struct Accounts {
     cache: Cache<AccessKey>,
     roles: Cache<Role>,
     sessions: SessionCache,
+    uses: Uses,
 }
 
 /// Why users, keys and policies are not changed or shown.
@@ -288,6 +292,7 @@ impl Accounts {
             cache: Cache::default(),
             roles: Cache::default(),
             sessions: SessionCache::default(),
+            uses: Uses::default(),
         };
         Ok((accounts, first))
     }

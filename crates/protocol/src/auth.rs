@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use costrel_core::account::{AccessKey, Account, Accounts, KeyError};
+use costrel_core::account::{AccessKey, Account, Accounts, KeyError, UsedFor};
 use costrel_signature::{CloudPresented, CloudRequest};
 use costrel_signature::{Form, HeaderSource, RequestView, Secret, Verified, Verifier, parse};
-use costrel_signature::{Presented, PresentedPost, V4Presented, parse_post};
+use costrel_signature::{PostForm, Presented, PresentedPost, V4Presented, detect_post, parse_post};
 
 use crate::aws::AwsFailure;
 use crate::cloud::CloudFailure;
@@ -65,6 +65,8 @@ impl Authenticator {
         if let Some(row) = row.filter(|_| is_presigned_by_list(&presented)) {
             check_covers(&presented, request.headers, row)?;
         }
+        let dialect = dialect_of(presented.form()).unwrap_or(Dialect::S3);
+        self.accounts.note_use(&key, used_for(dialect));
         let overrides_signed = request
             .query
             .iter()
@@ -83,6 +85,13 @@ impl Authenticator {
         let key = self.key(presented.access_key_id, presented.security_token).await?;
         let secret = signing_secret(&key);
         self.verifier.verify_post(&presented, &secret, (now_ms / 1000) as i64)?;
+        self.accounts.note_use(
+            &key,
+            match detect_post(fields) {
+                PostForm::Cos => UsedFor::Cos,
+                PostForm::S3V4 | PostForm::S3V2 | PostForm::Anonymous => UsedFor::S3,
+            },
+        );
         Ok((key, presented))
     }
 
@@ -96,6 +105,8 @@ impl Authenticator {
         let key = self.key(presented.secret_id, presented.token).await?;
         let secret = signing_secret(&key);
         presented.verify(request, &secret, (now_ms / 1000) as i64)?;
+        let service = if presented.service == Some("sts") { UsedFor::Sts } else { UsedFor::Cam };
+        self.accounts.note_use(&key, service);
         Ok(key)
     }
 
@@ -110,6 +121,7 @@ impl Authenticator {
         let key = self.key(presented.access_key_id, presented.security_token.as_deref()).await?;
         let (secret, now) = (signing_secret(&key), (now_ms / 1000) as i64);
         self.verifier.verify_service(service, presented, request, &secret, now)?;
+        self.accounts.note_use(&key, if service == "sts" { UsedFor::Sts } else { UsedFor::Iam });
         Ok(key)
     }
 
@@ -167,6 +179,13 @@ fn check_covers<H: HeaderSource>(presented: &Presented<'_>, sent: &H, row: &OpRo
 /// The key's secret in the form that signatures are made with.
 fn signing_secret(key: &AccessKey) -> Secret {
     Secret::new(key.secret.expose())
+}
+
+fn used_for(dialect: Dialect) -> UsedFor {
+    match dialect {
+        Dialect::Cos => UsedFor::Cos,
+        Dialect::S3 => UsedFor::S3,
+    }
 }
 
 /// The dialect that a signature is spoken in.

@@ -102,6 +102,7 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         () = signals.stop() => return Ok(()),
     };
     let (store, collector, accounts, first) = opened;
+    let accounts = Arc::new(accounts);
     // What happened last is written when everything else has ended.
     let (audit, _audit_writer) = match audit::start(&config).map_err(ServeError::Audit)? {
         Some((sink, writer)) => (Some(sink), Some(writer)),
@@ -128,7 +129,7 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     let audit_log = audit.clone().map(AuditLog::new);
     let observer = Arc::new(Requests::new(metrics.clone(), access_log, audit_log));
     let account = accounts.account().clone();
-    let gateway = gateway::build(&config, store.clone(), Arc::new(accounts), observer);
+    let gateway = gateway::build(&config, store.clone(), accounts.clone(), observer);
     let acceptor = Acceptor::new(gateway.clone(), client_limits(&config), metrics);
     console.set_running(Running {
         store: store.clone(),
@@ -177,6 +178,9 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         () = signals.stop() => tracing::warn!("told again to stop: running requests are given up"),
     }
     upkeep.stop().await;
+    if let Err(error) = accounts.write_uses(true).await {
+        tracing::warn!(%error, "when keys were last used is not written down");
+    }
     keep_requests(&store).await;
     store.engine().close().await.map_err(ServeError::Close)?;
     tracing::info!("stopped");
@@ -283,7 +287,7 @@ impl Upkeep {
             LogJob,
             InventoryJob,
         ),
-        accounts: &Accounts,
+        accounts: &Arc<Accounts>,
     ) -> Self {
         let options = ScrubOptions { bytes_per_second: config.scrub_rate.0, pause: SCRUB_PAUSE };
         let uin = accounts.account().uin.get();
@@ -293,6 +297,7 @@ impl Upkeep {
             tokio::spawn(scrub::run(store.clone(), uin, options)),
             tokio::spawn(lifecycle.run()),
             tokio::spawn(accesses.run()),
+            tokio::spawn(accounts.clone().keep_uses()),
             tokio::spawn(logs.run()),
             tokio::spawn(inventories.run()),
             tokio::spawn(tend::run(store.clone())),

@@ -317,6 +317,10 @@ pub(super) fn key_row(id: &str) -> RowRef {
     row(b'k', id.as_bytes())
 }
 
+pub(super) fn use_row(id: &str) -> RowRef {
+    row(b'l', id.as_bytes())
+}
+
 pub(super) fn policy_row(id: u64) -> RowRef {
     row(b'p', &id.to_be_bytes())
 }
@@ -351,6 +355,11 @@ pub(super) fn provider_row(place: &str) -> RowRef {
 
 pub(super) fn provider_name_row(name: &str) -> RowRef {
     row(b'i', name.as_bytes())
+}
+
+/// A change of rows of identities.
+pub(super) fn commit(expects: Vec<Expect>, writes: Vec<Write>) -> Commit {
+    Commit::new(Partition::System, Bytes::from_static(GROUP), expects, writes)
 }
 
 pub(super) fn put<M: Message>(row: RowRef, record: &M) -> Write {
@@ -406,9 +415,7 @@ impl Accounts {
                 None => Expect::Absent(row.clone()),
             };
             let expects = rows.iter().zip(found).map(expect).collect();
-            let (partition, group) = (Partition::System, Bytes::from_static(GROUP));
-            let committed =
-                self.engine.index().commit(Commit::new(partition, group, expects, writes)).await;
+            let committed = self.engine.index().commit(commit(expects, writes)).await;
             // Whatever came of it, what is remembered may be of before.
             self.cache.clear();
             self.roles.clear();

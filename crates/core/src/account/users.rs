@@ -7,7 +7,7 @@ use super::identity::{KeyPair, random_below};
 use super::labels::Labels;
 use super::rows::{
     GroupRow, UserKeyEntry, UserKeyRow, UserRow, decode, group_row, key_row, put, put_number,
-    user_name_row, user_row,
+    use_row, user_name_row, user_row,
 };
 use super::{AccessKey, Accounts, Holder, IdentityError, Uin, seal_context};
 use crate::engine::Write;
@@ -241,7 +241,8 @@ impl Accounts {
                 return Err(IdentityError::UserInUse);
             }
             let mut writes = rows.iter().cloned().map(Write::Delete).collect::<Vec<_>>();
-            writes.extend(row.keys.iter().map(|key| Write::Delete(key_row(&key.id))));
+            let keys = row.keys.iter().flat_map(|key| [key_row(&key.id), use_row(&key.id)]);
+            writes.extend(keys.map(Write::Delete));
             Ok(((), writes))
         })
         .await
@@ -294,11 +295,17 @@ impl Accounts {
             let count = row.keys.len();
             row.keys.retain(|key| key.id != id);
             match row.keys.len() < count {
-                true => Ok(((), vec![Write::Delete(key_row(id))])),
+                true => Ok(((), [key_row(id), use_row(id)].map(Write::Delete).to_vec())),
                 false => Err(IdentityError::NoSuchKey),
             }
         })
         .await
+    }
+
+    /// Whose key it is.
+    pub async fn key_owner(&self, id: &str) -> Result<User, IdentityError> {
+        let key: Option<UserKeyRow> = self.read_identity(key_row(id)).await?;
+        self.user(Uin(key.ok_or(IdentityError::NoSuchKey)?.user_uin)).await
     }
 
     /// Changes a user's row, together with whatever else is written.

@@ -155,6 +155,27 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Texts: `["a", "b"]`, or `Name.0=a&Name.1=b`.
+    pub fn texts(&self, name: &'static str) -> Result<Vec<&str>, CloudFailure> {
+        let bad = || CloudFailure::BadType(name);
+        match &self.parameters {
+            Parameters::Json(object) => match object.get(name) {
+                None | Some(Value::Null) => Ok(Vec::new()),
+                Some(Value::Array(list)) => {
+                    list.iter().map(|value| value.as_str().ok_or_else(bad)).collect()
+                }
+                Some(_) => Err(bad()),
+            },
+            Parameters::Pairs(pairs) => {
+                let of_list = |known: &str| {
+                    known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+                };
+                let items = pairs.iter().filter(|(known, _)| of_list(known));
+                Ok(items.map(|(_, value)| value.as_ref()).collect())
+            }
+        }
+    }
+
     /// Whole numbers: `[1, 2]`, or `Name.0=1&Name.1=2`.
     pub fn numbers(&self, name: &'static str) -> Result<Vec<i64>, CloudFailure> {
         let bad = || CloudFailure::BadType(name);

@@ -11,7 +11,7 @@ use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::{Action, Answer, Answered, Asked, CloudFailure, Service, not_yet, object};
+use super::{Action, Answer, Answered, Asked, CloudFailure, Service, object};
 use crate::date;
 
 /// What is said of a user beside his name. There is no console to log in to, so
@@ -39,6 +39,9 @@ const NEW_USER: &[&str] = &[
     "CountryCode",
     "Email",
 ];
+
+/// Keys whose last use is told at once. (Tencent Cloud.)
+const LAST_USED_MAX: usize = 10;
 
 pub(super) const SERVICE: Service = Service {
     name: "cam",
@@ -199,7 +202,12 @@ pub(super) const SERVICE: Service = Service {
             parameters: &[],
             answer: Some(get_user_app_id),
         },
-        not_yet("GetSecurityLastUsed"),
+        action(
+            "GetSecurityLastUsed",
+            "name/cam:GetSecurityLastUsed",
+            &["SecretIdList"],
+            get_security_last_used,
+        ),
     ],
 };
 
@@ -314,6 +322,32 @@ fn list_access_keys<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let keys = asked.accounts.keys(key_owner(asked)?).await?;
         let keys: Vec<Value> = keys.iter().map(|key| key_fields(key).into()).collect();
         Ok(object([("AccessKeys", keys.into())]))
+    })
+}
+
+/// When keys were last used, in this order.
+fn get_security_last_used<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let ids = asked.call.texts("SecretIdList")?;
+        if ids.is_empty() || ids.len() > LAST_USED_MAX {
+            return Err(CloudFailure::BadValue("SecretIdList"));
+        }
+        let mut rows = Vec::with_capacity(ids.len());
+        for id in ids {
+            let known = asked.accounts.lookup(id).await?.is_some();
+            if !known {
+                asked.accounts.key_owner(id).await?;
+            }
+            let last = asked.accounts.last_use(id).await?;
+            let date = last.map(|last| date::iso_seconds(last.used_ms)[..10].to_owned());
+            let seconds = last.map_or(0, |last| last.used_ms / 1000);
+            rows.push(json!({
+                "SecretId": id,
+                "LastUsedDate": date.unwrap_or_default(),
+                "LastSecretUsedDate": seconds,
+            }));
+        }
+        Ok(object([("SecretIdLastUsedRows", rows.into())]))
     })
 }
 

@@ -217,8 +217,17 @@ async fn made(client: &Client, action: &str, what: &str, holder: Holder<'_>) -> 
     Ok(client.call(action, &[holder.named()]).await?[what].take())
 }
 
+/// A user's keys, with when they were last used.
 async fn keys(client: &Client, user: &str) -> Result<Vec<Value>, AdminError> {
-    client.list("ListAccessKeys", "AccessKeyMetadata", &[("UserName", user)]).await
+    let mut keys =
+        client.list("ListAccessKeys", "AccessKeyMetadata", &[("UserName", user)]).await?;
+    for key in &mut keys {
+        let id = key["AccessKeyId"].as_str().unwrap_or_default().to_owned();
+        let mut last = client.call("GetAccessKeyLastUsed", &[("AccessKeyId", &id)]).await?;
+        let last = last["AccessKeyLastUsed"]["LastUsedDate"].take();
+        key["LastUsed"] = if last.is_null() { "never".into() } else { last };
+    }
+    Ok(keys)
 }
 
 async fn groups_of(client: &Client, user: &str) -> Result<Vec<Value>, AdminError> {

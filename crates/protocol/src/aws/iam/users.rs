@@ -1,6 +1,6 @@
 //! Users and their keys.
 
-use costrel_core::account::{KeyInfo, Labelled, Labels, Uin, User, UserDetails};
+use costrel_core::account::{KeyInfo, Labelled, Labels, Uin, UsedFor, User, UserDetails};
 use futures_util::future::BoxFuture;
 
 use super::labels::details;
@@ -112,6 +112,25 @@ pub(super) fn delete_key<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let id = asked.call.required("AccessKeyId")?;
         asked.accounts.delete_key(key_owner(asked).await?.uin, id).await?;
         Ok(None)
+    })
+}
+
+/// Of a key of the root's, too, which has no user.
+pub(super) fn last_use<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let (id, accounts) = (asked.call.required("AccessKeyId")?, asked.accounts);
+        let name = match accounts.lookup(id).await?.is_some_and(|key| key.is_root()) {
+            true => None,
+            false => Some(accounts.key_owner(id).await?.name),
+        };
+        let last = accounts.last_use(id).await?;
+        // As AWS says it of a key that was never used.
+        let service = last.and_then(|last| last.service).map_or("N/A", UsedFor::name);
+        let mut used: Fields = vec![("ServiceName", service.into()), ("Region", "N/A".into())];
+        used.extend(last.map(|last| ("LastUsedDate", time(last.used_ms))));
+        let mut fields: Fields = name.map(|name| ("UserName", name.into())).into_iter().collect();
+        fields.push(("AccessKeyLastUsed", used.into()));
+        Ok(Some(fields))
     })
 }
 
