@@ -157,6 +157,17 @@ class Server:
             timeout=600,
         )
 
+    def operate(self, *command, env=()):
+        """Runs one of the operator's commands, which ask the running server."""
+        console = f"127.0.0.1:{self.console_port}"
+        return subprocess.run(
+            [BINARY, *command, "--data-dir", self.data_dir, "--console-listen", console],
+            env={**self.env, **dict(env)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
     def discard(self):
         if self.running():
             self.kill()
@@ -227,14 +238,14 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout)
 
 
-def new_server():
+def new_server(env=None):
     """What a suite is to run against: one server on its own disk, or, beside a Ceph
-    cluster, two gateways on that cluster."""
+    cluster, two gateways on that cluster. With more environment variables."""
     if "COSTREL_TEST_CEPH_CONF" in os.environ:
         from rados.gateways import Gateways
 
-        return Gateways()
-    return Server()
+        return Gateways(env=env)
+    return Server(env=env)
 
 
 class Answer:

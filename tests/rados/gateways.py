@@ -69,6 +69,9 @@ class Gateways(harness.Server):
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
 
+    def operate(self, *command, env=()):
+        return self.gateways[0].operate(*command, env=env)
+
     def discard(self):
         if self.front:
             self.front.close()

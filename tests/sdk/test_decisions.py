@@ -4,7 +4,6 @@ explain`, and the audit log."""
 import json
 import os
 import stat
-import subprocess
 import time
 
 import pytest
@@ -55,14 +54,7 @@ def ann(iam, bucket):
 
 
 def explain(server, *arguments):
-    ran = subprocess.run(
-        [harness.BINARY, "policy", "explain", *arguments, "--data-dir", server.data_dir]
-        + ["--console-listen", f"127.0.0.1:{server.console_port}"],
-        env=server.env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ran = server.operate("policy", "explain", *arguments)
     return ran.returncode, ran.stdout, ran.stderr
 
 

@@ -26,7 +26,7 @@ KEYS = ["plain", "dir/a b+c", "dir/你好", 'quoted ",", twice', "z%20"]
 
 @pytest.fixture(scope="module")
 def server():
-    server = harness.Server(env=ENV).start()
+    server = harness.new_server(env=ENV).start()
     yield server
     server.finish()
 
@@ -286,7 +286,7 @@ def test_a_report_at_once(server, cos, aws, bucket, target):
 
 
 def test_a_crash_loses_no_report():
-    server = harness.Server(env=ENV).start()
+    server = harness.new_server(env=ENV).start()
     aws = s3(server)
     bucket, target = bucket_name(), bucket_name()
     for name in (bucket, target):

@@ -1,7 +1,6 @@
 """Lifecycles through both vendors' SDKs, on a server whose day has a few seconds."""
 
 import re
-import subprocess
 import time
 
 import pytest
@@ -303,14 +302,7 @@ def bucket_of_its_own():
 
 def preview(server, bucket, **env):
     """`costrel lifecycle preview`: exit code, lines, complaint."""
-    ran = subprocess.run(
-        [harness.BINARY, "lifecycle", "preview", bucket, "--data-dir", server.data_dir]
-        + ["--console-listen", f"127.0.0.1:{server.console_port}"],
-        env={**server.env, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ran = server.operate("lifecycle", "preview", bucket, env=env)
     return ran.returncode, [line.strip() for line in ran.stdout.splitlines()], ran.stderr
 
 

@@ -1,7 +1,6 @@
 """What buckets hold: the counters beside what two clients know they have stored."""
 
 import re
-import subprocess
 
 import boto3
 import pytest
@@ -41,14 +40,7 @@ def cos(server):
 
 def usage(server, *arguments, **env):
     """`costrel usage`: exit code, lines, complaint."""
-    ran = subprocess.run(
-        [harness.BINARY, "usage", *arguments, "--data-dir", server.data_dir]
-        + ["--console-listen", f"127.0.0.1:{server.console_port}"],
-        env={**server.env, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    ran = server.operate("usage", *arguments, env=env)
     return ran.returncode, [" ".join(line.split()) for line in ran.stdout.splitlines()], ran.stderr
 
 

@@ -93,6 +93,12 @@ const SUITES: &[Suite] = &[
         &[Python, Ceph],
         Runner::PytestOnCeph("crash/test_crash.py", "costrel-data"),
     ),
+    suite(
+        "rados-reports",
+        "logs and inventories of two gateways",
+        &[Python, Ceph],
+        Runner::PytestOnCeph("sdk/test_logs.py sdk/test_inventories.py", "costrel-data"),
+    ),
     suite("power-cut", "nothing lost without power", &[Strace], Runner::PowerCut),
     suite("awscli", "aws CLI", &[Python], Runner::Pytest("sdk/test_awscli.py")),
     suite("coscmd", "coscmd", &[Python], Runner::Pytest("sdk/test_coscmd.py")),
