@@ -34,6 +34,7 @@ use crate::referer::referer_row;
 use crate::store::{Store, detached};
 use crate::tags::Tags;
 use crate::tiering::{Archiving, Tiering};
+use crate::usage::Counters;
 use crate::version::Versioning;
 use crate::website::website_row;
 
@@ -56,6 +57,8 @@ struct State {
     /// changes them: what was begun under the old ones is over when the change
     /// is acknowledged.
     gate: tokio::sync::RwLock<()>,
+    /// Counts of its requests.
+    counters: Arc<Counters>,
 }
 
 /// What its owner decides about a bucket.
@@ -172,17 +175,22 @@ impl Bucket {
         self.state.settings.read().versioning
     }
 
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.state.counters
+    }
+
     fn from_record(name: BucketName, record: BucketRecord) -> Result<Bucket> {
         let settings = BucketSettings::from_record(&record)?;
         Ok(Bucket {
             id: BucketId(record.id),
-            name,
+            name: name.clone(),
             created_ms: record.created_ms,
             region: record.region,
             owner_uin: record.owner_uin,
             state: Arc::new(State {
                 settings: RwLock::new(Arc::new(settings)),
                 gate: tokio::sync::RwLock::default(),
+                counters: Arc::new(Counters::new(name)),
             }),
         })
     }

@@ -79,10 +79,13 @@ pub enum Table {
     /// System partition: requests of a bucket, by its name, that no log object holds
     /// yet, and the log objects that are being made of them. Values may be large.
     Log = 18,
+    /// System partition: what was counted of a bucket's requests, and what it held, by
+    /// its name and the time.
+    Usage = 19,
 }
 
 impl Table {
-    pub const ALL: [Table; 12] = [
+    pub const ALL: [Table; 13] = [
         Table::Installation,
         Table::AccessKey,
         Table::Bucket,
@@ -95,6 +98,7 @@ impl Table {
         Table::Version,
         Table::History,
         Table::Log,
+        Table::Usage,
     ];
 
     /// Tables that are empty when a bucket holds nothing.

@@ -44,7 +44,7 @@ impl Speed {
         Speed::ALL.into_iter().find(|speed| speed.name() == name)
     }
 
-    fn from_number(number: u32) -> Speed {
+    pub(crate) fn from_number(number: u32) -> Speed {
         Speed::ALL.into_iter().find(|speed| *speed as u32 == number).unwrap_or(Speed::Standard)
     }
 }
@@ -147,6 +147,7 @@ impl Store {
     ) -> Result<(Restored, Option<VersionRef>)> {
         let calendar = Calendar::new(self.options.day_ms, request.utc_offset_s);
         let outcome = parking_lot::Mutex::new((Restored::Begun, None));
+        let thawed = parking_lot::Mutex::new(None);
         let change = |record: &mut ObjectRecord| {
             let now_ms = self.now_ms();
             let tier = record.access_tier(now_ms).filter(|tier| tier.is_archived());
@@ -192,10 +193,14 @@ impl Store {
                 }
             });
             outcome.lock().1 = tier.is_some().then(|| record.clone());
+            *thawed.lock() = Some((record.storage_class.clone(), record.size));
             Ok(())
         };
         let version = self.change_version(bucket, &request.key, request.version, change).await?;
         let (restored, raised) = outcome.into_inner();
+        if let (Restored::Begun, Some((class, bytes))) = (restored, thawed.into_inner()) {
+            self.count_restore(bucket, &class, request.speed, bytes);
+        }
         if let Some(record) = raised {
             // If it is back already, its bytes can be brought now.
             self.note_read(bucket, &request.key, &record);

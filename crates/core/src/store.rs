@@ -24,7 +24,7 @@ use crate::scrub::ScrubProgress;
 use crate::setting_cache::SettingCache;
 use crate::tier::Tiers;
 use crate::tiering::{Accesses, Archivings};
-use crate::usage;
+use crate::usage::{self, Gathering};
 use crate::website::Website;
 
 /// What the store is told from outside.
@@ -36,6 +36,9 @@ pub struct StoreOptions {
     pub ingest_bytes_max: usize,
     /// How long a day is taken to be wherever something is counted in days.
     pub day_ms: u64,
+    /// How long after the end of an hour all processes are taken to have written what
+    /// they counted in it.
+    pub usage_settle_ms: u64,
     /// Where the bodies of each storage class are kept, and how.
     pub tiers: Tiers,
     pub restore_delays: RestoreDelays,
@@ -47,6 +50,7 @@ impl Default for StoreOptions {
             region: "ap-guangzhou".into(),
             ingest_bytes_max: 96 << 20,
             day_ms: crate::lifecycle::DAY_MS,
+            usage_settle_ms: 300_000,
             tiers: Tiers::default(),
             restore_delays: RestoreDelays::default(),
         }
@@ -83,6 +87,7 @@ pub struct Store {
     pub(crate) spool: Spool,
     /// There may be a report to be made.
     pub(crate) inventories_changed: Notify,
+    pub(crate) gathering: Gathering,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -123,6 +128,7 @@ impl Store {
             loggings: SettingCache::default(),
             spool: Spool::default(),
             inventories_changed: Notify::new(),
+            gathering: Gathering::default(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });

@@ -9,6 +9,7 @@ use costrel_core::record::{
     decode, encode, part_suffix, split_part_suffix,
 };
 use costrel_core::tier::BlobAddress;
+use costrel_core::usage::{CountsBlock, DayRecord, Figures, LatestRecord, SampleRecord, Slots};
 use prost::Message;
 
 /// The bytes of a row, read as each of the records there are.
@@ -32,6 +33,17 @@ pub fn record(data: &[u8]) {
     check::<PendingRecord>(data);
     check::<BucketRecord>(data);
     check::<PolicyRecord>(data);
+    check::<SampleRecord>(data);
+    check::<DayRecord>(data);
+    check::<LatestRecord>(data);
+    check::<Slots>(data);
+    if let Some(figures) = check::<Figures>(data) {
+        counts(&figures);
+    }
+    if let Some(block) = check::<CountsBlock>(data) {
+        // A frame of another length, or of none, is told.
+        let _ = block.slots();
+    }
     suffix(data);
 }
 
@@ -46,6 +58,15 @@ fn check<R: Message + Default + PartialEq + Debug>(data: &[u8]) -> Option<R> {
     // A repeated number may have come without a length and is written with one.
     assert!(written.len() <= 2 * data.len());
     Some(read)
+}
+
+/// However large what is stored, and whatever order it is in.
+fn counts(figures: &Figures) {
+    let mut sum = Figures::default();
+    for _ in 0..3 {
+        sum.add_all(figures);
+    }
+    assert!(sum.reads() >= figures.reads());
 }
 
 fn object_record(data: &[u8], object: &ObjectRecord) {

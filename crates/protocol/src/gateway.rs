@@ -9,7 +9,7 @@ use std::time::Instant;
 use costrel_core::Store;
 use costrel_core::account::Accounts;
 use costrel_core::bucket::Bucket;
-use costrel_core::usage::Meter;
+use costrel_core::usage::{InternalNetworks, Meter};
 use costrel_signature::{
     ChunkVerifier, Form, Payload, RequestView, detect, parse, unsigned_payload,
 };
@@ -34,6 +34,7 @@ use crate::permission;
 use crate::query::Query;
 use crate::reply::{self, Reply};
 use crate::request::{ConnectionInfo, Outcome, Request, guess_dialect, host_of, with_hoisted};
+use crate::traffic::{self, Traffic};
 
 pub struct GatewayOptions {
     pub domains: Domains,
@@ -42,6 +43,8 @@ pub struct GatewayOptions {
     pub body_limits: BodyLimits,
     /// Where keys of identity providers are to be had.
     pub documents: Arc<dyn Documents>,
+    /// Where traffic comes from that no bill calls the internet's.
+    pub internal_networks: InternalNetworks,
 }
 
 /// Serves requests of both dialects from one store.
@@ -210,9 +213,18 @@ impl Gateway {
         record.status = reply.status().as_u16();
         record.bytes_in = incoming.received();
         let mut trace = progress.trace;
-        if let Some(bucket) = record.bucket.as_deref().filter(|_| !trace.looked_up) {
+        // What it was about may be there only now.
+        let is_made = trace.operation == Some(Operation::CreateBucket)
+            && trace.bucket.is_none()
+            && reply.status().is_success();
+        if let Some(bucket) = record.bucket.as_deref().filter(|_| is_made || !trace.looked_up) {
             self.trace(bucket, &mut trace).await;
         }
+        let traffic = trace.bucket.take().map(|bucket| {
+            let is_internal = self.options.internal_networks.contains(connection.peer.ip());
+            let answer = (dialect, &reply);
+            Traffic::new(&self.store, bucket, &trace, &parts, answer, is_internal)
+        });
         let entry = trace.logged.take().map(|logged| {
             let received = incoming.last_received().unwrap_or(begun);
             let answer = (dialect, &reply);
@@ -222,26 +234,31 @@ impl Gateway {
             Box::new(entry)
         });
         let observer = self.observer.clone();
-        reply.map(|body| body.observed(Done { observer, record, begun, entry }))
+        reply.map(|body| body.observed(Done { observer, record, begun, entry, traffic }))
     }
 
-    /// Finds out whether a bucket's requests are logged. Cheap while the bucket is known.
-    async fn trace(&self, bucket: &str, trace: &mut Trace) {
+    /// Finds out whether a bucket is there, and whether its requests are logged. Cheap
+    /// while the bucket is known.
+    async fn trace(&self, name: &str, trace: &mut Trace) {
         trace.looked_up = true;
-        match self.store.logged(bucket).await {
-            Ok(None) => {}
-            Ok(Some(logged)) => {
-                trace.logged = Some(logged);
-                trace.meter = Some(Arc::new(Meter::default()));
-            }
+        let logged = match self.store.bucket(name).await {
+            Err(costrel_core::Error::NoSuchBucket) => return,
+            Err(error) => Err(error),
+            Ok(bucket) => self.store.logged(trace.bucket.insert(bucket)).await,
+        };
+        match logged {
+            Ok(logged) => trace.logged = logged,
             Err(error) => {
                 self.store.lose_request();
-                tracing::warn!(bucket, %error, "whether a request is to be logged is not known");
+                tracing::warn!(bucket = name, %error, "whether a request is logged is not known");
             }
+        }
+        if trace.logged.is_some() || trace.operation.is_some_and(traffic::needs_meter) {
+            trace.meter = Some(Arc::new(Meter::default()));
         }
     }
 
-    /// Does a request's work, metered if its bucket is logged.
+    /// Does a request's work, metered if somebody wants to know what it does.
     async fn traced<T>(&self, meter: Option<Arc<Meter>>, work: impl Future<Output = T>) -> T {
         match meter {
             None => work.await,

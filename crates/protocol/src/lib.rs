@@ -27,6 +27,7 @@ mod permission;
 pub mod query;
 mod reply;
 mod request;
+mod traffic;
 pub mod wire;
 pub mod xml;
 

@@ -47,6 +47,7 @@ pub struct Running {
     pub counting: Arc<costrel_core::usage::CountingStats>,
     pub logs: Arc<costrel_core::logging::LogStats>,
     pub inventories: Arc<costrel_core::inventory::InventoryStats>,
+    pub usage: Arc<costrel_core::usage::UsageStats>,
     /// Whose buckets there are.
     pub uin: u64,
     pub operator: Arc<Operator>,
@@ -102,6 +103,7 @@ impl Console {
             metrics::write_accesses(&mut page, &running.accesses, running.store.accesses_dropped());
             metrics::write_logs(&mut page, &running.logs, running.store.requests_dropped());
             metrics::write_inventories(&mut page, &running.inventories);
+            metrics::write_upkeep(&mut page, &running.usage);
             let (store, counting) = (&running.store, &running.counting);
             metrics::write_usage(&mut page, store, counting, running.uin).await;
         }

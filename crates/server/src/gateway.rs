@@ -31,6 +31,7 @@ pub fn build(
             bytes_per_second_min: config.body_rate_min.0,
         },
         documents: Arc::new(Fetcher::new(env!("CARGO_PKG_VERSION"))),
+        internal_networks: config.internal_networks.0.clone(),
     };
     Gateway::new(store, accounts, options, observer)
 }

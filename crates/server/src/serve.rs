@@ -17,7 +17,7 @@ use costrel_core::scrub::{self, ScrubOptions};
 use costrel_core::tier::Tiers;
 use costrel_core::tiering::AccessJob;
 use costrel_core::transfer::{self, Unfinished};
-use costrel_core::usage::CountingStats;
+use costrel_core::usage::{CountingStats, UsageJob};
 use costrel_core::{Store, StoreOptions, tend};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -75,8 +75,11 @@ const SCRUB_PAUSE: Duration = Duration::from_secs(3600);
 /// How often the certificate's files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
-/// How often the last requests of logged buckets are tried to be kept.
+/// How often the last requests are tried to be kept.
 const KEEP_TRIES: u32 = 5;
+
+/// Least time that processes have to write what they counted.
+const USAGE_SETTLE_MIN: Duration = Duration::from_secs(5);
 
 /// Connections of the console endpoint: a few probes and a browser.
 const CONSOLE_LIMITS: Limits = Limits {
@@ -121,7 +124,9 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     let (uin, rate) = (accounts.account().uin.get(), u64::from(config.lifecycle_scan_rate.0));
     let inventories = InventoryJob::new(store.clone(), uin, rate);
     let inventory_stats = inventories.stats();
-    let jobs = (lifecycle, accesses, counting.clone(), logs, inventories);
+    let usage = UsageJob::new(store.clone(), usage_period(&config));
+    let usage_stats = usage.stats();
+    let jobs = (lifecycle, accesses, counting.clone(), logs, inventories, usage);
     let upkeep = Upkeep::start(&config, &store, collector, jobs, &accounts);
 
     let access_log =
@@ -141,6 +146,7 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
         counting,
         logs: log_stats,
         inventories: inventory_stats,
+        usage: usage_stats,
         uin: account.uin.get(),
         operator: Arc::new(operator),
         scan_rate: u64::from(config.lifecycle_scan_rate.0),
@@ -187,13 +193,15 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Puts the last requests of logged buckets where the next start finds them.
+/// Puts the last requests of logged buckets, and the last counts, where the next start
+/// finds them.
 async fn keep_requests(store: &Arc<Store>) {
     for left in (0..KEEP_TRIES).rev() {
-        match store.keep_requests().await {
+        let (lines, counts) = tokio::join!(store.keep_requests(), store.keep_counts());
+        match lines.and(counts) {
             Ok(()) => return,
             Err(error) if left == 0 => {
-                tracing::error!(%error, "the last requests of logged buckets are lost");
+                tracing::error!(%error, "the last requests are in no log or no figures");
             }
             Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
@@ -246,10 +254,15 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
         region: config.region.0.clone(),
         ingest_bytes_max: usize::try_from(ingest).unwrap_or(usize::MAX),
         day_ms: u64::from(config.day_seconds.0) * 1000,
+        usage_settle_ms: usage_period(config).max(USAGE_SETTLE_MIN).as_millis() as u64,
     };
     let (store, collector) = Store::new(engine, clock, Arc::new(SystemEntropy), options);
     collector.recover().await.map_err(ServeError::Recover)?;
     Ok((store, collector, accounts, first))
+}
+
+fn usage_period(config: &Config) -> Duration {
+    Duration::from_secs(u64::from(config.usage_seconds.0))
 }
 
 fn client_limits(config: &Config) -> Limits {
@@ -280,12 +293,13 @@ impl Upkeep {
         config: &Config,
         store: &Arc<Store>,
         collector: Collector,
-        (lifecycle, accesses, counting, logs, inventories): (
+        (lifecycle, accesses, counting, logs, inventories, usage): (
             LifecycleJob,
             AccessJob,
             Arc<CountingStats>,
             LogJob,
             InventoryJob,
+            UsageJob,
         ),
         accounts: &Arc<Accounts>,
     ) -> Self {
@@ -300,6 +314,7 @@ impl Upkeep {
             tokio::spawn(accounts.clone().keep_uses()),
             tokio::spawn(logs.run()),
             tokio::spawn(inventories.run()),
+            tokio::spawn(usage.run()),
             tokio::spawn(tend::run(store.clone())),
             tokio::spawn({
                 let store = store.clone();

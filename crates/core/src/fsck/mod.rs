@@ -104,6 +104,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
         }
     }
     check.logs().await?;
+    check.counts().await?;
     // Names without a live partition are deletions that crashed.
     check.report.collectable += named.len() as u64;
     check.unreferenced_blobs(None).await?;

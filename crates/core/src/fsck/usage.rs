@@ -1,9 +1,11 @@
-//! Whether a bucket's counters say what its rows do.
+//! Whether a bucket's counters say what its rows do, and what was counted of requests
+//! can be read.
 
-use super::Check;
-use crate::engine::BucketId;
+use super::{Check, ROWS, show};
+use crate::engine::{BucketId, Partition, ScanRange, Table};
 use crate::error::Result;
-use crate::usage::{Recount, recount};
+use crate::scan::{behind, rows};
+use crate::usage::{Recount, check_row, recount};
 
 impl Check<'_> {
     pub(super) async fn usage(&mut self, bucket: BucketId) -> Result<()> {
@@ -14,5 +16,19 @@ impl Check<'_> {
             self.found(format!("bucket {id:016x}: counters say {counters:?}, rows {rows:?}"));
         }
         Ok(())
+    }
+
+    pub(super) async fn counts(&mut self) -> Result<()> {
+        let mut range = ScanRange::all();
+        loop {
+            let page = rows(self.engine, Partition::System, Table::Usage, range, ROWS).await?;
+            let Some(next) = behind(&page) else { return Ok(()) };
+            for row in page {
+                if let Err(error) = check_row(&row.suffix, &row.value) {
+                    self.found(format!("usage of bucket {}: {error}", show(&row.group)));
+                }
+            }
+            range = next;
+        }
     }
 }

@@ -141,13 +141,9 @@ impl Store {
         Ok(Some(logging))
     }
 
-    /// The bucket of this name, if it is there and its requests are logged.
-    pub async fn logged(&self, name: &str) -> Result<Option<Logged>> {
-        let bucket = match self.bucket(name).await {
-            Err(Error::NoSuchBucket) => return Ok(None),
-            other => other?,
-        };
-        let logging = self.logging(&bucket).await?;
-        Ok(logging.map(|logging| Logged { bucket, logging }))
+    /// The bucket with where its logs go, if its requests are logged.
+    pub async fn logged(&self, bucket: &Arc<Bucket>) -> Result<Option<Logged>> {
+        let logging = self.logging(bucket).await?;
+        Ok(logging.map(|logging| Logged { bucket: bucket.clone(), logging }))
     }
 }

@@ -1,4 +1,4 @@
-//! What one request's commits do, for its line in a log.
+//! What one request's commits do, for its line in a log and for its bucket's figures.
 //!
 //! Whoever wants to know gives the request's work a meter; every commit within it, and
 //! within what it leaves to go on by itself, says there what it changes.
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use parking_lot::Mutex;
 use prost::Message;
 
-use super::{Kind, Weighed};
-use crate::engine::{Commit, RowRef, Table, Write};
+use super::{Kind, Weighed, WeighedUpload};
+use crate::engine::{Commit, Expect, RowRef, Table, Write};
 
 tokio::task_local! {
     static METER: Arc<Meter>;
@@ -28,6 +28,8 @@ pub struct Made {
 pub struct Meter {
     stored: AtomicI64,
     made: Mutex<Option<Made>>,
+    /// Class of the upload that a part was added to.
+    part_class: Mutex<Option<String>>,
 }
 
 impl Meter {
@@ -39,6 +41,13 @@ impl Meter {
     /// By how many bytes more is stored than before, parts and older versions included.
     pub fn stored(&self) -> i64 {
         self.stored.load(Relaxed)
+    }
+
+    /// Class of the last object that was made, or of the upload that got a part. Empty
+    /// for STANDARD.
+    pub fn class(&self) -> Option<String> {
+        let made = self.made.lock().as_ref().map(|made| made.class.clone());
+        made.or_else(|| self.part_class.lock().clone())
     }
 
     /// The last object that was made.
@@ -59,7 +68,13 @@ pub(crate) fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
 }
 
 /// What a commit will have done, for the meter that it is under, if any.
-pub(crate) struct Reading(Option<(Arc<Meter>, i64, Option<Made>)>);
+pub(crate) struct Reading(Option<(Arc<Meter>, Change)>);
+
+struct Change {
+    stored: i64,
+    made: Option<Made>,
+    part_class: Option<String>,
+}
 
 impl Reading {
     pub(crate) fn of(commit: &Commit) -> Reading {
@@ -78,15 +93,30 @@ impl Reading {
             _ => None,
         });
         let made = made.map(|record| Made { size: record.size, class: record.storage_class });
-        Reading(Some((meter, bytes, made)))
+        let adds_part = commit
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::Put(row, _) if row.table == Table::Part));
+        // A part is added only if its upload is as it was read.
+        let upload = commit.expects.iter().filter(|_| adds_part).find_map(|expect| match expect {
+            Expect::Equals(row, value) if row.table == Table::Upload => {
+                WeighedUpload::decode(value.clone()).ok()
+            }
+            _ => None,
+        });
+        let part_class = upload.map(|upload| upload.storage_class);
+        Reading(Some((meter, Change { stored: bytes, made, part_class })))
     }
 
     /// It is done.
     pub(crate) fn note(self) {
-        let Some((meter, bytes, made)) = self.0 else { return };
-        meter.stored.fetch_add(bytes, Relaxed);
+        let Some((meter, Change { stored, made, part_class })) = self.0 else { return };
+        meter.stored.fetch_add(stored, Relaxed);
         if made.is_some() {
             *meter.made.lock() = made;
+        }
+        if part_class.is_some() {
+            *meter.part_class.lock() = part_class;
         }
     }
 }

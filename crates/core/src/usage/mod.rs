@@ -11,20 +11,38 @@
 //! whether it is (`counted`), so that a walk ([`job`]) can take the others in one by
 //! one while the bucket is in use.
 
+mod calendar;
 mod classes;
+mod days;
 mod figures;
+mod gather;
+mod held;
 mod job;
 mod meter;
 mod recount;
+mod series;
+mod traffic;
+mod upkeep;
 
 use bytes::Bytes;
 use prost::Message;
 
+pub use calendar::UsageCalendar;
+pub use days::{ClassDay, DayUsage, RestoredDay};
 pub use figures::{BucketUsage, ClassUsage};
+pub(crate) use gather::{Counters, Gathering};
+pub use held::{Held, HeldClass, StorageDay, StorageRecord};
 pub use job::CountingStats;
 pub use meter::{Made, Meter};
 pub(crate) use meter::{Reading, carried};
 pub use recount::{Recount, correct, recount};
+pub(crate) use series::check_row;
+pub use series::{CountsBlock, DayRecord, LatestRecord, SampleRecord, Series, Slot, Slots};
+pub use traffic::{
+    ClassFigures, Figures, InternalNetworks, RequestKind, RestoredFigures, Served, StatusFigures,
+    Traffic, class_number,
+};
+pub use upkeep::{UsageJob, UsageStats};
 
 use crate::engine::{Commit, Counter, Expect, Partition, RowRef, Table, Tallies, Tally, Write};
 use crate::record::{HistoryRecord, decode, split_part_suffix};

@@ -9,7 +9,7 @@ use costrel_core::Error;
 use costrel_core::acl::{Grant, Grantee, ObjectAcl, Permission};
 use costrel_core::bucket::Bucket;
 use costrel_core::list::ListObjects;
-use costrel_core::logging::{Form, LogBounds, LogFault, LogJob, Logging};
+use costrel_core::logging::{Form, LogBounds, LogFault, LogJob, Logged, Logging};
 use costrel_core::usage::{Made, Meter};
 
 use crate::common::faulty::{Fault, Faulty, Plan};
@@ -31,8 +31,14 @@ async fn logged(world: &World, form: Form) -> (Arc<Bucket>, Arc<Bucket>) {
     (bucket, target)
 }
 
+/// Where the requests of `b-1` go now.
+async fn in_force(world: &World) -> Option<Logged> {
+    let bucket = world.store.bucket("b-1").await.unwrap();
+    world.store.logged(&bucket).await.unwrap()
+}
+
 async fn hand_in(world: &World, at_ms: u64, lines: std::ops::Range<u32>) {
-    let logged = world.store.logged("b-1").await.unwrap().unwrap();
+    let logged = in_force(world).await.unwrap();
     for line in lines {
         world.store.log_request(&logged, at_ms, format!("line {line}"));
     }
@@ -83,7 +89,7 @@ async fn lines_become_objects() {
         world.store.set_logging(&bucket, logging("o-1", form)).await.unwrap();
         hand_in(&world, NOW_MS, 6..7).await;
         world.store.delete_logging(&bucket).await.unwrap();
-        assert!(world.store.logged("b-1").await.unwrap().is_none());
+        assert!(in_force(&world).await.is_none());
         job.deliver().await.unwrap();
         assert!(delivered(&world, &target).await.contains(&named(5..6)));
         assert_eq!(delivered(&world, &other).await, [named(6..7)]);
@@ -167,7 +173,7 @@ async fn what_cannot_be_delivered_waits_within_bounds() {
 async fn memory_has_a_bound() {
     let world = World::memory();
     logged(&world, Form::S3).await;
-    let logged = world.store.logged("b-1").await.unwrap().unwrap();
+    let logged = in_force(&world).await.unwrap();
     let line = "x".repeat(1 << 20);
     for _ in 0..40 {
         world.store.log_request(&logged, NOW_MS, line.clone());

@@ -8,6 +8,7 @@ mod access;
 mod appends;
 mod archiving;
 mod buckets;
+mod counts;
 mod crashes;
 mod damage;
 mod dropped;

@@ -19,6 +19,10 @@ use costrel_core::record::{
     ReportFileRecord, RestoreRecord, Run, StoredChecksum, UploadRecord, decode, encode,
 };
 use costrel_core::referer::RefererList;
+use costrel_core::usage::{
+    ClassFigures, CountsBlock, DayRecord, Figures, Held, HeldClass, LatestRecord, RestoredFigures,
+    SampleRecord, Slot, Slots, StatusFigures, StorageRecord, Traffic,
+};
 use costrel_core::website::{RedirectAll, RoutingRule, Website};
 use prost::Message;
 
@@ -382,6 +386,46 @@ fn system_rows() {
     check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });
     check("lock-clock", &ClockRecord { ms: 1_795_000_000_123 });
     check("scrub-cursor", &Pair { name: "examples-1250000000".into(), value: "a/b".into() });
+}
+
+#[test]
+fn counts() {
+    let traffic = Traffic { internet_in: 1, internet_out: 2, internal_in: 3, internal_out: 4 };
+    let figures = Figures {
+        classes: vec![ClassFigures { class: 1, reads: 5, writes: 6, retrieved_bytes: 1 << 40 }],
+        statuses: vec![StatusFigures { status: 206, requests: 11 }],
+        traffic: Some(traffic),
+        restored: vec![RestoredFigures { class: 3, speed: 2, objects: 7, bytes: 8 }],
+    };
+    check("counts", &figures);
+    let class = HeldClass { class: 1, bytes: 1 << 50, objects: 9, uploads: 10 };
+    let held = Held { classes: vec![class], part_bytes: 12, parts: 13 };
+    let sample = SampleRecord { before: Some(Held::default()), held: Some(held.clone()) };
+    check("counts-sample", &sample);
+    let slot = Slot { offset_s: 3540, figures: Some(figures.clone()), held: Some(held.clone()) };
+    check("counts-slots", &Slots { slots: vec![slot] });
+    let block = CountsBlock {
+        before: Some(held.clone()),
+        plain_bytes: 100,
+        packed: Bytes::from_static(b"frame"),
+        grain: 1,
+    };
+    check("counts-block", &block);
+    let storage = StorageRecord {
+        class: 256,
+        byte_ms_high: 1,
+        byte_ms_low: 2,
+        bytes_peak: 3,
+        bytes_last: 4,
+        object_ms_high: 5,
+        object_ms_low: 6,
+        objects_peak: 7,
+        objects_last: 8,
+    };
+    let day =
+        DayRecord { before: Some(held.clone()), figures: Some(figures), storage: vec![storage] };
+    check("counts-day", &day);
+    check("counts-latest", &LatestRecord { held: Some(held), days_from: 20_000 });
 }
 
 #[test]

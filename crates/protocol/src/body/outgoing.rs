@@ -13,6 +13,7 @@ use crate::dialect::Dialect;
 use crate::error::{self, Failure};
 use crate::logline::Entry;
 use crate::observe::{Observer, RequestRecord};
+use crate::traffic::Traffic;
 
 type Piece = (ObjectReader, costrel_core::Result<Option<Bytes>>);
 
@@ -59,12 +60,17 @@ pub struct Done {
     pub begun: Instant,
     /// Of a request of a logged bucket.
     pub(crate) entry: Option<Box<Entry>>,
+    /// Of a request of a bucket that is there.
+    pub(crate) traffic: Option<Traffic>,
 }
 
 impl Drop for Done {
     fn drop(&mut self) {
         self.record.duration = self.begun.elapsed();
         self.observer.request_done(&self.record);
+        if let Some(traffic) = &self.traffic {
+            traffic.count(&self.record);
+        }
         if let Some(entry) = &self.entry {
             entry.write(&self.record);
         }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use costrel_core::Store;
 use costrel_core::account::AccessKey;
+use costrel_core::bucket::Bucket;
 use costrel_core::logging::{Form as LogForm, Logged};
 use costrel_core::usage::Meter;
 use costrel_signature::Form;
@@ -30,6 +31,8 @@ use crate::request::host_of;
 /// What becomes known of a request on its way, for the line.
 #[derive(Default)]
 pub(crate) struct Trace {
+    /// The bucket, if it is there.
+    pub bucket: Option<Arc<Bucket>>,
     /// Where its line goes. Of some requests that is known only when they are over.
     pub logged: Option<Logged>,
     pub looked_up: bool,

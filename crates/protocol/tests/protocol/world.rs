@@ -13,6 +13,7 @@ use costrel_core::engine::{Engine, Partition, ScanRange, Step, Table};
 use costrel_core::env::{Clock, Entropy};
 use costrel_core::restore::RestoreDelays;
 use costrel_core::secret::MasterKey;
+use costrel_core::usage::InternalNetworks;
 use costrel_core::{Store, StoreOptions};
 use costrel_policy::Grammar;
 use costrel_protocol::address::Domains;
@@ -156,6 +157,7 @@ impl World {
             default_dialect: Dialect::S3,
             body_limits,
             documents: Arc::new(NoDocuments),
+            internal_networks: InternalNetworks::default(),
         };
         let accounts = Arc::new(accounts);
         let world = World {

@@ -42,6 +42,7 @@ pub(crate) fn letter(table: Table) -> u8 {
         Table::Version => b'v',
         Table::History => b'y',
         Table::Log => b'd',
+        Table::Usage => b'k',
     }
 }
 

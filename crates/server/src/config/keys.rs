@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use costrel_core::account::{AppId, Uin};
 
 use super::values::{
-    ByteSize, ClassTiers, Dialect, Domains, Durability, EngineKind, LogFormat, LogLevel, Number,
-    Places, Region, Span,
+    ByteSize, ClassTiers, Dialect, Domains, Durability, EngineKind, LogFormat, LogLevel, Networks,
+    Number, Places, Region, Span,
 };
 
 /// A setting as the manual and the suggestions see it.
@@ -144,6 +144,16 @@ settings! {
         /// Seconds between two deliveries of buckets' access logs.
         #[env = "COSTREL_LOG_DELIVERY_SECONDS"]
         log_delivery_seconds: Number = "300";
+    }
+    "Usage" {
+        /// Networks that are the installation's own, as `10.0.0.0/8`, separated by commas:
+        /// figures and bills tell the traffic of clients there from the internet's.
+        /// `private` stands for the addresses that are routed nowhere else: loopback,
+        /// link-local, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 and fc00::/7.
+        internal_networks: Networks = "private";
+        /// Seconds between two looks at what buckets hold, for series and bills.
+        #[env = "COSTREL_USAGE_SECONDS"]
+        usage_seconds: Number = "300";
     }
     "Ceph" {
         /// Ceph's own configuration: it says where the monitors are and where the

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use costrel_core::tier::{Codec, StorageClass, Tier};
+use costrel_core::usage::InternalNetworks;
 use serde::{Deserialize, Deserializer};
 
 /// Why a text is not a value of its setting.
@@ -264,6 +265,26 @@ fn class_tier(text: &str) -> Result<(StorageClass, Tier), InvalidValue> {
 
 fn listed(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// Networks whose traffic is internal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Networks(pub InternalNetworks);
+
+impl FromStr for Networks {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let networks = match text {
+            "private" => Some(InternalNetworks::default()),
+            text => InternalNetworks::parse(text),
+        };
+        networks.map(Networks).ok_or_else(|| {
+            InvalidValue(format!(
+                "'{text}' is neither private nor networks such as 10.0.0.0/8, 2001:db8::/32"
+            ))
+        })
+    }
 }
 
 /// Name of a region: 1 to 32 lower-case letters, digits and hyphens, since it

@@ -4,13 +4,33 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use costrel_core::Store;
 use costrel_core::engine::MetricKind;
-use costrel_core::usage::CountingStats;
+use costrel_core::usage::{CountingStats, UsageStats};
 
 use super::exposition::Exposition;
 use crate::usage;
 
 /// Buckets that are shown: each is some lines, and, on a cluster, some reads.
 const BUCKETS_MAX: usize = 1000;
+
+/// What the job has done that keeps figures over time.
+pub fn write_upkeep(page: &mut Exposition, stats: &UsageStats) {
+    for (name, help, counter) in [
+        (
+            "costrel_usage_samples_total",
+            "Times that what a bucket holds was seen to have changed.",
+            &stats.samples,
+        ),
+        ("costrel_usage_slots_total", "Rows of counts put together.", &stats.slots),
+        ("costrel_usage_days_total", "Days of buckets summed up.", &stats.days),
+        (
+            "costrel_usage_upkeep_failures_total",
+            "Rounds of that work that failed and are tried again.",
+            &stats.failures,
+        ),
+    ] {
+        page.single(name, MetricKind::Counter, help, counter.load(Relaxed));
+    }
+}
 
 pub async fn write_usage(page: &mut Exposition, store: &Store, counting: &CountingStats, uin: u64) {
     let help = "Rows from before anything was counted that were counted since.";

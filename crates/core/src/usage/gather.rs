@@ -1,0 +1,318 @@
+//! Counts of requests between their end and the rows that they are stored in.
+//!
+//! Each bucket that a process knows has its own counters in memory, so that a request
+//! that ends takes one lock for some additions. Once a second those of which something
+//! is new are written, each as one row of its slot of time: the row holds all that these
+//! counters have counted in the slot and is written over as long as the slot lasts, so
+//! writing it again does no harm, and no two processes write the same. What was counted
+//! more than a second or so before a crash is not lost; a clean stop loses nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::series::{TRAFFIC, suffix};
+use super::traffic::{Figures, Served};
+use crate::bucket::Bucket;
+use crate::engine::{Partition, RowRef, Table, Write};
+use crate::error::Result;
+use crate::names::BucketName;
+use crate::record::encode;
+use crate::restore::Speed;
+use crate::store::{Store, detached};
+
+/// How long counts are gathered.
+const GATHER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Rows written at once, so that their commits share syncs.
+const AT_ONCE: usize = 16;
+/// Slots of one bucket that wait to be written; more are put together.
+const SLOTS_MAX: usize = 4;
+
+/// Counters of one bucket, as long as somebody knows the bucket.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    name: BucketName,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default, Debug)]
+struct Inner {
+    /// In the order of time. Only the last one still grows.
+    slots: Vec<Slot>,
+    /// Tells these rows from those of other counters. Made when it is needed.
+    id: Option<[u8; 8]>,
+    /// Whether somebody will look here.
+    listed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    begin_ms: u64,
+    /// What its row holds.
+    stored: Figures,
+    /// What is being written besides, and is tried again if that fails.
+    leaving: Figures,
+    fresh: Figures,
+}
+
+impl Slot {
+    fn at(begin_ms: u64) -> Slot {
+        Slot { begin_ms, ..Slot::default() }
+    }
+
+    fn is_stored(&self) -> bool {
+        self.fresh.is_empty() && self.leaving.is_empty()
+    }
+
+    /// What of it is in no row.
+    fn unstored(&mut self) -> &mut Figures {
+        let fresh = std::mem::take(&mut self.fresh);
+        self.leaving.add_all(&fresh);
+        &mut self.leaving
+    }
+}
+
+impl Inner {
+    /// The slot that grows at a moment. A clock that was put back changes nothing of
+    /// what is over.
+    fn present(&mut self, begin_ms: u64) -> &mut Slot {
+        let is_new = self.slots.last().is_none_or(|slot| slot.begin_ms < begin_ms);
+        if is_new {
+            self.slots.retain(|slot| !slot.is_stored());
+            if self.slots.len() < SLOTS_MAX {
+                self.slots.push(Slot::at(begin_ms));
+            }
+        }
+        let last = self.slots.len() - 1;
+        &mut self.slots[last]
+    }
+}
+
+impl Counters {
+    pub(crate) fn new(name: BucketName) -> Counters {
+        Counters { name, inner: Mutex::default() }
+    }
+
+    /// Changes the counts of a moment. True if somebody has to look here from now on.
+    fn change(&self, begin_ms: u64, change: impl FnOnce(&mut Figures)) -> bool {
+        let mut inner = self.inner.lock();
+        change(&mut inner.present(begin_ms).fresh);
+        !std::mem::replace(&mut inner.listed, true)
+    }
+
+    /// Rows that are to be written: when their slots begin, and their values.
+    /// What belongs to a slot before `over_ms` counts for the present one instead: that
+    /// slot's rows are put together, and nobody looks for more.
+    fn take(&self, over_ms: u64, begin_ms: u64) -> Vec<(u64, Bytes)> {
+        let mut inner = self.inner.lock();
+        let mut late = Figures::default();
+        for slot in inner.slots.iter_mut().filter(|slot| slot.begin_ms < over_ms) {
+            late.add_all(&std::mem::take(slot.unstored()));
+        }
+        if !late.is_empty() {
+            inner.present(begin_ms).fresh.add_all(&late);
+        }
+        let unstored = inner.slots.iter_mut().filter(|slot| !slot.is_stored());
+        let rows = unstored.map(|slot| {
+            let mut whole = slot.stored.clone();
+            whole.add_all(slot.unstored());
+            (slot.begin_ms, encode(&whole))
+        });
+        rows.collect()
+    }
+
+    /// What was taken of a slot is in its row.
+    fn stored(&self, begin_ms: u64) {
+        let mut inner = self.inner.lock();
+        if let Some(slot) = inner.slots.iter_mut().find(|slot| slot.begin_ms == begin_ms) {
+            let left = std::mem::take(&mut slot.leaving);
+            slot.stored.add_all(&left);
+        }
+    }
+
+    /// Whether there is something new again; if not, nobody will look until there is.
+    fn is_listed(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.listed = inner.slots.iter().any(|slot| !slot.is_stored());
+        inner.listed
+    }
+
+    fn id(&self, make: impl FnOnce() -> [u8; 8]) -> [u8; 8] {
+        *self.inner.lock().id.get_or_insert_with(make)
+    }
+}
+
+/// What all counters of a process have in common.
+#[derive(Default)]
+pub(crate) struct Gathering {
+    /// Those with something new.
+    listed: Mutex<Vec<Arc<Counters>>>,
+    wake: Notify,
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Gathering {
+    fn list(&self, counters: Arc<Counters>) {
+        self.listed.lock().push(counters);
+        self.wake.notify_one();
+    }
+}
+
+impl Store {
+    /// Counts a request that is over. Never waits.
+    pub fn count_request(&self, bucket: &Bucket, served: &Served) {
+        self.count(bucket, |figures| figures.add_request(served));
+    }
+
+    pub(crate) fn count_restore(&self, bucket: &Bucket, class: &str, speed: Speed, bytes: u64) {
+        self.count(bucket, |figures| figures.add_restore(class, speed, bytes));
+    }
+
+    fn count(&self, bucket: &Bucket, change: impl FnOnce(&mut Figures)) {
+        let begin_ms = self.usage_calendar().slot(self.now_ms());
+        let counters = bucket.counters();
+        if counters.change(begin_ms, change) {
+            self.gathering.list(counters.clone());
+        }
+    }
+
+    /// Puts everything that was counted on stable storage. Goes on to its end if the
+    /// future is dropped, and waits for others that do.
+    pub async fn keep_counts(self: &Arc<Self>) -> Result<()> {
+        let store = self.clone();
+        detached(async move {
+            let _alone = store.gathering.writing.lock().await;
+            let mut outcome = Ok(());
+            // What comes in meanwhile is for the next time.
+            let listed = std::mem::take(&mut *store.gathering.listed.lock());
+            let keeping = listed.into_iter().map(|counters| store.keep_counters(counters));
+            let mut kept = stream::iter(keeping).buffer_unordered(AT_ONCE);
+            while let Some(kept) = kept.next().await {
+                outcome = outcome.and(kept);
+            }
+            outcome
+        })
+        .await
+    }
+
+    async fn keep_counters(&self, counters: Arc<Counters>) -> Result<()> {
+        let calendar = self.usage_calendar();
+        let now_ms = self.now_ms();
+        // A moment before anybody puts them together.
+        let over_ms = calendar.block(now_ms.saturating_sub(self.options.usage_settle_ms / 2));
+        let rows = counters.take(over_ms, calendar.slot(now_ms));
+        let group = Bytes::copy_from_slice(counters.name.as_str().as_bytes());
+        let id = counters.id(|| {
+            let mut id = [0; 8];
+            self.entropy.fill(&mut id);
+            id
+        });
+        let mut outcome = Ok(());
+        for (begin_ms, value) in rows {
+            let suffix = [&suffix(TRAFFIC, begin_ms)[..], &id].concat().into();
+            let row = RowRef { table: Table::Usage, suffix };
+            // It expects nothing, so nothing can be in its way.
+            let writes = vec![Write::Put(row, value)];
+            match self.try_commit(Partition::System, &group, vec![], writes).await {
+                Ok(_) => counters.stored(begin_ms),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        if counters.is_listed() {
+            self.gathering.list(counters);
+        }
+        outcome
+    }
+
+    /// The same again and again, until the future is dropped.
+    pub(super) async fn keep_counts_coming(self: &Arc<Self>) {
+        loop {
+            self.gathering.wake.notified().await;
+            tokio::time::sleep(GATHER).await;
+            if let Err(error) = self.keep_counts().await {
+                tracing::warn!(%error, "counts of requests wait in memory");
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::decode;
+    use crate::usage::{RequestKind, class_number};
+
+    fn counters() -> Counters {
+        Counters::new(BucketName::new("examplebucket-1250000000").unwrap())
+    }
+
+    fn count(counters: &Counters, begin_ms: u64, requests: u64) -> bool {
+        counters.change(begin_ms, |figures| {
+            for _ in 0..requests {
+                figures.add_request(&Served {
+                    class: class_number(""),
+                    kind: RequestKind::Read,
+                    status: 200,
+                    is_internal: true,
+                    bytes_in: 0,
+                    bytes_out: 1,
+                    is_retrieval: true,
+                });
+            }
+        })
+    }
+
+    fn take(counters: &Counters, over_ms: u64, now_ms: u64) -> Vec<(u64, u64)> {
+        let rows = counters.take(over_ms, now_ms).into_iter();
+        rows.map(|(at, row)| (at, decode::<Figures>(&row, "").unwrap().reads())).collect()
+    }
+
+    #[test]
+    fn a_row_holds_all_of_its_slot_however_often_it_is_written() {
+        let counters = counters();
+        assert!(count(&counters, 60_000, 2));
+        assert!(!count(&counters, 60_000, 1));
+        assert_eq!(take(&counters, 0, 60_000), [(60_000, 3)]);
+        // That failed, and more comes.
+        count(&counters, 60_000, 1);
+        assert_eq!(take(&counters, 0, 60_000), [(60_000, 4)]);
+        count(&counters, 60_000, 5);
+        counters.stored(60_000);
+        assert!(counters.is_listed());
+        assert_eq!(take(&counters, 0, 60_000), [(60_000, 9)]);
+        counters.stored(60_000);
+        assert!(!counters.is_listed());
+        assert!(count(&counters, 120_000, 1));
+        assert_eq!(take(&counters, 0, 120_000), [(120_000, 1)]);
+    }
+
+    #[test]
+    fn what_comes_too_late_for_its_slot_counts_for_the_present_one() {
+        let counters = counters();
+        count(&counters, 60_000, 2);
+        take(&counters, 0, 60_000);
+        counters.stored(60_000);
+        // In no row until now.
+        count(&counters, 60_000, 3);
+        assert_eq!(take(&counters, 120_000, 180_000), [(180_000, 3)]);
+        counters.stored(180_000);
+        assert!(!counters.is_listed());
+    }
+
+    #[test]
+    fn slots_that_cannot_be_written_are_put_together() {
+        let counters = counters();
+        for slot in 1..=20 {
+            count(&counters, slot * 60_000, 1);
+        }
+        let rows = take(&counters, 0, 1_200_000);
+        assert_eq!(rows.len(), SLOTS_MAX);
+        assert_eq!(rows.iter().map(|(_, requests)| requests).sum::<u64>(), 20);
+    }
+}
