@@ -8,6 +8,7 @@ import json
 import time
 import urllib.parse
 
+import pyarrow.parquet
 import pytest
 
 import harness
@@ -154,7 +155,7 @@ def test_configurations_of_s3(aws, bucket, target):
     assert put({"Bucket": "arn:aws:s3:::missing-1250000000"}) == nowhere
     assert put({"AccountId": "123456789012"}) == nowhere
     assert put({"Bucket": target}) == (400, "MalformedXML")
-    assert put({"Format": "Parquet"}) == (501, "NotImplemented")
+    assert put({"Format": "ORC"}) == (501, "NotImplemented")
     assert put({"Encryption": {"SSES3": {}}}) == (501, "NotImplemented")
     assert put({}, OptionalFields=["Colour"]) == (400, "MalformedXML")
     assert put({}, Schedule={"Frequency": "Hourly"}) == (400, "MalformedXML")
@@ -197,18 +198,24 @@ def test_configurations_of_cos(cos, bucket, target):
 
 
 def test_nobody_writes_by_anothers_hand(server, aws, bucket, target):
-    policy = {
-        "version": "2.0",
-        "statement": [
-            {"effect": "allow", "action": ["name/cos:PutBucketInventory"], "resource": "*"}
-        ],
-    }
-    limited = aws_of(server, ask(server, policy).Credentials)
-    put = lambda: put_by_s3(limited, bucket, of_s3(target, "a"))
-    assert aws_refused(put) == (403, "AccessDenied")
-    policy["statement"][0]["action"].append("name/cos:PutObject")
-    limited = aws_of(server, ask(server, policy).Credentials)
-    put_by_s3(limited, bucket, of_s3(target, "a"))
+    """Whoever wants reports must be allowed to write into their very folder."""
+    configure = {"effect": "allow", "action": ["name/cos:PutBucketInventory"], "resource": "*"}
+    within = f"qcs::cos:{harness.REGION}:uid/{harness.APPID}:{target}"
+    for resource, allowed in [
+        (None, False),
+        (f"{within}/listsx*", False),
+        (f"{within}/lists/other/*", False),
+        (f"{within}/lists/*", True),
+        (f"{within}/lists/{bucket}/a/*", True),
+    ]:
+        write = {"effect": "allow", "action": ["name/cos:PutObject"], "resource": resource}
+        policy = {"version": "2.0", "statement": [configure] + [write] * bool(resource)}
+        limited = aws_of(server, ask(server, policy).Credentials)
+        put = lambda: put_by_s3(limited, bucket, of_s3(target, "a"))
+        if allowed:
+            put()
+        else:
+            assert aws_refused(put) == (403, "AccessDenied"), resource
 
 
 # -- reports ---------------------------------------------------------------------
@@ -239,6 +246,32 @@ def test_a_report_of_s3(aws, bucket, target):
     while KEYS[0] in wait(aws, target)[-1].keys():
         assert time.monotonic() < deadline
         time.sleep(0.5)
+
+
+def test_a_report_of_the_format_parquet(aws, bucket, target):
+    etags = {}
+    for number, key in enumerate(KEYS):
+        answer = aws.put_object(Bucket=bucket, Key=key, Body=b"x" * number)
+        etags[key] = answer["ETag"].strip('"')
+    configuration = of_s3(target, "columns")
+    configuration["Destination"]["S3BucketDestination"]["Format"] = "Parquet"
+    put_by_s3(aws, bucket, configuration)
+    deadline = time.monotonic() + 40
+    while not (found := manifests(aws, target)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    fetch = lambda key: aws.get_object(Bucket=target, Key=key)["Body"].read()
+    manifest = json.loads(fetch(found[0]))
+    assert manifest["fileFormat"] == "Parquet"
+    rows = []
+    for file in manifest["files"]:
+        table = pyarrow.parquet.read_table(io.BytesIO(fetch(file["key"])))
+        assert str(table.schema.field("last_modified_date").type) == "timestamp[ms, tz=UTC]"
+        rows += table.to_pylist()
+    assert [row["key"] for row in rows] == sorted(KEYS, key=str.encode)
+    for row in rows:
+        assert (row["bucket"], row["storage_class"]) == (bucket, "STANDARD")
+        assert (row["size"], row["e_tag"]) == (KEYS.index(row["key"]), etags[row["key"]])
 
 
 def test_a_report_of_all_versions_by_cos(server, cos, aws, bucket, target):

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 
 use super::Form;
+use super::sheet::{Kind, Value};
 use crate::acl::{Acl, Grantee, ObjectAcl};
 use crate::bucket::Bucket;
 use crate::checksum::Checksum;
-use crate::civil::iso_ms;
 use crate::error::Result;
 use crate::lock::RetentionMode;
 use crate::percent;
@@ -19,7 +19,7 @@ use crate::version::Listed;
 
 /// One that a client may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Column {
+pub(super) enum Column {
     Size,
     LastModified,
     ETag,
@@ -103,73 +103,85 @@ impl Column {
         }
     }
 
-    /// Its value; empty if there is nothing to be said.
-    pub fn value(&self, listed: &Listed<ObjectRecord>, of: &Context<'_>) -> Result<String> {
+    /// What its values are.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Column::Size => Kind::Number,
+            Column::LastModified | Column::RetainUntil | Column::Expiration => Kind::Moment,
+            Column::Multipart => Kind::Flag,
+            _ => Kind::Text,
+        }
+    }
+
+    pub fn value(&self, listed: &Listed<ObjectRecord>, of: &Context<'_>) -> Result<Value> {
         let record = &listed.record;
         // There is no more to a delete marker.
         if record.delete_marker && !matches!(self, Column::LastModified | Column::Owner) {
-            return Ok(String::new());
+            return Ok(Value::Nothing);
         }
         let lock = record.lock.as_ref();
-        let at = |ms: u64| if ms == 0 { String::new() } else { iso_ms(ms) };
+        let at = |ms: u64| if ms == 0 { Value::Nothing } else { Value::Moment(ms) };
+        let said = |text: &str| match text {
+            "" => Value::Nothing,
+            text => Value::Text(text.to_owned()),
+        };
         Ok(match self {
-            Column::Size => record.size.to_string(),
+            Column::Size => Value::Number(record.size),
             Column::LastModified => at(record.modified_ms),
-            Column::ETag => record.etag_text(),
+            Column::ETag => Value::Text(record.etag_text()),
             Column::StorageClass => match record.storage_class.as_str() {
-                "" => "STANDARD".into(),
-                class => class.into(),
+                "" => said("STANDARD"),
+                class => said(class),
             },
             Column::Multipart => {
                 let parts = matches!(record.content, Some(Content::Parts(_)));
-                of.form.boolean(parts && !record.appendable)
+                Value::Flag(parts && !record.appendable)
             }
             // Neither is there any.
-            Column::Replication | Column::BucketKey => String::new(),
-            Column::Encryption => "NOT-SSE".into(),
+            Column::Replication | Column::BucketKey => Value::Nothing,
+            Column::Encryption => said("NOT-SSE"),
             Column::RetainUntil => at(lock.map_or(0, |lock| lock.until_ms)),
             Column::LockMode => {
                 let mode = lock.and_then(|lock| RetentionMode::from_number(lock.mode));
-                mode.map_or(String::new(), |mode| mode.name().into())
+                mode.map_or(Value::Nothing, |mode| said(mode.name()))
             }
             Column::LegalHold => match lock.map_or(0, |lock| lock.legal_hold) {
-                1 => "On".into(),
-                2 => "Off".into(),
-                _ => String::new(),
+                1 => said("On"),
+                2 => said("Off"),
+                _ => Value::Nothing,
             },
             Column::AccessTier => {
-                record.access_tier(of.now_ms).map_or(String::new(), |tier| tier.name().into())
+                record.access_tier(of.now_ms).map_or(Value::Nothing, |tier| said(tier.name()))
             }
             Column::Checksum => {
                 let kept: Vec<Checksum> =
                     record.checksums.iter().filter_map(StoredChecksum::get).collect();
                 let names: Vec<_> = kept.iter().map(|kept| kept.algorithm.name()).collect();
-                names.join(",")
+                said(&names.join(","))
             }
-            Column::Acl => BASE64.encode(acl(record, of.bucket)?.to_string()),
-            Column::Owner => of.bucket.owner_uin.to_string(),
+            Column::Acl => Value::Text(BASE64.encode(acl(record, of.bucket)?.to_string())),
+            Column::Owner => Value::Text(of.bucket.owner_uin.to_string()),
             Column::Expiration => at(of.expires_ms.unwrap_or_default()),
-            Column::Tags => tags(&record.tags),
-            Column::Crc64 => record.crc64.to_string(),
+            Column::Tags => said(&tags(&record.tags)),
+            Column::Crc64 => Value::Text(record.crc64.to_string()),
             Column::Metadata => {
                 let all = user_metadata(record);
                 let all = all.iter().map(|pair| (pair.name.clone(), pair.value.clone().into()));
-                match all.collect::<serde_json::Map<String, Value>>() {
-                    map if map.is_empty() => String::new(),
-                    map => Value::from(map).to_string(),
+                match all.collect::<serde_json::Map<String, Json>>() {
+                    map if map.is_empty() => Value::Nothing,
+                    map => Value::Text(Json::from(map).to_string()),
                 }
             }
             Column::MetadataOf(name) => {
                 let found = user_metadata(record).iter().find(|pair| pair.name == *name);
-                found.map_or(String::new(), |pair| pair.value.clone())
+                found.map_or(Value::Nothing, |pair| said(&pair.value))
             }
         })
     }
 }
 
 /// What of a row is not in its record.
-pub(crate) struct Context<'a> {
-    pub form: Form,
+pub(super) struct Context<'a> {
     pub bucket: &'a Bucket,
     pub now_ms: u64,
     /// When a rule removes it, if one does.
@@ -177,14 +189,13 @@ pub(crate) struct Context<'a> {
 }
 
 impl Form {
-    pub(super) fn boolean(self, is: bool) -> String {
+    pub(super) fn boolean(self, is: bool) -> &'static str {
         match (self, is) {
             (Form::Cos, true) => "True",
             (Form::Cos, false) => "False",
             (Form::S3, true) => "true",
             (Form::S3, false) => "false",
         }
-        .into()
     }
 }
 
@@ -202,14 +213,14 @@ fn tags(tags: &[Pair]) -> String {
     text
 }
 
-fn acl(record: &ObjectRecord, bucket: &Bucket) -> Result<Value> {
+fn acl(record: &ObjectRecord, bucket: &Bucket) -> Result<Json> {
     let acl = match ObjectAcl::of(record)? {
         ObjectAcl::Private => Acl::private(bucket.owner_uin),
         ObjectAcl::Inherits => bucket.acl()?,
         ObjectAcl::Own(acl) => acl,
     };
     let group = |name: &str| format!("http://acs.amazonaws.com/groups/global/{name}");
-    let grants: Vec<Value> = acl
+    let grants: Vec<Json> = acl
         .grants
         .iter()
         .map(|grant| {

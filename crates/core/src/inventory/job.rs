@@ -2,9 +2,11 @@
 //!
 //! How far a report has come is a row of its bucket, written behind each file, so that
 //! whoever goes on, after a restart or in the place of a gateway that is gone, begins
-//! with the file that was being written, and writes it over.
+//! with the file that was being written. He gives his files names of their own, since the
+//! other may be at work still without knowing; each change of the row expects it as he
+//! has left it, so one of them gives way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -26,10 +28,10 @@ use crate::engine::{Expect, Partition, RowRef, Table, Write};
 use crate::error::{Error, Result};
 use crate::limits::PAGE_ENTRIES_MAX;
 use crate::names::ObjectKey;
-use crate::object::{Attributes, PutOutcome, PutRequest};
+use crate::object::{Attributes, DeleteRequest, PutOutcome, PutRequest};
 use crate::precondition::WriteConditions;
 use crate::record::{Metadata, ReportFileRecord, decode, encode};
-use crate::store::Store;
+use crate::store::{Store, unchanged};
 use crate::version::VersionRef;
 
 /// Objects looked at for one file, at most.
@@ -78,7 +80,7 @@ pub struct Run {
 pub struct Progress {
     #[prost(uint64, tag = "1")]
     pub began_ms: u64,
-    /// The names of its files come from it.
+    /// The names of its next files come from it; new with everybody who goes on with it.
     #[prost(bytes = "bytes", tag = "2")]
     pub token: Bytes,
     /// The configuration that it is made by.
@@ -99,6 +101,12 @@ pub struct Progress {
     pub written_count: u64,
     #[prost(uint64, tag = "10")]
     pub written_bytes: u64,
+}
+
+/// The reports of a bucket as this process has last read or written them.
+struct Ledger {
+    runs: Runs,
+    row: Option<Bytes>,
 }
 
 /// The row of a bucket's [`Runs`], in the group of its name.
@@ -171,6 +179,7 @@ impl InventoryJob {
     pub async fn round(&self) -> Result<()> {
         let (owner_uin, max) = (self.owner_uin, PAGE_ENTRIES_MAX);
         let mut request = ListBuckets { owner_uin, max, ..ListBuckets::default() };
+        let mut seen = HashSet::new();
         loop {
             if !self.claim.hold().await? {
                 return Ok(());
@@ -178,35 +187,54 @@ impl InventoryJob {
             let page = self.store.list_buckets(&request).await?;
             let with = |bucket: &&Bucket| !bucket.settings().inventories.is_empty();
             for listed in page.buckets.iter().filter(with) {
-                match self.store.bucket(listed.name.as_str()).await {
-                    Ok(bucket) => self.serve(&bucket).await?,
-                    Err(Error::NoSuchBucket) => {}
-                    Err(error) => return Err(error),
+                let served = async {
+                    let bucket = self.store.bucket(listed.name.as_str()).await?;
+                    self.serve(&bucket, &mut seen).await
+                };
+                match served.await {
+                    Ok(()) | Err(Error::NoSuchBucket) => {}
+                    // Others need not wait for it.
+                    Err(error) => {
+                        self.stats.failures.fetch_add(1, Relaxed);
+                        let bucket = &listed.name;
+                        tracing::warn!(%bucket, %error, "inventories will be tried again");
+                    }
                 }
             }
-            let Some(next) = page.next else { return Ok(()) };
+            let Some(next) = page.next else { break };
             request.after = next;
         }
+        self.troubles.lock().retain(|name, _| seen.contains(name));
+        Ok(())
     }
 
     /// Makes what is due of a bucket. What fails does not keep the others waiting.
-    async fn serve(&self, bucket: &Arc<Bucket>) -> Result<()> {
+    async fn serve(
+        &self,
+        bucket: &Arc<Bucket>,
+        seen: &mut HashSet<(String, String)>,
+    ) -> Result<()> {
         let inventories = self.store.inventories(bucket).await?.all;
-        let mut runs = self.read_runs(bucket).await?;
-        let before = runs.all.len();
-        runs.all.retain(|run| inventories.iter().any(|inventory| inventory.id == run.id));
-        if runs.all.len() < before {
-            self.write_runs(bucket, &runs).await?;
+        let mut ledger = self.read_ledger(bucket).await?;
+        let all = &mut ledger.runs.all;
+        let before = all.len();
+        all.retain(|run| inventories.iter().any(|inventory| inventory.id == run.id));
+        if all.len() < before && !self.write(bucket, &mut ledger).await? {
+            return Ok(());
         }
         for inventory in inventories {
             let name = (bucket.name.as_str().to_owned(), inventory.id.clone());
+            seen.insert(name.clone());
             if self.waits(&name) {
                 continue;
             }
-            match self.make(bucket, Arc::new(inventory), &mut runs).await {
-                Ok(()) => {
+            match self.make(bucket, Arc::new(inventory), &mut ledger).await {
+                Ok(true) => {
                     self.troubles.lock().remove(&name);
                 }
+                // Somebody else is at it.
+                Ok(false) => return Ok(()),
+                Err(_) if !self.claim.hold().await? => return Ok(()),
                 Err(error) => {
                     self.stats.failures.fetch_add(1, Relaxed);
                     let (bucket, id) = &name;
@@ -231,77 +259,93 @@ impl InventoryJob {
         trouble.again = again + pause.min(RETRY_AFTER_MAX);
     }
 
-    /// Makes a report, or goes on with it, if it is due.
+    /// Makes a report, or goes on with it, if it is due. False: somebody else does.
     async fn make(
         &self,
         bucket: &Arc<Bucket>,
         inventory: Arc<Inventory>,
-        runs: &mut Runs,
-    ) -> Result<()> {
-        let at = runs.all.iter().position(|run| run.id == inventory.id);
+        ledger: &mut Ledger,
+    ) -> Result<bool> {
+        let runs = &mut ledger.runs.all;
+        let at = runs.iter().position(|run| run.id == inventory.id);
         let at = at.unwrap_or_else(|| {
-            runs.all.push(Run { id: inventory.id.clone(), ..Run::default() });
-            runs.all.len() - 1
+            runs.push(Run { id: inventory.id.clone(), ..Run::default() });
+            runs.len() - 1
         });
-        let run = &mut runs.all[at];
+        let run = &mut runs[at];
+        let is_done = |_: &u64| !inventory.is_once() || run.made_by == inventory.token;
+        let (now_ms, last_ms) = (self.store.now_ms(), run.last_ms.filter(is_done));
         // One that was begun by another configuration is not what is wanted now.
-        let goes_on = |progress: &Progress| progress.inventory.as_ref() == Some(&inventory);
-        if !run.progress.as_ref().is_some_and(goes_on) || !inventory.enabled {
-            let was_begun = run.progress.take().is_some();
-            let is_done = |_: &u64| !inventory.is_once() || run.made_by == inventory.token;
-            let (now_ms, last_ms) = (self.store.now_ms(), run.last_ms.filter(is_done));
-            if !inventory.is_due(last_ms, now_ms, self.store.options.day_ms) {
-                if was_begun {
-                    self.write_runs(bucket, runs).await?;
-                }
-                if inventory.is_once() && last_ms.is_some() {
+        let goes_on = |progress: &Progress| {
+            inventory.enabled && progress.inventory.as_ref() == Some(&inventory)
+        };
+        let (token, mut left) = (self.store.fresh_id(), None);
+        match run.progress.take() {
+            Some(progress) if goes_on(&progress) => {
+                left = Some(inventory.file_key(&bucket.name, &progress));
+                run.progress = Some(Progress { token, ..progress });
+            }
+            _ if inventory.is_due(last_ms, now_ms, self.store.options.day_ms) => {
+                let inventory = Some((*inventory).clone());
+                run.progress =
+                    Some(Progress { began_ms: now_ms, token, inventory, ..Progress::default() });
+            }
+            begun => {
+                let is_over = inventory.is_once() && last_ms.is_some();
+                let is_written = begun.is_none() || self.write(bucket, ledger).await?;
+                if is_over {
                     self.forget(bucket, &inventory).await?;
                 }
-                return Ok(());
+                return Ok(is_written);
             }
-            run.progress = Some(Progress {
-                began_ms: now_ms,
-                token: self.store.fresh_id(),
-                inventory: Some((*inventory).clone()),
-                ..Progress::default()
-            });
-            self.write_runs(bucket, runs).await?;
+        }
+        if !self.write(bucket, ledger).await? {
+            return Ok(false);
         }
         let (store, rate) = (self.store.clone(), self.rows_per_second);
         let report = Report::new(store, bucket.clone(), inventory.clone(), rate)?;
-        while self.write_file(&report, runs, at).await? {
-            if !self.claim.hold().await? {
-                return Ok(());
+        if let Some(left) = left {
+            self.remove(&report, &left).await?;
+        }
+        loop {
+            match self.write_file(&report, ledger, at).await? {
+                Step::Next => {}
+                Step::Last => break,
+                Step::Overtaken => return Ok(false),
             }
         }
-        self.close(&report, runs, at).await?;
-        match inventory.is_once() {
-            true => self.forget(bucket, &inventory).await,
-            false => Ok(()),
-        }
-    }
-
-    async fn forget(&self, bucket: &Bucket, inventory: &Inventory) -> Result<()> {
-        match self.store.delete_inventory(bucket, &inventory.id).await {
-            Err(Error::NoInventory) => Ok(()),
-            other => other,
-        }
-    }
-
-    /// Writes the next file. False: there is none.
-    async fn write_file(&self, report: &Report, runs: &mut Runs, at: usize) -> Result<bool> {
-        let progress = runs.all[at].progress.get_or_insert_default();
-        if progress.is_walked() {
+        if !self.close(&report, ledger, at).await? {
             return Ok(false);
+        }
+        if inventory.is_once() {
+            self.forget(bucket, &inventory).await?;
+        }
+        Ok(true)
+    }
+
+    /// Removes the configuration, if it is still this one.
+    async fn forget(&self, bucket: &Bucket, inventory: &Inventory) -> Result<()> {
+        let change = |all: &mut Vec<Inventory>| {
+            all.retain(|other| other.token != inventory.token);
+            Ok(())
+        };
+        self.store.change_identified(bucket, change).await
+    }
+
+    /// Writes the next file.
+    async fn write_file(&self, report: &Report, ledger: &mut Ledger, at: usize) -> Result<Step> {
+        let progress = ledger.runs.all[at].progress.get_or_insert_default();
+        if progress.is_walked() {
+            return Ok(Step::Last);
         }
         let place =
             Place { key: progress.key.clone(), version: VersionRef::parse(&progress.version) };
-        let Some(mut file) = ReportFile::open(report, place, self.file_rows_max).await? else {
-            return Ok(false);
-        };
-        let name = &report.bucket.name;
-        let key = report.inventory.file_key(name, &progress.token, progress.files.len());
-        let done = self.put(report, &key, "application/x-gzip", &mut file).await?;
+        let file = ReportFile::open(report, &self.claim, place, self.file_rows_max).await?;
+        let Some(mut file) = file else { return Ok(Step::Last) };
+        let inventory = &report.inventory;
+        let (key, media_type) =
+            (inventory.file_key(&report.bucket.name, progress), inventory.format().media_type());
+        let done = self.put(report, &key, media_type, &mut file).await?;
         let (next, listed, written) = (file.next, file.listed, file.written);
         progress.files.push(ReportFileRecord { key, size: done.size, md5: done.etag });
         progress.listed_count += listed.count;
@@ -312,25 +356,52 @@ impl InventoryJob {
         let Place { key, version } = next.unwrap_or_default();
         progress.key = key;
         progress.version = version.map_or(String::new(), |version| version.to_string());
-        self.write_runs(&report.bucket, runs).await?;
+        if !self.write(&report.bucket, ledger).await? {
+            return Ok(Step::Overtaken);
+        }
         self.stats.rows.fetch_add(written.count, Relaxed);
-        Ok(goes_on)
+        Ok(if goes_on { Step::Next } else { Step::Last })
     }
 
     /// Writes what belongs to the files, the manifest last, and remembers that it is done.
-    async fn close(&self, report: &Report, runs: &mut Runs, at: usize) -> Result<()> {
-        let progress = runs.all[at].progress.take().unwrap_or_default();
+    async fn close(&self, report: &Report, ledger: &mut Ledger, at: usize) -> Result<bool> {
+        let progress = ledger.runs.all[at].progress.clone().unwrap_or_default();
         let listed = Sum { count: progress.listed_count, bytes: progress.listed_bytes };
         let written = Sum { count: progress.written_count, bytes: progress.written_bytes };
         let closing = Closing::of(report, progress.began_ms, &progress.files, listed, written);
         for (key, content, media_type) in closing.objects {
             self.put(report, &key, media_type, &mut BytesSource::new(content.into())).await?;
         }
-        runs.all[at].last_ms = Some(progress.began_ms);
-        runs.all[at].made_by = report.inventory.token.clone();
-        self.write_runs(&report.bucket, runs).await?;
-        self.stats.reports.fetch_add(1, Relaxed);
-        Ok(())
+        let run = &mut ledger.runs.all[at];
+        run.progress = None;
+        run.last_ms = Some(progress.began_ms);
+        run.made_by = report.inventory.token.clone();
+        let is_written = self.write(&report.bucket, ledger).await?;
+        if is_written {
+            self.stats.reports.fetch_add(1, Relaxed);
+        }
+        Ok(is_written)
+    }
+
+    /// Removes the file that whoever was at the report before has left, if it is there.
+    async fn remove(&self, report: &Report, key: &str) -> Result<()> {
+        let target = self.target(report).await?;
+        let key = ObjectKey::new(key)?;
+        if self.store.current_object(&target, &key).await?.record.is_none() {
+            return Ok(());
+        }
+        let conditions = WriteConditions::default();
+        let request = DeleteRequest { key, version: None, conditions, bypass_governance: false };
+        self.store.delete_object(&target, &request).await.map(drop)
+    }
+
+    async fn target(&self, report: &Report) -> Result<Arc<Bucket>> {
+        let target = self.store.bucket(&report.inventory.target).await?;
+        // Another one of that name, whose owner has asked for nothing.
+        match target.owner_uin == report.bucket.owner_uin {
+            true => Ok(target),
+            false => Err(Error::NoSuchBucket),
+        }
     }
 
     async fn put(
@@ -340,11 +411,7 @@ impl InventoryJob {
         media_type: &str,
         body: &mut dyn BodySource,
     ) -> Result<PutOutcome> {
-        let target = self.store.bucket(&report.inventory.target).await?;
-        // Another one of that name, whose owner has asked for nothing.
-        if target.owner_uin != report.bucket.owner_uin {
-            return Err(Error::NoSuchBucket);
-        }
+        let target = self.target(report).await?;
         let metadata = Metadata { content_type: media_type.into(), ..Metadata::default() };
         let request = PutRequest {
             key: ObjectKey::new(key)?,
@@ -357,23 +424,37 @@ impl InventoryJob {
         self.store.put_object(&target, request, body).await
     }
 
-    async fn read_runs(&self, bucket: &Bucket) -> Result<Runs> {
+    async fn read_ledger(&self, bucket: &Bucket) -> Result<Ledger> {
         let group = bucket.name.as_str().as_bytes();
         let row = self.store.read_row(Partition::System, group, runs_row()).await?;
-        let runs: Option<Runs> = row.map(|row| decode(&row, "inventory runs")).transpose()?;
+        let runs = row.as_ref().map(|row| decode::<Runs>(row, "inventory runs")).transpose()?;
         let of_this = runs.filter(|runs| runs.bucket == bucket.id.0);
-        Ok(of_this.unwrap_or(Runs { bucket: bucket.id.0, all: Vec::new() }))
+        let runs = of_this.unwrap_or(Runs { bucket: bucket.id.0, all: Vec::new() });
+        Ok(Ledger { runs, row })
     }
 
-    async fn write_runs(&self, bucket: &Bucket, runs: &Runs) -> Result<()> {
+    /// False: somebody else has changed it.
+    async fn write(&self, bucket: &Bucket, ledger: &mut Ledger) -> Result<bool> {
         let group = bucket.name.as_str().to_owned().into();
-        let expects = vec![Expect::Present(RowRef::only(Table::Bucket))];
-        let writes = vec![Write::Put(runs_row(), encode(runs))];
-        match self.store.try_commit(Partition::System, &group, expects, writes).await? {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Error::NoSuchBucket),
-        }
+        let runs = runs_row();
+        let expects = vec![
+            Expect::Present(RowRef::only(Table::Bucket)),
+            unchanged(runs.table, runs.suffix.clone(), &ledger.row),
+        ];
+        let row = encode(&ledger.runs);
+        let writes = vec![Write::Put(runs, row.clone())];
+        let written = self.store.try_commit(Partition::System, &group, expects, writes).await?;
+        ledger.row = Some(row);
+        Ok(written.is_ok())
     }
+}
+
+/// What comes behind a file.
+enum Step {
+    Next,
+    Last,
+    /// Whoever else was at it has changed the row first.
+    Overtaken,
 }
 
 impl Progress {

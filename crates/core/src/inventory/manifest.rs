@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::report::{Report, Sum};
 use super::schedule::COS_AHEAD_S;
-use super::{Form, Inventory};
+use super::{Form, Inventory, Progress};
 use crate::civil::Civil;
 use crate::limits::KEY_BYTES_MAX;
 use crate::names::BucketName;
@@ -23,8 +23,8 @@ pub(super) fn prefix_bytes_max(id: &str) -> usize {
 }
 
 impl Inventory {
-    /// What all names of its reports begin with, the slash included.
-    fn folder(&self, bucket: &BucketName) -> String {
+    /// What all names of a bucket's reports begin with, the slash included.
+    pub fn folder(&self, bucket: &BucketName) -> String {
         let mut folder = match self.prefix.as_deref() {
             None | Some("") => String::new(),
             Some(prefix) => format!("{}/", prefix.strip_suffix('/').unwrap_or(prefix)),
@@ -38,18 +38,18 @@ impl Inventory {
         format!("{folder}/{}/", self.id)
     }
 
-    /// The same for the same report and file, so that what a crash has left is written
-    /// over.
-    pub(super) fn file_key(&self, bucket: &BucketName, token: &[u8], index: usize) -> String {
-        let digest = Md5::new().chain_update(token).chain_update(index.to_be_bytes()).finalize();
+    /// The name of the next file.
+    pub(super) fn file_key(&self, bucket: &BucketName, progress: &Progress) -> String {
+        let index = progress.files.len().to_be_bytes();
+        let digest = Md5::new().chain_update(&progress.token).chain_update(index).finalize();
         let hash = hex::encode(digest);
-        let folder = self.folder(bucket);
+        let (folder, ending) = (self.folder(bucket), self.format().ending());
         match self.form() {
-            Form::Cos => format!("{folder}{hash}.csv.gz"),
+            Form::Cos => format!("{folder}{hash}.{ending}"),
             Form::S3 => {
                 let (a, b, c, d, e) =
                     (&hash[..8], &hash[8..12], &hash[12..16], &hash[16..20], &hash[20..]);
-                format!("{folder}data/{a}-{b}-{c}-{d}-{e}.csv.gz")
+                format!("{folder}data/{a}-{b}-{c}-{d}-{e}.{ending}")
             }
         }
     }
@@ -98,7 +98,7 @@ impl Closing {
                     "sourceBucket": short(&bucket.name),
                     "destinationAppid": target.as_ref().map(appid),
                     "destinationBucket": target.as_ref().map(short),
-                    "fileFormat": "CSV",
+                    "fileFormat": inventory.format().name(),
                     "listObjectCount": number(listed.count),
                     "listStorageSize": number(listed.bytes),
                     "filterObjectCount": number(written.count),
@@ -120,7 +120,7 @@ impl Closing {
                     "destinationBucket": format!("arn:aws:s3:::{target}"),
                     "version": "2016-11-30",
                     "creationTimestamp": started_ms.to_string(),
-                    "fileFormat": "CSV",
+                    "fileFormat": inventory.format().name(),
                     "fileSchema": report.schema(),
                     "files": files,
                 });
@@ -143,7 +143,8 @@ impl Closing {
     }
 }
 
-fn short(name: &BucketName) -> &str {
+/// A bucket's name as COS has it beside its APPID.
+pub(super) fn short(name: &BucketName) -> &str {
     match name.as_str().rsplit_once('-') {
         Some((short, _)) if name.appid().is_some() => short,
         _ => name.as_str(),
@@ -164,7 +165,7 @@ mod tests {
                 prefix: prefix.map(str::to_owned),
                 ..Default::default()
             };
-            inventory.file_key(&bucket, b"token", 0)
+            inventory.file_key(&bucket, &Progress::default())
         };
         let cos = "1250000000/examplebucket/daily/";
         let is_hash = |text: &str| hex::decode(text).is_ok_and(|digest| digest.len() == 16);
@@ -192,7 +193,7 @@ mod tests {
                 prefix: prefix.clone(),
                 ..Default::default()
             };
-            assert!(inventory.file_key(&bucket, b"", 7).len() <= KEY_BYTES_MAX);
+            assert!(inventory.file_key(&bucket, &Progress::default()).len() <= KEY_BYTES_MAX);
             let hive = format!("{}hive/dt=2026-01-01-00-00/symlink.txt", inventory.folder(&bucket));
             assert!(hive.len() <= KEY_BYTES_MAX);
         }

@@ -14,11 +14,12 @@ mod manifest;
 mod report;
 mod schedule;
 mod settings;
+mod sheet;
 
 use bytes::Bytes;
 use prost::Message;
 
-pub(crate) use column::Column;
+use column::Column;
 pub(crate) use job::runs_row;
 pub use job::{InventoryJob, InventoryStats, Progress, Run, Runs};
 pub use settings::InventoryFault;
@@ -58,6 +59,9 @@ pub struct Inventory {
     pub fields: Vec<String>,
     #[prost(message, optional, tag = "11")]
     pub filter: Option<Filter>,
+    /// [`Format`].
+    #[prost(uint32, tag = "13")]
+    pub format: u32,
     /// Tells it from others that the bucket has had by that id.
     #[prost(bytes = "bytes", tag = "12")]
     pub token: Bytes,
@@ -118,7 +122,47 @@ impl Frequency {
     }
 }
 
+/// What files are. The numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values, gzipped.
+    Csv = 0,
+    /// S3.
+    Parquet = 1,
+}
+
+impl Format {
+    pub const ALL: [Format; 2] = [Format::Csv, Format::Parquet];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Csv => "CSV",
+            Format::Parquet => "Parquet",
+        }
+    }
+
+    fn ending(self) -> &'static str {
+        match self {
+            Format::Csv => "csv.gz",
+            Format::Parquet => "parquet",
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Format::Csv => "application/x-gzip",
+            Format::Parquet => "application/vnd.apache.parquet",
+        }
+    }
+}
+
 impl Inventory {
+    /// What is not known any more was the one that both services have.
+    pub fn format(&self) -> Format {
+        let known = Format::ALL.into_iter().find(|known| *known as u32 == self.format);
+        known.unwrap_or(Format::Csv)
+    }
+
     /// What is not known any more was S3's.
     pub fn form(&self) -> Form {
         match self.form {

@@ -1,23 +1,21 @@
 //! The rows of a report, a file of them at a time.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 use super::column::Context;
-use super::{Column, Form, Inventory};
+use super::sheet::{self, Heading, Kind, Sheet, Value};
+use super::{Column, Form, Format, Inventory, manifest};
 use crate::body::BodySource;
 use crate::bucket::Bucket;
+use crate::claim::Claim;
 use crate::engine::Table;
 use crate::error::{Error, Result};
 use crate::list::{KeyPage, KeyQuery};
 use crate::names::ObjectKey;
 use crate::pace::Pace;
-use crate::percent;
 use crate::record::{ObjectRecord, decode_listed};
 use crate::store::Store;
 use crate::tags::Tags;
@@ -70,18 +68,32 @@ impl Report {
         Ok(Report { store, bucket, inventory, columns, rows_per_second })
     }
 
-    /// The names of all columns.
-    pub fn schema(&self) -> String {
-        let mut names = Vec::new();
+    /// All columns, in their order.
+    fn headings(&self) -> Vec<Heading> {
+        let mut headings = Vec::new();
         if self.inventory.form() == Form::Cos {
-            names.push("Appid".to_owned());
+            headings.push(("Appid".to_owned(), Kind::Text));
         }
-        names.extend(["Bucket", "Key"].map(str::to_owned));
+        headings.extend(["Bucket", "Key"].map(|name| (name.to_owned(), Kind::Name)));
         if self.inventory.all_versions {
-            names.extend(["VersionId", "IsLatest", "IsDeleteMarker"].map(str::to_owned));
+            headings.push(("VersionId".to_owned(), Kind::Text));
+            let flags = ["IsLatest", "IsDeleteMarker"];
+            headings.extend(flags.map(|name| (name.to_owned(), Kind::Flag)));
         }
-        names.extend(self.columns.iter().map(Column::name));
-        names.join(", ")
+        headings.extend(self.columns.iter().map(|column| (column.name(), column.kind())));
+        headings
+    }
+
+    /// What the manifest says of the columns.
+    pub fn schema(&self) -> String {
+        let headings = self.headings();
+        match self.inventory.format() {
+            Format::Csv => {
+                let names: Vec<String> = headings.into_iter().map(|(name, _)| name).collect();
+                names.join(", ")
+            }
+            Format::Parquet => sheet::message(&headings),
+        }
     }
 
     fn prefix(&self) -> &str {
@@ -128,13 +140,7 @@ impl Report {
             && filter.to_s.is_none_or(|to| modified_s <= to)
     }
 
-    async fn write_row(
-        &self,
-        text: &mut Vec<u8>,
-        key: &str,
-        listed: &Listed<ObjectRecord>,
-    ) -> Result<()> {
-        let form = self.inventory.form();
+    async fn row(&self, key: &str, listed: &Listed<ObjectRecord>) -> Result<Vec<Value>> {
         let record = &listed.record;
         let mut expires_ms = None;
         if self.columns.contains(&Column::Expiration) && listed.is_latest && !record.delete_marker {
@@ -143,63 +149,38 @@ impl Report {
             let foreseen = store.foresee_expiration(&self.bucket, &key, size, modified_ms, &tags);
             expires_ms = foreseen.await?.map(|foreseen| foreseen.at_ms);
         }
-        let of = Context { form, bucket: &self.bucket, now_ms: self.store.now_ms(), expires_ms };
+        let of = Context { bucket: &self.bucket, now_ms: self.store.now_ms(), expires_ms };
         let name = &self.bucket.name;
-        let mut row = Row { text, is_first: true };
-        if form == Form::Cos {
-            row.value(&name.appid().map_or(String::new(), |appid| appid.to_string()));
+        let mut row = Vec::with_capacity(self.columns.len() + 6);
+        match self.inventory.form() {
+            Form::Cos => {
+                let appid = name.appid().map(|appid| Value::Text(appid.to_string()));
+                row.push(appid.unwrap_or(Value::Nothing));
+                row.push(Value::Text(manifest::short(name).to_owned()));
+            }
+            Form::S3 => row.push(Value::Text(name.as_str().to_owned())),
         }
-        let without_appid = match (form, name.as_str().rsplit_once('-')) {
-            (Form::Cos, Some((short, _))) if name.appid().is_some() => short,
-            _ => name.as_str(),
-        };
-        row.value(without_appid);
-        row.value(&percent::encode(key));
+        row.push(Value::Key(key.to_owned()));
         if self.inventory.all_versions {
-            row.value(&listed.version.map_or(String::new(), |version| version.to_string()));
-            row.value(&form.boolean(listed.is_latest));
-            row.value(&form.boolean(record.delete_marker));
+            let version = listed.version.map(|version| Value::Text(version.to_string()));
+            row.push(version.unwrap_or(Value::Nothing));
+            row.push(Value::Flag(listed.is_latest));
+            row.push(Value::Flag(record.delete_marker));
         }
         for column in &self.columns {
-            row.value(&column.value(listed, &of)?);
+            row.push(column.value(listed, &of)?);
         }
-        row.end();
-        Ok(())
+        Ok(row)
     }
 }
 
-/// A line of comma-separated values, each in quotes.
-struct Row<'a> {
-    text: &'a mut Vec<u8>,
-    is_first: bool,
-}
-
-impl Row<'_> {
-    fn value(&mut self, value: &str) {
-        if !std::mem::take(&mut self.is_first) {
-            self.text.push(b',');
-        }
-        self.text.push(b'"');
-        for byte in value.bytes() {
-            if byte == b'"' {
-                self.text.push(b'"');
-            }
-            self.text.push(byte);
-        }
-        self.text.push(b'"');
-    }
-
-    fn end(self) {
-        self.text.push(b'\n');
-    }
-}
-
-/// A file of a report on its way: gzipped rows from a place on.
+/// A file of a report on its way: rows from a place on.
 pub(super) struct ReportFile<'a> {
     report: &'a Report,
+    claim: &'a Claim,
     page: Option<Page>,
     rows_left: usize,
-    gzip: Option<GzEncoder<Vec<u8>>>,
+    sheet: Option<Sheet>,
     pace: Pace,
     /// Where the next file begins; `None` at the end of the bucket.
     pub next: Option<Place>,
@@ -213,6 +194,7 @@ impl<'a> ReportFile<'a> {
     /// `None`: there is nothing behind the place.
     pub async fn open(
         report: &'a Report,
+        claim: &'a Claim,
         place: Place,
         rows_max: usize,
     ) -> Result<Option<ReportFile<'a>>> {
@@ -220,11 +202,13 @@ impl<'a> ReportFile<'a> {
         if page.entries.is_empty() {
             return Ok(None);
         }
+        let inventory = &report.inventory;
         Ok(Some(ReportFile {
             report,
+            claim,
             page: Some(page),
             rows_left: rows_max,
-            gzip: Some(GzEncoder::new(Vec::new(), Compression::default())),
+            sheet: Some(Sheet::new(inventory.format(), inventory.form(), &report.headings())?),
             pace: Pace::new(report.rows_per_second),
             next: Some(place),
             listed: Sum::default(),
@@ -238,6 +222,8 @@ impl<'a> ReportFile<'a> {
             (Some(page), _) => page,
             (None, None) => return Ok(None),
             (None, Some(_)) if self.rows_left == 0 => return Ok(None),
+            // It is another process's work by now.
+            (None, Some(_)) if !self.claim.hold().await? => return Err(Error::StorageUnavailable),
             (None, Some(place)) => self.report.page(place, self.rows_left).await?,
         };
         let last = page.entries.last();
@@ -254,52 +240,28 @@ impl<'a> ReportFile<'a> {
 #[async_trait]
 impl BodySource for ReportFile<'_> {
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        let failed = |error: std::io::Error| Error::Internal(format!("compressing: {error}"));
         while let Some(page) = self.next_page().await? {
-            let mut text = Vec::with_capacity(page.entries.len() * 160);
+            let mut rows = Vec::with_capacity(page.entries.len());
             for (key, listed) in &page.entries {
                 self.listed.add(&listed.record);
                 if self.report.is_wanted(&listed.record) {
                     self.written.add(&listed.record);
-                    self.report.write_row(&mut text, key, listed).await?;
+                    rows.push(self.report.row(key, listed).await?);
                 }
             }
-            let Some(mut gzip) = self.gzip.take() else { return Ok(None) };
-            // Milliseconds for a page.
-            let compressing = tokio::task::spawn_blocking(move || {
-                gzip.write_all(&text).map(|()| (std::mem::take(gzip.get_mut()), gzip))
+            let Some(mut sheet) = self.sheet.take() else { return Ok(None) };
+            let writing = tokio::task::spawn_blocking(move || {
+                let piece = sheet.add(rows);
+                piece.map(|piece| (piece, sheet))
             });
-            let compressed = compressing
-                .await
-                .map_err(|error| Error::Internal(format!("a task failed: {error}")))?;
-            let (piece, gzip) = compressed.map_err(failed)?;
-            self.gzip = Some(gzip);
+            let written = writing.await;
+            let (piece, sheet) =
+                written.map_err(|error| Error::Internal(format!("a task failed: {error}")))??;
+            self.sheet = Some(sheet);
             if !piece.is_empty() {
-                return Ok(Some(piece.into()));
+                return Ok(Some(piece));
             }
         }
-        match self.gzip.take() {
-            None => Ok(None),
-            Some(gzip) => Ok(Some(gzip.finish().map_err(failed)?.into())),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_quoted() {
-        let mut text = Vec::new();
-        let mut row = Row { text: &mut text, is_first: true };
-        for value in ["a", "", "say \"hi\", twice", "x"] {
-            row.value(value);
-        }
-        row.end();
-        assert_eq!(
-            String::from_utf8(text).unwrap(),
-            "\"a\",\"\",\"say \"\"hi\"\", twice\",\"x\"\n"
-        );
+        self.sheet.take().map(Sheet::finish).transpose()
     }
 }

@@ -8,7 +8,7 @@ use super::{Column, Frequency, Inventory, manifest};
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::identified::{AllOf, Identified};
-use crate::limits::{INVENTORIES_MAX, INVENTORY_ID_CHARS_MAX, KEY_BYTES_MAX};
+use crate::limits::{INVENTORIES_MAX, INVENTORY_FIELDS_MAX, INVENTORY_ID_CHARS_MAX, KEY_BYTES_MAX};
 use crate::names::BucketName;
 use crate::record::BucketRecord;
 use crate::store::Store;
@@ -22,6 +22,8 @@ pub enum InventoryFault {
     Id { max: usize },
     #[error("there is no such field: {0}")]
     UnknownField(String),
+    #[error("there are more than {max} fields")]
+    TooManyFields { max: usize },
     #[error("a field is named twice: {0}")]
     RepeatedField(String),
     #[error("the prefix has more than {max} bytes")]
@@ -35,6 +37,9 @@ pub enum InventoryFault {
     #[error("there is one of that id, or it is being made")]
     Exists,
 }
+
+/// Longest name of a field, which may be one of the client's metadata.
+const FIELD_BYTES_MAX: usize = 256;
 
 impl Identified for Inventory {
     const NAME: &'static str = "inventories";
@@ -66,6 +71,12 @@ impl Inventory {
         let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if !(1..=INVENTORY_ID_CHARS_MAX).contains(&self.id.len()) || !self.id.chars().all(known) {
             return Err(InventoryFault::Id { max: INVENTORY_ID_CHARS_MAX });
+        }
+        if self.fields.len() > INVENTORY_FIELDS_MAX {
+            return Err(InventoryFault::TooManyFields { max: INVENTORY_FIELDS_MAX });
+        }
+        if let Some(long) = self.fields.iter().find(|field| field.len() > FIELD_BYTES_MAX) {
+            return Err(InventoryFault::UnknownField(long.clone()));
         }
         let columns = self.columns()?;
         let repeated = columns.iter().enumerate().find(|(at, one)| columns[..*at].contains(one));
@@ -227,6 +238,19 @@ mod tests {
             i.filter = Some(Filter { from_s: Some(2), to_s: Some(1), ..Default::default() });
         };
         check(backwards, Some(InventoryFault::Period));
+    }
+
+    #[test]
+    fn fields_have_bounds() {
+        let many: Vec<String> = (0..65).map(|n| format!("x-cos-meta-{n}")).collect();
+        let check = |fields: &[String]| {
+            let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+            inventory(Form::Cos, &fields).check()
+        };
+        assert_eq!(check(&many), Err(InventoryFault::TooManyFields { max: 64 }));
+        assert_eq!(check(&many[1..]), Ok(()));
+        let long = format!("x-cos-meta-{}", "x".repeat(256));
+        assert_eq!(check(std::slice::from_ref(&long)), Err(InventoryFault::UnknownField(long)));
     }
 
     #[test]

@@ -359,6 +359,7 @@ fn system_rows() {
             to_s: Some(1_795_000_001),
             joined: true,
         }),
+        format: 1,
         token: id(17),
     };
     check("inventories", &AllOf { write_id: id(15), all: vec![inventory.clone()] });

@@ -13,6 +13,9 @@ pub(super) fn describe(fault: &InventoryFault) -> Described {
             "The specified configuration id is invalid.".into(),
         ),
         InventoryFault::UnknownField(_) => return super::malformed_xml(),
+        InventoryFault::TooManyFields { max } => {
+            (argument, format!("There may be {max} fields at most."))
+        }
         InventoryFault::RepeatedField(field) => {
             (argument, format!("The field {field} is named more than once."))
         }

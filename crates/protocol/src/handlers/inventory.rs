@@ -62,8 +62,7 @@ pub async fn put(
     }
     match gateway.store.bucket(&inventory.target).await {
         Ok(target) => {
-            let prefix = inventory.prefix.as_deref().unwrap_or_default();
-            let key = [prefix, "x"].concat();
+            let key = inventory.folder(&bucket.name) + "x";
             let need = Need::new(Operation::PutObject, Some(&key), None);
             gateway.require(request, &target, need).await?;
         }

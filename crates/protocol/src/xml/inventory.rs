@@ -1,6 +1,6 @@
 //! `InventoryConfiguration`, read and written.
 
-use costrel_core::inventory::{Filter, Form, Frequency, Inventory};
+use costrel_core::inventory::{Filter, Form, Format, Frequency, Inventory};
 
 use super::reader::{Source, XmlError};
 use super::requests::{number, once};
@@ -65,6 +65,7 @@ pub fn parse_inventory(
         target: target.bucket,
         account: target.account,
         prefix: target.prefix,
+        format: target.format as u32,
         all_versions: versions.ok_or(XmlError::Malformed("no IncludedObjectVersions"))?,
         frequency: frequency as u32,
         month_day,
@@ -75,12 +76,12 @@ pub fn parse_inventory(
     Ok(InventoryDocument { inventory, region: target.region, lacking: target.lacking })
 }
 
-#[derive(Default)]
 struct Destination {
     region: String,
     bucket: String,
     account: Option<String>,
     prefix: Option<String>,
+    format: Format,
     lacking: Option<&'static str>,
 }
 
@@ -123,12 +124,15 @@ fn parse_bucket(source: &mut Source<'_>, dialect: Dialect) -> Result<Destination
             _ => return Err(XmlError::Malformed("not of a destination")),
         }
     }
-    match (format.as_deref(), dialect) {
-        (Some("CSV"), _) => {}
-        (Some("ORC"), _) => lacking = Some("Inventories in the format ORC"),
-        (Some("Parquet"), Dialect::S3) => lacking = Some("Inventories in the format Parquet"),
+    let format = match (format.as_deref(), dialect) {
+        (Some("CSV"), _) => Format::Csv,
+        (Some("Parquet"), Dialect::S3) => Format::Parquet,
+        (Some("ORC"), _) => {
+            lacking = Some("Inventories in the format ORC");
+            Format::Csv
+        }
         _ => return Err(XmlError::Malformed("no Format")),
-    }
+    };
     let bucket = bucket.ok_or(XmlError::Malformed("no Bucket"))?;
     let (region, bucket) = parse_name(&bucket, dialect)?;
     Ok(Destination {
@@ -136,6 +140,7 @@ fn parse_bucket(source: &mut Source<'_>, dialect: Dialect) -> Result<Destination
         bucket: bucket.to_owned(),
         account: account.filter(|account| !account.is_empty()),
         prefix,
+        format,
         lacking,
     })
 }
@@ -263,7 +268,7 @@ pub fn write_inventory(xml: &mut XmlWriter, inventory: &Inventory, region: &str,
     xml.boolean("IsEnabled", inventory.enabled);
     xml.element("Destination", |xml| {
         xml.element(element(dialect), |xml| {
-            xml.text("Format", "CSV");
+            xml.text("Format", inventory.format().name());
             if let Some(account) = &inventory.account {
                 xml.text("AccountId", account);
             }
@@ -392,7 +397,7 @@ mod tests {
     fn what_is_not_there_is_told() {
         for (dialect, format, lacks) in [
             (Dialect::S3, "ORC", true),
-            (Dialect::S3, "Parquet", true),
+            (Dialect::S3, "Parquet", false),
             (Dialect::Cos, "ORC", true),
             (Dialect::S3, "CSV", false),
         ] {
