@@ -26,7 +26,7 @@ use crate::users::{Somebody, all};
 use crate::world::{BUCKET, REGION, World};
 
 /// A request to IAM or STS.
-async fn asks(world: &World, service: &str, identity: &Identity, form: &str) -> Answer {
+pub async fn asks(world: &World, service: &str, identity: &Identity, form: &str) -> Answer {
     let headers = [("content-type", "application/x-www-form-urlencoded")];
     let outgoing = Outgoing {
         method: "POST",
