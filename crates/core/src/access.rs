@@ -30,6 +30,7 @@ pub struct BucketPolicy {
 impl BucketPolicy {
     pub fn read(grammar: Grammar, document: Bytes) -> Result<BucketPolicy> {
         let policy = Policy::of_bucket(grammar, &document)?;
+        policy.check_sids()?;
         Ok(BucketPolicy { policy, document })
     }
 }

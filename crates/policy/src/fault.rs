@@ -15,6 +15,8 @@ pub enum PolicyFault {
     UnknownField(String),
     #[error("Duplicate field {0}")]
     Duplicate(String),
+    #[error("Statement IDs (SID) in a single policy must be unique: {0}")]
+    RepeatedSid(String),
     #[error("Missing required field {0}")]
     Missing(&'static str),
     #[error("{0} must not be there twice, nor together with its opposite")]

@@ -1,5 +1,7 @@
 //! From a document to a [`Policy`]: what both grammars share.
 
+use std::collections::HashSet;
+
 use crate::condition::{Condition, Operator};
 use crate::fault::PolicyFault;
 use crate::json::Json;
@@ -139,6 +141,20 @@ impl Policy {
             let mut resources = statement.resources.named.iter();
             in_conditions || resources.any(|resource| resource.asks(&about))
         })
+    }
+
+    /// Refuses two statements of one name, which IAM does not take. Asked of what is
+    /// new alone: what was taken before goes on being read.
+    pub fn check_sids(&self) -> Result<(), PolicyFault> {
+        if self.grammar == Grammar::Cam {
+            return Ok(());
+        }
+        let mut seen = HashSet::new();
+        let mut sids = self.statements.iter().filter_map(|statement| statement.sid.as_deref());
+        match sids.find(|sid| !sid.is_empty() && !seen.insert(*sid)) {
+            Some(sid) => Err(PolicyFault::RepeatedSid(sid.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// What its author calls a statement, if anything.

@@ -203,6 +203,22 @@ fn documents() {
 }
 
 #[test]
+fn statements_of_one_name() {
+    let with = |sids: [&str; 2]| {
+        let one = |sid: &str| {
+            format!(r#"{{"Sid": "{sid}", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}}"#)
+        };
+        let statements = sids.map(one).join(",");
+        let document = format!(r#"{{"Statement": [{statements}]}}"#);
+        // It is still read, wherever it was taken before.
+        Policy::of_user(Grammar::Iam, document.as_bytes()).unwrap().check_sids()
+    };
+    assert_eq!(with(["a", "a"]), Err(PolicyFault::RepeatedSid("a".into())));
+    assert_eq!(with(["a", "A"]), Ok(()));
+    assert_eq!(with(["", ""]), Ok(()));
+}
+
+#[test]
 fn whether_it_is_about_the_bucket() {
     let about = |grammar, document: &str| {
         Policy::of_bucket(grammar, document.as_bytes()).unwrap().is_about(&target())

@@ -297,7 +297,7 @@ impl Accounts {
         if !is_name(name, NAME_LEN_MAX) {
             return Err(IdentityError::PolicyName { len_max: NAME_LEN_MAX });
         }
-        Policy::of_user(grammar, document)?;
+        Policy::of_user(grammar, document)?.check_sids()?;
         let document = Some(RowDocument::new(grammar, document));
         let entry = InlinePolicyEntry { name: name.to_owned(), document };
         self.change(&[holder.row()], |found| {

@@ -81,7 +81,7 @@ impl Accounts {
             return Err(IdentityError::PolicyName { len_max: NAME_LEN_MAX });
         }
         check_text(description)?;
-        Policy::of_user(grammar, document)?;
+        Policy::of_user(grammar, document)?.check_sids()?;
         let now_ms = self.clock.now_ms();
         let row = ManagedPolicyRow {
             id: 100_000_000 + random_below(900_000_000, &*self.entropy),
@@ -141,7 +141,7 @@ impl Accounts {
     ) -> Result<(), IdentityError> {
         check_text(description.unwrap_or_default())?;
         if let Some((grammar, document)) = document {
-            Policy::of_user(grammar, document)?;
+            Policy::of_user(grammar, document)?.check_sids()?;
         }
         let (now_ms, write_id) = (self.clock.now_ms(), self.entropy.id());
         self.change_policy(id, |row| {

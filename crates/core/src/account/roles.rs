@@ -58,7 +58,7 @@ impl RoleChanges<'_> {
             return Err(IdentityError::RoleDuration { max: ROLE_SESSION_S_MAX });
         }
         if let Some((grammar, document)) = self.trust {
-            Policy::of_trust(grammar, document)?;
+            Policy::of_trust(grammar, document)?.check_sids()?;
         }
         Ok(())
     }

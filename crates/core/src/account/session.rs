@@ -160,7 +160,7 @@ enum TokenGrammar {
 
 impl TokenPolicy {
     fn new(grammar: Grammar, document: &[u8]) -> Result<TokenPolicy, GrantError> {
-        Policy::of_session(grammar, document)?;
+        Policy::of_session(grammar, document)?.check_sids()?;
         let packed = zstd::bulk::compress(document, LEVEL)
             .map_err(|error| Error::Internal(format!("compressing a policy: {error}")))?;
         let grammar = match grammar {

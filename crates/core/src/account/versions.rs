@@ -57,7 +57,7 @@ impl Accounts {
         (grammar, document): (Grammar, &[u8]),
         is_default: bool,
     ) -> Result<u64, IdentityError> {
-        Policy::of_user(grammar, document)?;
+        Policy::of_user(grammar, document)?.check_sids()?;
         let (now_ms, write_id) = (self.clock.now_ms(), self.entropy.id());
         self.change_policy(id, |row| {
             if row.others.len() + 1 >= VERSIONS_MAX {

@@ -244,6 +244,7 @@ fn code_of_identity(error: &IdentityError) -> &'static str {
             PolicyFault::NotJson
             | PolicyFault::UnknownField(_)
             | PolicyFault::Duplicate(_)
+            | PolicyFault::RepeatedSid(_)
             | PolicyFault::Missing(_)
             | PolicyFault::Opposites(_)
             | PolicyFault::Value(_) => "InvalidParameter.PolicyDocumentError",

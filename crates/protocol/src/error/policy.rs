@@ -20,6 +20,7 @@ pub fn describe(fault: &PolicyFault) -> Described {
         PolicyFault::NotJson
         | PolicyFault::UnknownField(_)
         | PolicyFault::Duplicate(_)
+        | PolicyFault::RepeatedSid(_)
         | PolicyFault::Missing(_)
         | PolicyFault::Opposites(_)
         | PolicyFault::Value(_)

@@ -165,6 +165,10 @@ async fn what_is_refused_leaves_the_old_policy() {
     let of = |action: &str, more: &str| {
         iam(&statement(Dialect::S3, "Allow", &format!(r#""Action": "{action}""#), more))
     };
+    let named = |sid: &str| {
+        let more = format!(r#", "Sid": "{sid}""#);
+        statement(Dialect::S3, "Allow", r#""Action": "s3:GetObject""#, &more)
+    };
     let condition = |text: &str| of("s3:GetObject", &format!(r#", "Condition": {text}"#));
     let large =
         condition(&format!(r#"{{"StringEquals": {{"aws:UserAgent": "{}"}}}}"#, "a".repeat(21_000)));
@@ -181,6 +185,7 @@ async fn what_is_refused_leaves_the_old_policy() {
         (of("s3:GetObjct", ""), 400, "MalformedPolicy"),
         (of("ec2:RunInstances", ""), 400, "MalformedPolicy"),
         (of("s3:GetObject", r#", "Effect": "Deny""#), 400, "MalformedPolicy"),
+        (iam(&[named("a"), named("a")].join(", ")), 400, "MalformedPolicy"),
         (condition(r#"{"StringEqual": {"aws:UserAgent": "x"}}"#), 400, "MalformedPolicy"),
         (condition(r#"{"StringEquals": {"aws:NoSuchKey": "x"}}"#), 400, "MalformedPolicy"),
         (condition(r#"{"IpAddress": {"aws:SourceIp": "10.0.0.0/33"}}"#), 400, "MalformedPolicy"),
