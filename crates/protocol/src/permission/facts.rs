@@ -10,6 +10,7 @@ use http::header;
 
 use super::{Need, names};
 use crate::attributes;
+use crate::dialect::{Dialect, s3};
 use crate::ops::Operation;
 use crate::request::Request;
 
@@ -254,6 +255,14 @@ impl Facts for RequestFacts<'_> {
             Key::Encryption => self.of_new("server-side-encryption"),
             Key::EncryptionKeyId => self.of_new("server-side-encryption-aws-kms-key-id"),
             Key::WebsiteRedirect => self.of_new("website-redirect-location"),
+            Key::ObjectOwnership => match (self.need.operation, self.request.dialect) {
+                (Operation::CreateBucket, Dialect::S3) => {
+                    self.header(s3::OBJECT_OWNERSHIP.as_str())
+                }
+                // Of a bucket that is there, its body says it.
+                (Operation::PutOwnershipControls, _) => Fact::Unknown,
+                _ => Fact::Absent,
+            },
             Key::IfMatch => self.header("if-match"),
             Key::IfNoneMatch => self.header("if-none-match"),
             Key::ContentType => self.header("content-type"),

@@ -276,7 +276,12 @@ impl Gateway {
     ) -> Outcome<()> {
         let key = request.identity.as_ref().ok_or(Failure::Anonymous)?;
         let region = region.unwrap_or(self.store.region());
-        let need = Need::new(operation, None, None);
+        // What a new bucket's headers ask for besides is asked of what makes it.
+        let need = match operation {
+            Operation::ListBuckets => Need::new(operation, None, None),
+            _ => Need::new(Operation::CreateBucket, None, None)
+                .besides_if(ops::action(operation, false)),
+        };
         let place = Place { region, owner_uin: key.account.uin.get() };
         let now_ms = self.store.now_ms();
         let attempt = Attempt {

@@ -193,6 +193,33 @@ async fn a_users_temporary_key_goes_as_far_as_both_policies() {
     some.signs(get(Dialect::S3, &path)).send(&world).await.refused(403, "InvalidAccessKeyId");
 }
 
+/// Whoever may make buckets may have to say that nothing in them has an ACL.
+#[tokio::test]
+async fn new_buckets_may_have_to_be_without_acls() {
+    let world = World::new().await;
+    let some = Somebody::new(&world, "some").await;
+    let makes =
+        iam(r#"{"Effect": "Allow", "Action": ["s3:CreateBucket", "s3:PutBucketOwnershipControls"],
+            "Resource": "*", "Condition":
+            {"StringEquals": {"s3:x-amz-object-ownership": "BucketOwnerEnforced"}}}"#);
+    let policy = (Grammar::Iam, makes.as_bytes());
+    world.accounts.put_inline_policy(some.user.uin, "makes", policy).await.unwrap();
+    let path = format!("/made-{APPID}");
+    let with = |ownership: &str| {
+        some.signs(put(Dialect::S3, &path).header("x-amz-object-ownership", ownership))
+    };
+    some.signs(put(Dialect::S3, &path)).send(&world).await.refused(403, "AccessDenied");
+    some.signs(put(Dialect::Cos, &path)).send(&world).await.refused(403, "AccessDenied");
+    with("ObjectWriter").send(&world).await.refused(403, "AccessDenied");
+    with("BucketOwnerEnforced").send(&world).await.ok();
+    // Of a bucket that is there its body says it, and a header says nothing.
+    let root = "OwnershipControls";
+    let body =
+        format!("<{root}><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></{root}>");
+    let changes = with("BucketOwnerEnforced").query("ownershipControls", "").body(body);
+    changes.send(&world).await.refused(403, "AccessDenied");
+}
+
 /// What users make belongs to the account.
 #[tokio::test]
 async fn a_bucket_that_a_user_makes_is_the_accounts() {
