@@ -315,6 +315,9 @@ def test_what_the_terraform_provider_looks_at(iam):
     iam.create_user(UserName=name)
     summary = iam.get_account_summary()["SummaryMap"]
     assert summary["Users"] >= 1 and summary["MFADevices"] == 0
+    for _ in range(summary["AccessKeysPerUserQuota"]):
+        iam.create_access_key(UserName=name)
+    assert refused(iam.create_access_key, UserName=name) == (409, "LimitExceeded")
     assert iam.list_mfa_devices(UserName=name)["MFADevices"] == []
     assert iam.list_ssh_public_keys(UserName=name)["SSHPublicKeys"] == []
     assert iam.list_signing_certificates(UserName=name)["Certificates"] == []

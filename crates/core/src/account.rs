@@ -46,8 +46,8 @@ use crate::error::{Error, Result};
 use crate::secret::MasterKey;
 
 pub use cache::KEY_CACHE_MS;
-pub use groups::Group;
-pub use holders::{InForce, InlinePolicy, Origin, PolicyHolder};
+pub use groups::{GROUPS_MAX, Group};
+pub use holders::{ATTACHED_MAX, InForce, InlinePolicy, Origin, PolicyHolder};
 pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
 pub use labels::{Labelled, Labels};
 pub use managed::ManagedPolicy;
@@ -56,9 +56,9 @@ pub use roles::{ROLE_SESSION_S_MAX, Role, RoleChanges};
 pub use session::{
     GrantError, Session, SessionKind, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey, Whose,
 };
-pub use users::{KeyInfo, User, UserDetails};
+pub use users::{KeyInfo, USER_KEYS_MAX, User, UserDetails};
 pub use uses::{LastUse, USE_WRITTEN_MS, UsedFor};
-pub use versions::PolicyVersion;
+pub use versions::{PolicyVersion, VERSIONS_MAX};
 
 use cache::Cache;
 use identity::{KEY_ID_LEN_MAX, random_below};

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 const NAME_LEN_MAX: usize = 128;
 
 /// Most groups a user is in. (AWS and Tencent Cloud.)
-pub(super) const GROUPS_MAX: usize = 10;
+pub const GROUPS_MAX: usize = 10;
 
 #[derive(Clone, Debug)]
 pub struct Group {

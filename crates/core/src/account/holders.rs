@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 
 /// Most policies attached to a user, a group or a role. (Tencent Cloud's limit of a user is
 /// 200; each of these judges every request.)
-const ATTACHED_MAX: usize = 50;
+pub const ATTACHED_MAX: usize = 50;
 
 /// Longest texts together of the policies that one holder has alone. (AWS's limit of a
 /// role.)

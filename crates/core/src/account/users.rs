@@ -14,7 +14,7 @@ use crate::engine::Write;
 use crate::error::{Error, Result};
 
 /// Most keys of a user. (Tencent Cloud.)
-const KEYS_MAX: usize = 2;
+pub const USER_KEYS_MAX: usize = 2;
 
 /// Longest remark and description, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 1000;
@@ -260,8 +260,8 @@ impl Accounts {
             description: description.to_owned(),
         };
         self.change_user(uin, |row| {
-            if row.keys.len() >= KEYS_MAX {
-                return Err(IdentityError::TooManyKeys { max: KEYS_MAX });
+            if row.keys.len() >= USER_KEYS_MAX {
+                return Err(IdentityError::TooManyKeys { max: USER_KEYS_MAX });
             }
             row.keys.push(entry.clone());
             Ok((pair.clone(), vec![put(key_row(&pair.id), &key)]))

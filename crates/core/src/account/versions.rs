@@ -14,7 +14,7 @@ use crate::engine::Write;
 use crate::error::{Error, Result};
 
 /// Most versions of a policy. (AWS.)
-pub(super) const VERSIONS_MAX: usize = 5;
+pub const VERSIONS_MAX: usize = 5;
 
 /// A version of a policy, by its number from 1 on.
 #[derive(Clone, Debug)]

@@ -1,6 +1,9 @@
 //! What there is in the account, and who has a policy.
 
-use costrel_core::account::{Group, PolicyHolder, Role, User};
+use costrel_core::account::{
+    ATTACHED_MAX, GROUPS_MAX, Group, PolicyHolder, Role, USER_KEYS_MAX, User, VERSIONS_MAX,
+};
+use costrel_policy::POLICY_BYTES_MAX;
 use futures_util::future::BoxFuture;
 
 use super::policies;
@@ -32,6 +35,13 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
             ("AccountMFAEnabled", 0),
             ("AccountAccessKeysPresent", 1),
             ("ServerCertificates", 0),
+            ("AccessKeysPerUserQuota", USER_KEYS_MAX),
+            ("GroupsPerUserQuota", GROUPS_MAX),
+            ("AttachedPoliciesPerUserQuota", ATTACHED_MAX),
+            ("AttachedPoliciesPerGroupQuota", ATTACHED_MAX),
+            ("AttachedPoliciesPerRoleQuota", ATTACHED_MAX),
+            ("VersionsPerPolicyQuota", VERSIONS_MAX),
+            ("PolicySizeQuota", POLICY_BYTES_MAX),
         ];
         let entry = |(name, number): &(&'static str, usize)| {
             (
