@@ -28,22 +28,29 @@ impl Rotating {
         name.into()
     }
 
+    /// Puts the file aside, if it is still there: who moves it away puts it aside himself,
+    /// and what was kept before stays. What fails here is tried again with the next line.
     fn rotate(&mut self) -> io::Result<()> {
+        if self.kept > 0 && self.path.try_exists()? {
+            for number in (1..self.kept).rev() {
+                rename(&self.numbered(number), &self.numbered(number + 1))?;
+            }
+            rename(&self.path, &self.numbered(1))?;
+        }
+        self.file = append(&self.path)?;
         if self.kept == 0 {
             self.file.set_len(0)?;
-            self.size = 0;
-            return Ok(());
         }
-        for number in (1..self.kept).rev() {
-            match fs::rename(self.numbered(number), self.numbered(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        fs::rename(&self.path, self.numbered(1))?;
-        self.file = append(&self.path)?;
-        self.size = 0;
+        self.size = self.file.metadata()?.len();
         Ok(())
+    }
+}
+
+/// Renames a file, if it is there.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed,
     }
 }
 
@@ -107,6 +114,50 @@ mod tests {
         log.write_all(b"12345678\n").unwrap();
         assert_eq!(read("audit.log.2"), "longer than a file\n");
         assert_eq!(read("audit.log.3"), "");
+    }
+
+    #[test]
+    fn a_file_that_was_taken_away_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.log");
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        let mut log = Rotating::open(path.clone(), 8, 3).unwrap();
+        log.write_all(b"one\ntwo\nthree\n").unwrap();
+        assert_eq!(read("audit.log.1"), "one\ntwo\n");
+        fs::rename(&path, dir.path().join("taken")).unwrap();
+        log.write_all(b"four\n").unwrap();
+        assert_eq!(read("audit.log"), "four\n");
+        // What was put aside before is where it was.
+        assert_eq!(read("audit.log.1"), "one\ntwo\n");
+        assert_eq!(read("audit.log.2"), "");
+    }
+
+    #[test]
+    fn what_fails_once_loses_no_file_and_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("logs");
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("audit.log");
+        let mut log = Rotating::open(path.clone(), 8, 3).unwrap();
+        log.write_all(b"one\ntwo\n").unwrap();
+        // There is no place for a new file for a while.
+        let away = dir.path().join("away");
+        fs::rename(&folder, &away).unwrap();
+        for _ in 0..3 {
+            log.write_all(b"three\n").unwrap_err();
+        }
+        fs::rename(&away, &folder).unwrap();
+        log.write_all(b"four\n").unwrap();
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
+        assert_eq!(
+            (read("audit.log.1"), read("audit.log")),
+            ("one\ntwo\n".into(), "four\n".into())
+        );
+        // The file was put aside, and nothing came in its place.
+        fs::rename(&path, folder.join("audit.log.1")).unwrap();
+        log.write_all(b"five\n").unwrap();
+        assert_eq!((read("audit.log.1"), read("audit.log")), ("four\n".into(), "five\n".into()));
+        assert_eq!(read("audit.log.2"), "");
     }
 
     #[test]
