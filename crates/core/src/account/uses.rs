@@ -85,7 +85,11 @@ impl UseRow {
 
 /// Uses by the keys' ids.
 #[derive(Default)]
-pub(super) struct Uses(RwLock<HashMap<String, Noted>>);
+pub(super) struct Uses {
+    noted: RwLock<HashMap<String, Noted>>,
+    /// Uses that there was no room for since the last look.
+    lost: AtomicU64,
+}
 
 struct Noted {
     used_ms: AtomicU64,
@@ -96,41 +100,58 @@ struct Noted {
 
 impl Uses {
     fn note(&self, id: &str, service: UsedFor, now_ms: u64) {
-        if let Some(noted) = self.0.read().get(id) {
+        if let Some(noted) = self.noted.read().get(id) {
             noted.used_ms.store(now_ms, Relaxed);
             noted.service.store(service as u8, Relaxed);
             return;
         }
-        let mut uses = self.0.write();
-        if uses.len() < KEYS_MAX {
-            let (used_ms, service) = (AtomicU64::new(now_ms), AtomicU8::new(service as u8));
-            let noted = Noted { used_ms, service, written_ms: AtomicU64::new(0) };
-            uses.insert(id.to_owned(), noted);
+        let mut uses = self.noted.write();
+        if uses.len() >= KEYS_MAX {
+            self.lost.fetch_add(1, Relaxed);
+            return;
         }
+        let (used_ms, service) = (AtomicU64::new(now_ms), AtomicU8::new(service as u8));
+        let noted = Noted { used_ms, service, written_ms: AtomicU64::new(0) };
+        uses.insert(id.to_owned(), noted);
     }
 
     fn last(&self, id: &str) -> Option<LastUse> {
-        self.0.read().get(id).map(Noted::last)
+        self.noted.read().get(id).map(Noted::last)
     }
 
-    /// Those that are to be written down, and forgets those that were a while ago.
-    fn due(&self, all: bool) -> Vec<(String, LastUse)> {
-        let mut uses = self.0.write();
-        uses.retain(|_, noted| noted.used_ms.load(Relaxed) > noted.written_ms.load(Relaxed));
+    fn is_full(&self) -> bool {
+        self.noted.read().len() >= KEYS_MAX
+    }
+
+    /// Those that are to be written down: all of them, or those of which nothing was
+    /// written for a while.
+    fn due(&self, all: bool, now_ms: u64) -> Vec<(String, LastUse)> {
+        let mut uses = self.noted.write();
+        uses.retain(|_, noted| noted.is_news());
         let due = uses.iter().filter(|(_, noted)| {
-            all || noted.used_ms.load(Relaxed) >= noted.written_ms.load(Relaxed) + USE_WRITTEN_MS
+            all || now_ms >= noted.written_ms.load(Relaxed).saturating_add(USE_WRITTEN_MS)
         });
         due.map(|(id, noted)| (id.clone(), noted.last())).collect()
     }
 
     fn written(&self, id: &str, used_ms: u64) {
-        if let Some(noted) = self.0.read().get(id) {
+        if let Some(noted) = self.noted.read().get(id) {
             noted.written_ms.store(used_ms, Relaxed);
         }
+    }
+
+    /// Forgets all that were written down, whatever has come since, so that there is room
+    /// for other keys.
+    fn make_room(&self) {
+        self.noted.write().retain(|_, noted| noted.written_ms.load(Relaxed) == 0);
     }
 }
 
 impl Noted {
+    fn is_news(&self) -> bool {
+        self.used_ms.load(Relaxed) > self.written_ms.load(Relaxed)
+    }
+
     fn last(&self) -> LastUse {
         LastUse {
             used_ms: self.used_ms.load(Relaxed),
@@ -163,13 +184,21 @@ impl Accounts {
             if let Err(error) = self.write_uses(false).await {
                 tracing::warn!(%error, "when keys were last used is not written down");
             }
+            let lost = self.uses.lost.swap(0, Relaxed);
+            if lost > 0 {
+                tracing::warn!(lost, "more keys are in use than are remembered between two looks");
+            }
         }
     }
 
     /// Writes down what is due, or all of it.
     pub async fn write_uses(&self, all: bool) -> Result<()> {
-        for some in self.uses.due(all).chunks(COMMIT_MAX) {
+        let is_full = self.uses.is_full();
+        for some in self.uses.due(all || is_full, self.clock.now_ms()).chunks(COMMIT_MAX) {
             self.write_some_uses(some).await?;
+        }
+        if is_full {
+            self.uses.make_room();
         }
         Ok(())
     }
@@ -220,26 +249,43 @@ impl Accounts {
 mod tests {
     use super::*;
 
+    const BEGUN_MS: u64 = 1_000_000_000;
+
     #[test]
-    fn notes_are_bounded_and_due_once_in_a_while() {
+    fn notes_are_bounded_and_make_room() {
         let uses = Uses::default();
         for n in 0..2 * KEYS_MAX {
-            uses.note(&format!("AKID{n}"), UsedFor::S3, 1);
+            uses.note(&format!("AKID{n}"), UsedFor::S3, BEGUN_MS);
         }
-        assert_eq!(uses.0.read().len(), KEYS_MAX);
+        assert_eq!(uses.noted.read().len(), KEYS_MAX);
+        assert_eq!(uses.lost.load(Relaxed), KEYS_MAX as u64);
+        assert!(uses.is_full());
+        // All of them go on being used.
+        for (id, last) in uses.due(true, BEGUN_MS) {
+            uses.written(&id, last.used_ms);
+            uses.note(&id, UsedFor::S3, BEGUN_MS + 1);
+        }
+        uses.make_room();
+        uses.note("new", UsedFor::S3, BEGUN_MS + 2);
+        assert!(uses.last("new").is_some());
+    }
 
+    #[test]
+    fn notes_are_due_once_in_a_while_and_when_a_key_rests() {
         let uses = Uses::default();
-        uses.note("a", UsedFor::Cos, USE_WRITTEN_MS);
-        assert_eq!(uses.due(false).len(), 1);
-        uses.written("a", USE_WRITTEN_MS);
-        uses.note("a", UsedFor::S3, USE_WRITTEN_MS + 1);
-        assert_eq!(uses.due(false).len(), 0);
-        assert_eq!(uses.due(true).len(), 1);
-        let last = LastUse { used_ms: USE_WRITTEN_MS + 1, service: Some(UsedFor::S3) };
+        uses.note("a", UsedFor::Cos, BEGUN_MS);
+        assert_eq!(uses.due(false, BEGUN_MS).len(), 1);
+        uses.written("a", BEGUN_MS);
+        uses.note("a", UsedFor::S3, BEGUN_MS + 1);
+        assert_eq!(uses.due(false, BEGUN_MS + 2).len(), 0);
+        assert_eq!(uses.due(true, BEGUN_MS + 2).len(), 1);
+        let last = LastUse { used_ms: BEGUN_MS + 1, service: Some(UsedFor::S3) };
         assert_eq!(uses.last("a"), Some(last));
+        // It is not used any more, and is written down all the same.
+        assert_eq!(uses.due(false, BEGUN_MS + USE_WRITTEN_MS), [("a".to_owned(), last)]);
         // What was written is not kept in memory for ever.
-        uses.written("a", USE_WRITTEN_MS + 1);
-        assert_eq!(uses.due(true).len(), 0);
+        uses.written("a", BEGUN_MS + 1);
+        assert_eq!(uses.due(true, BEGUN_MS + USE_WRITTEN_MS).len(), 0);
         assert_eq!(uses.last("a"), None);
     }
 }
