@@ -75,7 +75,8 @@ pub enum UserCommand {
     Show(Box<NameArgs>),
     /// Delete a user who has no keys, policies and groups any more
     Delete(Box<DeleteArgs>),
-    /// Let all temporary keys that he has asked for until now do nothing any more
+    /// Let the temporary keys that he has asked for as himself until now do nothing any more;
+    /// those of roles that he has taken on end with `costrel role revoke`
     Revoke(Box<RevokeArgs>),
 }
 
