@@ -47,7 +47,8 @@ def usage(server, *arguments, **env):
 def shown(server, bucket):
     code, lines, complaint = usage(server, "show", bucket)
     assert (code, complaint) == (0, "")
-    return lines
+    # What requests did is for test_monitor.py.
+    return [line for line in lines if not line.endswith("today")]
 
 
 def gauge(server, name, **labels):

@@ -147,6 +147,18 @@ const SUITES: &[Suite] = &[
         Runner::Pytest("sdk/test_storage_classes.py"),
     ),
     suite("usage", "what buckets hold", &[Python], Runner::Pytest("sdk/test_usage.py")),
+    suite(
+        "monitor",
+        "series of buckets, compared with what clients have counted",
+        &[Python],
+        Runner::Pytest("sdk/test_monitor.py"),
+    ),
+    suite(
+        "dashboard",
+        "the dashboard and the alert rules, against what a server exports",
+        &[Python],
+        Runner::Pytest("sdk/test_dashboard.py"),
+    ),
     suite("logs", "access logs in both dialects", &[Python], Runner::Pytest("sdk/test_logs.py")),
     suite(
         "inventories",

@@ -440,9 +440,8 @@ impl Gateway {
     ) -> Reply {
         progress.dialect = Dialect::Cos;
         let id = progress.cloud_id.insert(id.uuid());
-        let now_ms = self.store.now_ms();
         let (reply, outcome) =
-            cloud::serve(&self.authenticator, now_ms, asked, incoming, id, notes).await;
+            cloud::serve(&self.authenticator, &self.store, asked, incoming, id, notes).await;
         progress.service = Some(outcome.service.unwrap_or("cloud"));
         progress.refused = outcome.refused;
         let record = &mut progress.record;

@@ -104,6 +104,7 @@ impl Console {
             metrics::write_logs(&mut page, &running.logs, running.store.requests_dropped());
             metrics::write_inventories(&mut page, &running.inventories);
             metrics::write_upkeep(&mut page, &running.usage);
+            metrics::write_traffic(&mut page, &running.store.request_totals());
             let (store, counting) = (&running.store, &running.counting);
             metrics::write_usage(&mut page, store, counting, running.uin).await;
         }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use costrel_core::Store;
 use costrel_core::bucket::ListBuckets;
 use costrel_core::engine::{PartitionState, Tally};
-use costrel_core::usage::{self, BucketUsage};
+use costrel_core::usage::{self, BucketUsage, DayUsage};
 
 use crate::asking::{self, AskError};
 use crate::cli::{RecountArgs, UsageShowArgs};
@@ -94,6 +94,10 @@ pub async fn page(store: &Store, uin: u64, bucket: Option<&str>) -> costrel_core
         Some(name) => {
             let usage = store.usage(&*store.bucket(name).await?).await?;
             text.push_str(&lines(&usage));
+            let today = store.usage_calendar().day(store.now_ms());
+            for day in store.days_used(name, (today, today)).await? {
+                text.push_str(&traffic_lines(&day));
+            }
         }
         None => {
             for (name, usage) in all(store, uin, usize::MAX).await? {
@@ -156,6 +160,31 @@ fn lines(usage: &BucketUsage) -> String {
     line(usage.parts, "parts outside of objects");
     let total = usage.total();
     let _ = writeln!(text, "{:>16} bytes in {:>10} objects and versions", total.bytes, total.count);
+    text
+}
+
+/// What requests have done on a day.
+fn traffic_lines(day: &DayUsage) -> String {
+    let mut text = String::new();
+    let (mut reads, mut writes) = (0, 0);
+    for class in &day.classes {
+        reads += class.reads;
+        writes += class.writes;
+    }
+    let traffic = &day.traffic;
+    for (count, what) in [
+        (reads, "requests that read, today"),
+        (writes, "requests that wrote, today"),
+        (traffic.internet_in, "bytes in from the internet, today"),
+        (traffic.internet_out, "bytes out to the internet, today"),
+        (traffic.internal_in, "bytes in from internal networks, today"),
+        (traffic.internal_out, "bytes out to internal networks, today"),
+    ] {
+        if count > 0 {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{count:>16} {what}");
+        }
+    }
     text
 }
 

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::UsageCalendar;
-use super::classes;
 use super::held::{self, Held, PARTS, StorageDay};
 use super::series::{BLOCK, DAY, DayRecord, LATEST, SAMPLE, Series, TRAFFIC, split, suffix};
-use super::traffic::{Figures, Traffic};
+use super::traffic::{Figures, Traffic, class_name};
 use crate::engine::{Partition, ScanRange, Step, Table};
 use crate::error::Result;
 use crate::record::decode;
@@ -89,7 +88,7 @@ impl DayUsage {
             class.retrieved_bytes = counted.retrieved_bytes;
         }
         for (number, mut class) in classes {
-            class.class = name_of(number);
+            class.class = class_name(number);
             usage.classes.push(class);
         }
         usage.traffic = figures.traffic.unwrap_or_default();
@@ -97,7 +96,7 @@ impl DayUsage {
         let status = |status: u32| u16::try_from(status).unwrap_or(u16::MAX);
         usage.statuses = statuses.map(|known| (status(known.status), known.requests)).collect();
         let restored = figures.restored.iter().map(|restored| RestoredDay {
-            class: name_of(restored.class),
+            class: class_name(restored.class),
             speed: Speed::from_number(restored.speed),
             objects: restored.objects,
             bytes: restored.bytes,
@@ -110,10 +109,6 @@ impl DayUsage {
     pub fn is_idle(&self) -> bool {
         self.classes.is_empty() && self.parts == StorageDay::default() && self.statuses.is_empty()
     }
-}
-
-fn name_of(class: u32) -> &'static str {
-    classes::name(u8::try_from(class).unwrap_or(u8::MAX))
 }
 
 /// What a day came to, of a series that has its figures by day.

@@ -7,6 +7,7 @@
 //! writing it again does no harm, and no two processes write the same. What was counted
 //! more than a second or so before a crash is not lost; a clean stop loses nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,13 +127,14 @@ impl Counters {
         rows.collect()
     }
 
-    /// What was taken of a slot is in its row.
-    fn stored(&self, begin_ms: u64) {
+    /// What was taken of a slot is in its row. Gives back what is new there.
+    fn stored(&self, begin_ms: u64) -> Figures {
         let mut inner = self.inner.lock();
-        if let Some(slot) = inner.slots.iter_mut().find(|slot| slot.begin_ms == begin_ms) {
-            let left = std::mem::take(&mut slot.leaving);
-            slot.stored.add_all(&left);
-        }
+        let slot = inner.slots.iter_mut().find(|slot| slot.begin_ms == begin_ms);
+        let Some(slot) = slot else { return Figures::default() };
+        let left = std::mem::take(&mut slot.leaving);
+        slot.stored.add_all(&left);
+        left
     }
 
     /// Whether there is something new again; if not, nobody will look until there is.
@@ -154,9 +156,23 @@ pub(crate) struct Gathering {
     listed: Mutex<Vec<Arc<Counters>>>,
     wake: Notify,
     writing: tokio::sync::Mutex<()>,
+    totals: Mutex<BTreeMap<String, Figures>>,
 }
 
+/// Buckets of which totals are kept; those of more are under no name.
+const TOTALS_MAX: usize = 1000;
+
 impl Gathering {
+    fn add_total(&self, name: &BucketName, figures: &Figures) {
+        let mut totals = self.totals.lock();
+        let is_known = totals.contains_key(name.as_str()) || totals.len() < TOTALS_MAX;
+        let name = if is_known { name.as_str() } else { "" };
+        match totals.get_mut(name) {
+            Some(total) => total.add_all(figures),
+            None => drop(totals.insert(name.to_owned(), figures.clone())),
+        }
+    }
+
     fn list(&self, counters: Arc<Counters>) {
         self.listed.lock().push(counters);
         self.wake.notify_one();
@@ -179,6 +195,12 @@ impl Store {
         if counters.change(begin_ms, change) {
             self.gathering.list(counters.clone());
         }
+    }
+
+    /// What requests of buckets have done since the process began, by their names; of a
+    /// thousand buckets, and of all others together under the empty name.
+    pub fn request_totals(&self) -> BTreeMap<String, Figures> {
+        self.gathering.totals.lock().clone()
     }
 
     /// Puts everything that was counted on stable storage. Goes on to its end if the
@@ -219,7 +241,10 @@ impl Store {
             // It expects nothing, so nothing can be in its way.
             let writes = vec![Write::Put(row, value)];
             match self.try_commit(Partition::System, &group, vec![], writes).await {
-                Ok(_) => counters.stored(begin_ms),
+                Ok(_) => {
+                    let new = counters.stored(begin_ms);
+                    self.gathering.add_total(&counters.name, &new);
+                }
                 Err(error) => outcome = Err(error),
             }
         }
@@ -283,10 +308,10 @@ mod tests {
         count(&counters, 60_000, 1);
         assert_eq!(take(&counters, 0, 60_000), [(60_000, 4)]);
         count(&counters, 60_000, 5);
-        counters.stored(60_000);
+        let _ = counters.stored(60_000);
         assert!(counters.is_listed());
         assert_eq!(take(&counters, 0, 60_000), [(60_000, 9)]);
-        counters.stored(60_000);
+        let _ = counters.stored(60_000);
         assert!(!counters.is_listed());
         assert!(count(&counters, 120_000, 1));
         assert_eq!(take(&counters, 0, 120_000), [(120_000, 1)]);
@@ -297,11 +322,11 @@ mod tests {
         let counters = counters();
         count(&counters, 60_000, 2);
         take(&counters, 0, 60_000);
-        counters.stored(60_000);
+        let _ = counters.stored(60_000);
         // In no row until now.
         count(&counters, 60_000, 3);
         assert_eq!(take(&counters, 120_000, 180_000), [(180_000, 3)]);
-        counters.stored(180_000);
+        let _ = counters.stored(180_000);
         assert!(!counters.is_listed());
     }
 

@@ -40,7 +40,7 @@ pub(crate) use series::check_row;
 pub use series::{CountsBlock, DayRecord, LatestRecord, SampleRecord, Series, Slot, Slots};
 pub use traffic::{
     ClassFigures, Figures, InternalNetworks, RequestKind, RestoredFigures, Served, StatusFigures,
-    Traffic, class_number,
+    Traffic, class_name, class_number,
 };
 pub use upkeep::{UsageJob, UsageStats};
 

@@ -37,6 +37,11 @@ pub fn class_number(name: &str) -> u8 {
     classes::number(name)
 }
 
+/// The name of a number.
+pub fn class_name(number: u32) -> &'static str {
+    classes::name(u8::try_from(number).unwrap_or(u8::MAX))
+}
+
 /// What requests of a bucket have done in some time.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Figures {

@@ -242,6 +242,27 @@ impl<'a> Call<'a> {
         ABOUT.iter().filter_map(|name| Some((*name, text(name)?))).collect()
     }
 
+    /// Whatever was given, as JSON: `[{"Name": "a"}]`, or `NAME.0.Name=a`, whose texts
+    /// stay texts. `Null` if it is not given.
+    pub fn tree(&self, name: &'static str) -> Result<Value, CloudFailure> {
+        match &self.parameters {
+            Parameters::Json(object) => Ok(object.get(name).cloned().unwrap_or_default()),
+            Parameters::Pairs(pairs) => {
+                let mut tree = Value::Null;
+                for (known, value) in pairs.iter() {
+                    let Some(rest) = known.strip_prefix(name) else { continue };
+                    let steps = match rest.strip_prefix('.') {
+                        Some(rest) => rest.split('.').collect::<Vec<_>>(),
+                        None if rest.is_empty() => Vec::new(),
+                        None => continue,
+                    };
+                    plant(&mut tree, &steps, value).ok_or(CloudFailure::BadType(name))?;
+                }
+                Ok(tree)
+            }
+        }
+    }
+
     /// Refuses parameters that an action does not have: they would not be obeyed.
     pub fn refuse_unknown(&self, known: &[&str]) -> Result<(), CloudFailure> {
         let unknown = match &self.parameters {
@@ -256,6 +277,75 @@ impl<'a> Call<'a> {
         match unknown {
             Some(name) => Err(CloudFailure::UnknownParameter(name.to_owned())),
             None => Ok(()),
+        }
+    }
+}
+
+/// Deepest tree of parameters.
+const STEPS_MAX: usize = 8;
+
+/// Puts a value at its place in a tree. Items of a list come in their order.
+fn plant(tree: &mut Value, steps: &[&str], value: &str) -> Option<()> {
+    let Some((step, rest)) = steps.split_first().filter(|_| steps.len() <= STEPS_MAX) else {
+        let is_leaf = steps.is_empty() && tree.is_null();
+        *tree = Value::String(value.to_owned());
+        return is_leaf.then_some(());
+    };
+    let below = match step.parse::<usize>() {
+        Ok(index) => {
+            if tree.is_null() {
+                *tree = Value::Array(Vec::new());
+            }
+            let list = tree.as_array_mut()?;
+            if index == list.len() {
+                list.push(Value::Null);
+            }
+            list.get_mut(index)?
+        }
+        Err(_) => {
+            if tree.is_null() {
+                *tree = Value::Object(Map::new());
+            }
+            tree.as_object_mut()?.entry(*step).or_insert(Value::Null)
+        }
+    };
+    plant(below, rest, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tree(pairs: &[(&'static str, &'static str)]) -> Option<Value> {
+        let pairs: Vec<QueryPair> =
+            pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let headers = HeaderMap::new();
+        Call::from_pairs(&headers, &pairs).tree("Instances").ok()
+    }
+
+    #[test]
+    fn flat_parameters_are_trees() {
+        let pairs = [
+            ("Instances.0.Dimensions.0.Name", "appid"),
+            ("Instances.0.Dimensions.0.Value", "1250000000"),
+            ("Instances.0.Dimensions.1.Name", "bucket"),
+            ("InstancesAndMore.0", "x"),
+        ];
+        let want = json!([{ "Dimensions": [
+            { "Name": "appid", "Value": "1250000000" },
+            { "Name": "bucket" },
+        ] }]);
+        assert_eq!(tree(&pairs), Some(want));
+        assert_eq!(tree(&[]), Some(Value::Null));
+        for wrong in [
+            [("Instances.1.Name", "x"), ("Instances.0.Name", "y")],
+            [("Instances.0", "x"), ("Instances.0", "y")],
+            [("Instances.0.Name", "x"), ("Instances.0.0", "y")],
+            [("Instances.0.a.a.a.a.a.a.a.a.a", "x"), ("Instances.1", "y")],
+        ] {
+            assert_eq!(tree(&wrong), None, "{wrong:?}");
         }
     }
 }

@@ -44,6 +44,9 @@ pub(crate) enum CloudFailure {
     RoleDenied,
     #[error("{0} cannot have this value")]
     BadValue(&'static str),
+    /// The same, where the services have a code of their own for it.
+    #[error("{0}")]
+    InvalidValue(&'static str),
     /// The service does it, this server does not.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
@@ -117,6 +120,7 @@ impl CloudFailure {
             CloudFailure::Missing(_) => "MissingParameter",
             CloudFailure::BadType(_) => "InvalidParameter",
             CloudFailure::BadValue(_) => "InvalidParameter.ParamError",
+            CloudFailure::InvalidValue(_) => "InvalidParameterValue",
             CloudFailure::Denied(_) => "AuthFailure.UnauthorizedOperation",
             CloudFailure::RoleDenied => "UnauthorizedOperation",
             CloudFailure::Unsupported(_) => "UnsupportedOperation",

@@ -9,11 +9,13 @@
 mod call;
 mod cam;
 mod failure;
+mod monitor;
 mod sts;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use costrel_core::Store;
 use costrel_core::account::{AccessKey, Accounts};
 use costrel_policy::Action as PolicyAction;
 use costrel_signature::encode::parse_query;
@@ -88,6 +90,7 @@ type Answer = for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Answered>;
 
 /// What an action is asked for with, and by whom.
 struct Asked<'a> {
+    store: &'a Store,
     accounts: &'a Accounts,
     key: &'a AccessKey,
     call: &'a Call<'a>,
@@ -97,7 +100,7 @@ struct Asked<'a> {
 }
 
 /// All services of which something is known.
-pub const SERVICES: [&Service; 2] = [&sts::SERVICE, &cam::SERVICE];
+pub const SERVICES: [&Service; 3] = [&sts::SERVICE, &cam::SERVICE, &monitor::SERVICE];
 
 /// What is known of a request when it has been answered.
 #[derive(Default)]
@@ -150,7 +153,7 @@ pub(crate) fn is_form(headers: &HeaderMap) -> bool {
 /// Answers a request. `request_id` goes into the answer.
 pub(crate) async fn serve(
     authenticator: &Authenticator,
-    now_ms: u64,
+    store: &Store,
     (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
     request_id: &str,
@@ -159,7 +162,7 @@ pub(crate) async fn serve(
     let mut outcome = Outcome::default();
     let asked = (parts, host, connection);
     let noted = (&mut outcome, notes);
-    let answered = answer(authenticator, now_ms, asked, incoming, noted).await;
+    let answered = answer(authenticator, store, asked, incoming, noted).await;
     let mut response = answered.unwrap_or_else(|failure| {
         outcome.refused = failure.is_refusal();
         outcome.code = Some(failure.code());
@@ -181,11 +184,12 @@ pub(crate) async fn serve(
 
 async fn answer(
     authenticator: &Authenticator,
-    now_ms: u64,
+    store: &Store,
     (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
     (outcome, notes): (&mut Outcome, &Notes),
 ) -> Result<Map<String, Value>, CloudFailure> {
+    let now_ms = store.now_ms();
     if parts.uri.path() != "/" {
         return Err(CloudFailure::BadRequest("the path of a request is /"));
     }
@@ -240,7 +244,7 @@ async fn answer(
         return Err(CloudFailure::Denied(action.name));
     }
     let accounts = authenticator.accounts();
-    answer(&Asked { accounts, key: &key, call: &call, connection, now_ms, notes }).await
+    answer(&Asked { store, accounts, key: &key, call: &call, connection, now_ms, notes }).await
 }
 
 /// The service that is meant: what the signature is scoped to, else what the host

@@ -1,10 +1,11 @@
 //! What buckets hold.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use costrel_core::Store;
 use costrel_core::engine::MetricKind;
-use costrel_core::usage::{CountingStats, UsageStats};
+use costrel_core::usage::{CountingStats, Figures, UsageStats, class_name};
 
 use super::exposition::Exposition;
 use crate::usage;
@@ -29,6 +30,51 @@ pub fn write_upkeep(page: &mut Exposition, stats: &UsageStats) {
         ),
     ] {
         page.single(name, MetricKind::Counter, help, counter.load(Relaxed));
+    }
+}
+
+/// What requests of buckets have done in this process.
+pub fn write_traffic(page: &mut Exposition, totals: &BTreeMap<String, Figures>) {
+    let name = "costrel_bucket_requests_total";
+    page.family(name, "counter", "Requests of a bucket, by the class of the object.");
+    for (bucket, figures) in totals {
+        for class in &figures.classes {
+            for (kind, requests) in [("read", class.reads), ("write", class.writes)] {
+                let class = class_name(class.class);
+                let labels = [("bucket", &bucket[..]), ("class", class), ("kind", kind)];
+                page.sample(name, &labels, requests);
+            }
+        }
+    }
+    let name = "costrel_bucket_retrieved_bytes_total";
+    page.family(name, "counter", "Bytes of objects' content that a bucket sent, by class.");
+    for (bucket, figures) in totals {
+        for class in figures.classes.iter().filter(|class| class.retrieved_bytes > 0) {
+            let labels = [("bucket", &bucket[..]), ("class", class_name(class.class))];
+            page.sample(name, &labels, class.retrieved_bytes);
+        }
+    }
+    let name = "costrel_bucket_responses_total";
+    page.family(name, "counter", "Answers to requests of a bucket, by their status.");
+    for (bucket, figures) in totals {
+        for known in &figures.statuses {
+            let labels = [("bucket", &bucket[..]), ("status", &known.status.to_string())];
+            page.sample(name, &labels, known.requests);
+        }
+    }
+    let name = "costrel_bucket_traffic_bytes_total";
+    page.family(name, "counter", "Bytes of bodies of a bucket's requests and answers.");
+    for (bucket, figures) in totals {
+        let traffic = figures.traffic.unwrap_or_default();
+        for (network, direction, bytes) in [
+            ("internet", "in", traffic.internet_in),
+            ("internet", "out", traffic.internet_out),
+            ("internal", "in", traffic.internal_in),
+            ("internal", "out", traffic.internal_out),
+        ] {
+            let labels = [("bucket", &bucket[..]), ("network", network), ("direction", direction)];
+            page.sample(name, &labels, bytes);
+        }
     }
 }
 
