@@ -78,7 +78,7 @@ impl Pattern {
     pub(crate) fn matches(&self, text: &str, facts: &dyn Facts) -> Truth {
         let text = folded(text, self.fold);
         match &self.shape {
-            Shape::Variable(pieces) => match resolve(pieces, facts, self.fold) {
+            Shape::Variable(pieces) => match resolve(pieces, facts, self.fold, text.len()) {
                 Ok(tokens) => wild(&tokens, &text).into(),
                 Err(truth) => truth,
             },
@@ -183,10 +183,20 @@ fn variable(name: &str, variables: fn(&str) -> Option<Key>) -> Option<Piece> {
 }
 
 /// The tokens with what the variables stand for. Where one stands for nothing,
-/// nothing can be compared: that is what comes of the comparison then.
-fn resolve(pieces: &[Piece], facts: &dyn Facts, fold: bool) -> Result<Vec<Token>, Truth> {
+/// nothing can be compared: that is what comes of the comparison then. Where they stand for
+/// more than `chars_max`, no text of so many matches, and it is not made: a short pattern can
+/// ask for a long value many times.
+fn resolve(
+    pieces: &[Piece],
+    facts: &dyn Facts,
+    fold: bool,
+    chars_max: usize,
+) -> Result<Vec<Token>, Truth> {
     let mut tokens = Vec::with_capacity(pieces.len());
     for piece in pieces {
+        if tokens.len() > pieces.len().saturating_add(chars_max) {
+            return Err(Truth::False);
+        }
         match piece {
             Piece::Token(Token::Char(c)) if fold => {
                 tokens.extend(c.to_lowercase().map(Token::Char));
@@ -307,6 +317,18 @@ mod tests {
             let syntax = Syntax { wildcards: true, variables: Some(variables), fold: false };
             assert!(Pattern::parse(bad, syntax).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn variables_do_not_multiply_what_they_stand_for() {
+        let syntax = Syntax { wildcards: true, variables: Some(key::variable_of_iam), fold: false };
+        let pattern = Pattern::parse(&"${aws:username}".repeat(1000), syntax).unwrap();
+        let Shape::Variable(pieces) = &pattern.shape else { panic!("no variables") };
+        let name = "a".repeat(1000);
+        let says = |name: &str| Says(Fact::text(name.to_owned()));
+        assert_eq!(resolve(pieces, &says(&name), false, 5000), Err(Truth::False));
+        assert_eq!(pattern.matches(&"a".repeat(5000), &says(&name)), Truth::False);
+        assert_eq!(pattern.matches(&"a".repeat(1_000_000), &says(&name)), Truth::True);
     }
 
     #[test]
