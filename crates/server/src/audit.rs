@@ -17,6 +17,13 @@ use crate::logs::{self, LogSink, LogWriter};
 use crate::world::SystemClock;
 pub use file::Rotating;
 
+/// Characters of a text in a line, at most: whoever has no key can send long ones, too, and
+/// the log keeps so many lines as there is room for.
+const CHARS_MAX: usize = 256;
+
+/// Of a key: as many as an object's may have, and of what decided, which names policies.
+const LONG_CHARS_MAX: usize = 1024;
+
 /// Takes what is to be audited.
 pub struct AuditLog(LogSink);
 
@@ -133,17 +140,27 @@ impl<'a> Decision<'a> {
     }
 }
 
+/// The front of a text.
+fn front(text: &str, chars_max: usize) -> &str {
+    text.char_indices().nth(chars_max).map_or(text, |(end, _)| &text[..end])
+}
+
+fn short(text: &Option<String>) -> Option<&str> {
+    text.as_deref().map(|text| front(text, CHARS_MAX))
+}
+
 impl<'a> Line<'a> {
     fn of(record: &'a RequestRecord, audit: &'a Audit, now_ms: u64) -> Line<'a> {
         let mut time = String::new();
         iso_ms_into(&mut time, now_ms);
         let explained = audit.explained.as_ref();
         // A decision is what refused it only if it says so: a lock may be stronger.
-        let by = match explained {
+        let mut by = match explained {
             Some(explained) if explained.allowed != audit.refused => explained.basis.to_string(),
             _ if record.code.is_some() => record.failure.clone().unwrap_or_default(),
             _ => String::from("whoever has a key may"),
         };
+        by.truncate(front(&by, LONG_CHARS_MAX).len());
         Line {
             time,
             request_id: &record.request_id,
@@ -159,20 +176,20 @@ impl<'a> Line<'a> {
             by,
             decision: explained.map(Decision::of),
             caller: audit.caller.as_deref(),
-            access_key_id: record.access_key_id.as_deref(),
+            access_key_id: short(&record.access_key_id),
             session: audit.session.as_deref(),
             issuer: audit.issuer.as_deref(),
             source: record.remote.to_string(),
             secure: audit.secure,
-            method: &record.method,
-            bucket: record.bucket.as_deref(),
-            key: record.key.as_deref(),
+            method: front(&record.method, CHARS_MAX),
+            bucket: short(&record.bucket),
+            key: record.key.as_deref().map(|key| front(key, LONG_CHARS_MAX)),
             about: audit
                 .about
                 .iter()
                 .map(|(name, text)| ((*name).to_owned(), text.as_str().into()))
                 .collect(),
-            user_agent: record.user_agent.as_deref(),
+            user_agent: short(&record.user_agent),
         }
     }
 }
@@ -246,6 +263,24 @@ mod tests {
         assert_eq!(value["key"], "a\"\n");
         assert_eq!(value["caller"], "arn:aws:iam::100000000001:user/ann");
         assert!(value.get("session").is_none());
+    }
+
+    #[test]
+    fn whatever_is_sent_a_line_is_short() {
+        let long = || "云".repeat(60 << 10);
+        let sent = RequestRecord {
+            method: long(),
+            bucket: Some(long()),
+            key: Some(long()),
+            failure: Some(long()),
+            user_agent: Some(long()),
+            access_key_id: Some(long()),
+            ..record(audit(None))
+        };
+        let value = line(&sent);
+        assert_eq!(value["user_agent"], "云".repeat(CHARS_MAX));
+        assert_eq!(value["key"], "云".repeat(LONG_CHARS_MAX));
+        assert!(value.to_string().len() < 12 << 10);
     }
 
     #[test]
