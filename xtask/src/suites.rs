@@ -166,6 +166,12 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_inventories.py"),
     ),
+    suite(
+        "events",
+        "event notifications, and who takes them",
+        &[Python],
+        Runner::Pytest("sdk/test_events.py"),
+    ),
     suite("locks", "object lock", &[Python], Runner::Pytest("sdk/test_locks.py")),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),
     suite(

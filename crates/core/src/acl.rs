@@ -11,6 +11,7 @@ use costrel_policy::Who;
 
 use crate::bucket::{Bucket, BucketSettings};
 use crate::error::{Error, Result};
+use crate::events::EventKind;
 use crate::limits::ACL_GRANTS_MAX;
 use crate::names::ObjectKey;
 use crate::object::ObjectInfo;
@@ -444,8 +445,10 @@ impl Store {
         let new = acl.to_record(bucket.owner_uin);
         self.change_version(bucket, key, version, |record| {
             bucket.settings().check_acl(new.as_ref())?;
+            // One that says the same again is no event.
+            let kind = (record.acl != new).then_some(EventKind::AclSet);
             record.acl = new.clone();
-            Ok(())
+            Ok(kind)
         })
         .await
     }

@@ -22,6 +22,7 @@ use crate::acl::{Acl, Ownership};
 use crate::cors::cors_row;
 use crate::engine::{BucketId, Expect, Partition, Retired, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
+use crate::events::Happening;
 use crate::identified::identified_row;
 use crate::inventory::{Inventory, runs_row};
 use crate::lifecycle::lifecycle_row;
@@ -86,6 +87,8 @@ pub struct BucketSettings {
     pub logging: Bytes,
     /// The write id of its inventories; empty without.
     pub inventories: Bytes,
+    /// Names what of its events goes where; empty if nothing does.
+    pub notification: Bytes,
 }
 
 impl BucketSettings {
@@ -103,6 +106,7 @@ impl BucketSettings {
             website: record.website.clone(),
             logging: record.logging.clone(),
             inventories: record.inventories.clone(),
+            notification: record.notification.clone(),
         })
     }
 }
@@ -157,6 +161,14 @@ pub(crate) struct Settled<'a> {
 }
 
 impl Settled<'_> {
+    /// What a commit does, if somebody may want to be told.
+    pub fn happening(&self, of: impl FnOnce() -> Result<Happening>) -> Result<Option<Happening>> {
+        match self.settings.notification.is_empty() {
+            true => Ok(None),
+            false => of().map(Some),
+        }
+    }
+
     pub fn epoch(&self) -> u64 {
         self.settings.epoch
     }
@@ -616,6 +628,7 @@ impl Store {
         record: bytes::Bytes,
     ) -> Result<bool> {
         let row = RowRef::only(Table::Bucket);
+        let bucket: BucketRecord = decode(&record, "bucket record")?;
         let expects = vec![Expect::Equals(row.clone(), record)];
         let [cam, iam] = policy_rows();
         let settings = [
@@ -629,7 +642,10 @@ impl Store {
             runs_row(),
         ];
         let rows = [row, cam, iam].into_iter().chain(settings);
-        let writes = rows.map(Write::Delete).collect();
+        let mut writes: Vec<Write> = rows.map(Write::Delete).collect();
+        if !bucket.notification.is_empty() {
+            writes.push(self.notifications_left(BucketId(bucket.id)));
+        }
         Ok(self.try_commit(Partition::System, group, expects, writes).await?.is_ok())
     }
 

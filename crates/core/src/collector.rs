@@ -424,6 +424,10 @@ impl Collector {
                 return Ok(());
             }
         }
+        // What has happened in it is told first, or given up. Whoever does that says so.
+        if !self.page(partition, Table::Event, ScanRange::all()).await?.is_empty() {
+            return Ok(());
+        }
         Ok(self.store.engine.index().remove_partition(partition).await?)
     }
 

@@ -82,10 +82,13 @@ pub enum Table {
     /// System partition: what was counted of a bucket's requests, and what it held, by
     /// its name and the time.
     Usage = 19,
+    /// Events of objects that wait to be told, in the key's group, by their numbers. System
+    /// partition: what of a bucket's events is told to whom, by its name and number.
+    Event = 20,
 }
 
 impl Table {
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 14] = [
         Table::Installation,
         Table::AccessKey,
         Table::Bucket,
@@ -99,6 +102,7 @@ impl Table {
         Table::History,
         Table::Log,
         Table::Usage,
+        Table::Event,
     ];
 
     /// Tables that are empty when a bucket holds nothing.

@@ -73,6 +73,8 @@ pub enum Error {
     TooManyInventories { max: usize },
     #[error("the bucket has no inventory of that id")]
     NoInventory,
+    #[error(transparent)]
+    InvalidNotification(#[from] crate::events::EventFault),
     #[error("the policy is refused: {0}")]
     InvalidPolicy(#[from] costrel_policy::PolicyFault),
     #[error("the bucket has no policy")]

@@ -16,6 +16,7 @@ pub mod cors;
 pub mod engine;
 pub mod env;
 pub mod error;
+pub mod events;
 pub mod fsck;
 pub mod identified;
 mod ingest;

@@ -431,6 +431,10 @@ pub struct BucketRecord {
     /// There once the bucket has, or may have, objects in intelligent tiering.
     #[prost(message, optional, tag = "20")]
     pub tiering: Option<TieringRecord>,
+    /// The write id of what of its events goes where, which has a row of its own; empty
+    /// without.
+    #[prost(bytes = "bytes", tag = "25")]
+    pub notification: Bytes,
 }
 
 /// [`crate::tiering::Tiering`].

@@ -11,6 +11,7 @@
 
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
+use crate::events::EventKind;
 use crate::lifecycle::Calendar;
 use crate::names::ObjectKey;
 use crate::object::ObjectInfo;
@@ -194,7 +195,7 @@ impl Store {
             });
             outcome.lock().1 = tier.is_some().then(|| record.clone());
             *thawed.lock() = Some((record.storage_class.clone(), record.size));
-            Ok(())
+            Ok(Some(EventKind::RestoreBegun))
         };
         let version = self.change_version(bucket, &request.key, request.version, change).await?;
         let (restored, raised) = outcome.into_inner();

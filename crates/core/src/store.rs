@@ -15,6 +15,7 @@ use crate::cors::Cors;
 use crate::engine::{BlobId, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
 use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
+use crate::events::{self, Courier, Lanes, NoTargets, Notification};
 use crate::lifecycle::Lifecycle;
 use crate::lock::LockClock;
 use crate::logging::{Logging, Spool};
@@ -42,6 +43,8 @@ pub struct StoreOptions {
     /// Where the bodies of each storage class are kept, and how.
     pub tiers: Tiers,
     pub restore_delays: RestoreDelays,
+    /// Carries events to their targets.
+    pub courier: Arc<dyn Courier>,
 }
 
 impl Default for StoreOptions {
@@ -53,6 +56,7 @@ impl Default for StoreOptions {
             usage_settle_ms: 300_000,
             tiers: Tiers::default(),
             restore_delays: RestoreDelays::default(),
+            courier: Arc::new(NoTargets),
         }
     }
 }
@@ -88,6 +92,8 @@ pub struct Store {
     /// There may be a report to be made.
     pub(crate) inventories_changed: Notify,
     pub(crate) gathering: Gathering,
+    pub(crate) notifications: SettingCache<Notification>,
+    pub(crate) lanes: Lanes,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -104,6 +110,7 @@ impl Store {
         let (collect, collectables) = mpsc::channel(4096);
         let pool_kib = (options.ingest_bytes_max / 2 / 1024).clamp(2048, u32::MAX as usize);
         let memory_max = engine.peers().map(|peers| peers.memory_max());
+        let lanes = Lanes::new(options.courier.targets());
         let store = Arc::new(Store {
             writer: entropy.id(),
             writing: Mutex::default(),
@@ -129,6 +136,8 @@ impl Store {
             spool: Spool::default(),
             inventories_changed: Notify::new(),
             gathering: Gathering::default(),
+            notifications: SettingCache::default(),
+            lanes,
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });
@@ -150,6 +159,11 @@ impl Store {
 
     pub fn region(&self) -> &str {
         &self.options.region
+    }
+
+    /// The targets of events that there are, and how their deliveries go.
+    pub fn event_lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     pub fn now_ms(&self) -> u64 {
@@ -236,7 +250,7 @@ impl Store {
 pub(crate) async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    match tokio::spawn(usage::carried(work)).await {
+    match tokio::spawn(events::carried(usage::carried(work))).await {
         Ok(result) => result,
         Err(error) => Err(Error::Internal(format!("a task failed: {error}"))),
     }

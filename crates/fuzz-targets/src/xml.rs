@@ -4,9 +4,9 @@ use costrel_protocol::dialect::Dialect;
 use costrel_protocol::xml::{
     CompleteUpload, CreateBucket, DeleteObjects, XmlWriter, parse_acl, parse_complete_upload,
     parse_cors, parse_create_bucket, parse_delete_objects, parse_legal_hold, parse_lifecycle,
-    parse_lock_configuration, parse_logging, parse_referer, parse_restore, parse_retention,
-    parse_tagging, parse_versioning, parse_website, write_cors, write_lifecycle, write_referer,
-    write_website,
+    parse_lock_configuration, parse_logging, parse_notification, parse_referer, parse_restore,
+    parse_retention, parse_tagging, parse_versioning, parse_website, write_cors, write_lifecycle,
+    write_notification, write_referer, write_website,
 };
 
 /// Checksum elements that can be written again, by what follows `Checksum`.
@@ -53,6 +53,10 @@ pub fn xml(data: &[u8]) {
         if let Ok(Some(read)) = parse_logging(data, dialect) {
             bounded(data, [read.target.as_str(), read.prefix.as_str()].into_iter());
             assert!(read.grants.len() <= data.len());
+        }
+        if let Ok(read) = parse_notification(data) {
+            let again = parse_notification(&write_notification(&read, dialect));
+            assert_eq!(again.ok(), Some(read));
         }
         if let Ok(read) = parse_website(data, dialect) {
             assert_eq!(parse_website(&write_website(&read, dialect), dialect), Ok(read));

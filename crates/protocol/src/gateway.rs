@@ -14,6 +14,7 @@ use costrel_signature::{
     ChunkVerifier, Form, Payload, RequestView, detect, parse, unsigned_payload,
 };
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 
@@ -332,6 +333,7 @@ impl Gateway {
             identity: None,
             overrides_signed: false,
             notes,
+            id,
         };
         progress.trace.form = Some(form);
         if request.address.shape == Shape::Website {
@@ -513,7 +515,13 @@ impl Gateway {
             _ => {}
         }
         let bucket = self.permitted_bucket(request, row, request.bucket_name()?).await?;
-        let outcome = self.perform(request, row, operation, &bucket, body).await;
+        let outcome = match request.occasion(&bucket) {
+            None => self.perform(request, row, operation, &bucket, body).await,
+            Some(occasion) => {
+                let work = self.perform_apart(request, row, operation, &bucket, body);
+                occasion.around(work).await
+            }
+        };
         match outcome {
             // Which keys there are not is for those to know who may list.
             Err(failure) if failure.is_absence() && !permission::is_unlimited(request, &bucket) => {
@@ -527,6 +535,19 @@ impl Gateway {
         }
     }
 
+    /// Does what has been permitted, with room of its own: most requests need none for what
+    /// is put around it.
+    fn perform_apart<'a>(
+        self: &'a Arc<Self>,
+        request: &'a Request<'_>,
+        row: &'static OpRow,
+        operation: Operation,
+        target: &'a Arc<Bucket>,
+        body: RequestBody<'a>,
+    ) -> BoxFuture<'a, Outcome<Reply>> {
+        Box::pin(self.perform(request, row, operation, target, body))
+    }
+
     /// Does what has been permitted.
     async fn perform(
         self: &Arc<Self>,
@@ -538,7 +559,8 @@ impl Gateway {
     ) -> Outcome<Reply> {
         use handlers::{
             acl, bucket, copy, cors, delete, inventory, lifecycle, list, lock, logging, multipart,
-            object, policy, referer, restore, symlink, tags, tiering, versions, website,
+            notification, object, policy, referer, restore, symlink, tags, tiering, versions,
+            website,
         };
         match operation {
             Operation::ListBuckets | Operation::CreateBucket | Operation::Preflight => {
@@ -616,6 +638,10 @@ impl Gateway {
             }
             Operation::DeleteInventory => inventory::delete(self, request, target).await,
             Operation::ListInventories => inventory::list(self, request, target).await,
+            Operation::GetBucketNotification => notification::get(self, request, target).await,
+            Operation::PutBucketNotification => {
+                notification::put(self, request, target, &mut body).await
+            }
             Operation::GetBucketPolicy => policy::get(self, request, target).await,
             Operation::PutBucketPolicy => policy::put(self, request, target, &mut body).await,
             Operation::DeleteBucketPolicy => policy::delete(self, request, target).await,

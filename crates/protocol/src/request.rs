@@ -6,6 +6,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use costrel_core::account::AccessKey;
+use costrel_core::bucket::Bucket;
+use costrel_core::events::Occasion;
 use costrel_core::names::ObjectKey;
 use costrel_core::precondition::{EtagCondition, ReadConditions, WriteConditions};
 use costrel_core::version::VersionRef;
@@ -18,7 +20,9 @@ use crate::attributes::supported;
 use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
+use crate::ids::RequestId;
 use crate::observe::Notes;
+use crate::permission;
 use crate::query::Query;
 
 /// What the listener knows of a request's connection.
@@ -45,6 +49,7 @@ pub struct Request<'a> {
     /// Whether the signature covers every `response-…` parameter there is.
     pub overrides_signed: bool,
     pub(crate) notes: &'a Notes,
+    pub id: &'a RequestId,
 }
 
 pub type Outcome<T> = Result<T, Failure>;
@@ -69,6 +74,22 @@ impl Request<'_> {
     /// Whether its signature is in its URL, which anybody may have been given.
     pub fn is_link(&self) -> bool {
         matches!(self.form, Form::CosQuery | Form::CosMerged | Form::S3V4Query | Form::S3V2Query)
+    }
+
+    /// What events say of the request, if it may make some and anybody is told of those of
+    /// the bucket.
+    pub fn occasion(&self, bucket: &Bucket) -> Option<Occasion> {
+        let reads = matches!(*self.method, Method::GET | Method::HEAD);
+        if reads || bucket.settings().notification.is_empty() {
+            return None;
+        }
+        Some(Occasion {
+            principal: self.identity.as_deref().map(permission::user_id).unwrap_or_default(),
+            source_ip: self.connection.peer.ip().to_canonical().to_string(),
+            request_id: self.id.text(self.dialect),
+            second_id: self.id.second(self.dialect),
+            is_form: false,
+        })
     }
 
     /// The owner of whatever the caller makes.

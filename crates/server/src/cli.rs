@@ -64,6 +64,10 @@ pub enum Command {
     /// Policies, and what they say
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Show the targets of events and what waits for them, as a running server knows it.
+    /// Takes the settings of `serve`, to find the server's console endpoint and the master
+    /// key, which shows that its operator asks
+    Events(Box<EventsArgs>),
     /// Make signed links, and explain why one is refused. No server is asked
     #[command(subcommand)]
     Sign(SignCommand),
@@ -113,6 +117,12 @@ pub struct TopArgs {
     /// Objects to show
     #[arg(long, default_value_t = 20)]
     pub count: usize,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EventsArgs {
     #[command(flatten)]
     pub serve: ServeArgs,
 }

@@ -14,6 +14,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::RwLock;
 
+use crate::events;
 use crate::explain;
 use crate::lifecycle;
 use crate::listen::Handler;
@@ -105,6 +106,8 @@ impl Console {
             metrics::write_inventories(&mut page, &running.inventories);
             metrics::write_upkeep(&mut page, &running.usage);
             metrics::write_traffic(&mut page, &running.store.request_totals());
+            let (lanes, now_ms) = (running.store.event_lanes(), running.store.now_ms());
+            metrics::write_events(&mut page, lanes, now_ms);
             let (store, counting) = (&running.store, &running.counting);
             metrics::write_usage(&mut page, store, counting, running.uin).await;
         }
@@ -185,6 +188,14 @@ impl Console {
         }
     }
 
+    /// How deliveries of events go: it names targets, and says why they fail.
+    fn events(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        match self.for_operator(request, "events") {
+            Ok(running) => text(StatusCode::OK, events::page(&running.store, running.uin)),
+            Err(refusal) => *refusal,
+        }
+    }
+
     /// How often each object of a bucket was requested: it names keys.
     async fn logs_top(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let running = match self.for_operator(request, "logs top BUCKET") {
@@ -256,6 +267,7 @@ impl Handler for Console {
             }
             explain::PATH if request.method() == Method::GET => self.explain(&request).await,
             usage::PATH if request.method() == Method::GET => self.usage(&request).await,
+            events::PATH if request.method() == Method::GET => self.events(&request),
             logs_top::PATH if request.method() == Method::GET => self.logs_top(&request).await,
             path => self.answer(request.method(), path).await,
         }

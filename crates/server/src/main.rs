@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod console;
 mod engine;
+mod events;
 mod explain;
 mod fetch;
 mod fsck;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
             Err(error) => fail(&error),
         },
         Some(Command::Lifecycle(LifecycleCommand::Preview(args))) => finish(lifecycle::run(*args)),
+        Some(Command::Events(args)) => finish(events::run(*args)),
         Some(Command::Usage(UsageCommand::Show(args))) => finish(usage::show(*args)),
         Some(Command::Logs(LogsCommand::Top(args))) => finish(logs_top::run(*args)),
         Some(Command::Usage(UsageCommand::Recount(args))) => match usage::recount(*args) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use costrel_core::account::{Accounts, FirstStart, OpenError};
 use costrel_core::collector::Collector;
 use costrel_core::engine::EngineError;
+use costrel_core::events::{EventJob, EventOptions};
 use costrel_core::inventory::InventoryJob;
 use costrel_core::lifecycle::{LifecycleJob, LifecycleOptions};
 use costrel_core::lock;
@@ -19,6 +20,7 @@ use costrel_core::tiering::AccessJob;
 use costrel_core::transfer::{self, Unfinished};
 use costrel_core::usage::{CountingStats, UsageJob};
 use costrel_core::{Store, StoreOptions, tend};
+use costrel_events::{BadTarget, Post};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -26,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::access_log::AccessLog;
 use crate::audit::{self, AuditLog};
 use crate::banner;
-use crate::config::{Config, ConfigError, LogLevel};
+use crate::config::{Config, ConfigError, LogLevel, TargetError};
 use crate::console::{Console, Running};
 use crate::engine::{self, EngineOpenError};
 use crate::gateway;
@@ -57,6 +59,10 @@ pub enum ServeError {
     Account(#[from] OpenError),
     #[error("opening the audit log: {0}")]
     Audit(#[source] io::Error),
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    BadTarget(#[from] BadTarget),
     #[error("recovering the store: {0}")]
     Recover(#[source] costrel_core::Error),
     #[error("closing the store: {0}")]
@@ -126,7 +132,14 @@ pub async fn run(config: Config, log: LogSink) -> Result<(), ServeError> {
     let inventory_stats = inventories.stats();
     let usage = UsageJob::new(store.clone(), usage_period(&config));
     let usage_stats = usage.stats();
-    let jobs = (lifecycle, accesses, counting.clone(), logs, inventories, usage);
+    let events = EventJob::new(
+        store.clone(),
+        EventOptions {
+            age_max: config.events_max_age.0,
+            at_once: config.events_at_once.0 as usize,
+        },
+    );
+    let jobs = (lifecycle, accesses, counting.clone(), logs, inventories, usage, events);
     let upkeep = Upkeep::start(&config, &store, collector, jobs, &accounts);
 
     let access_log =
@@ -255,6 +268,7 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
         ingest_bytes_max: usize::try_from(ingest).unwrap_or(usize::MAX),
         day_ms: u64::from(config.day_seconds.0) * 1000,
         usage_settle_ms: usage_period(config).max(USAGE_SETTLE_MIN).as_millis() as u64,
+        courier: Post::new(config.events.targets(env)?, env!("CARGO_PKG_VERSION"))?,
     };
     let (store, collector) = Store::new(engine, clock, Arc::new(SystemEntropy), options);
     collector.recover().await.map_err(ServeError::Recover)?;
@@ -293,13 +307,14 @@ impl Upkeep {
         config: &Config,
         store: &Arc<Store>,
         collector: Collector,
-        (lifecycle, accesses, counting, logs, inventories, usage): (
+        (lifecycle, accesses, counting, logs, inventories, usage, events): (
             LifecycleJob,
             AccessJob,
             Arc<CountingStats>,
             LogJob,
             InventoryJob,
             UsageJob,
+            EventJob,
         ),
         accounts: &Arc<Accounts>,
     ) -> Self {
@@ -315,6 +330,7 @@ impl Upkeep {
             tokio::spawn(logs.run()),
             tokio::spawn(inventories.run()),
             tokio::spawn(usage.run()),
+            tokio::spawn(events.run()),
             tokio::spawn(tend::run(store.clone())),
             tokio::spawn({
                 let store = store.clone();

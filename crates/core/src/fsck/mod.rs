@@ -6,6 +6,7 @@
 //! name) is counted, not found fault with.
 
 mod access;
+mod events;
 mod lifecycle;
 mod logs;
 mod settings;
@@ -79,6 +80,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
                     check.lifecycle(&row.group, &record).await?;
                     check.access(&row.group, &record).await?;
                     check.settings(&row.group, &record).await?;
+                    check.notification(&row.group, &record).await?;
                 }
                 Ok(_) => check.found(format!("bucket {}: shares its rows", show(&row.group))),
                 Err(error) => check.found(format!("bucket {}: {error}", show(&row.group))),
@@ -89,6 +91,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
     for (bucket, state) in engine.index().partitions().await? {
         let before = check.report.holdings();
         check.partition(Partition::Bucket(bucket), &mut progress).await?;
+        check.events(bucket).await?;
         if state == PartitionState::Retired {
             check.report.collectable += 1;
             continue;

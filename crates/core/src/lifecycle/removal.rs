@@ -16,12 +16,16 @@ use super::sinking::Older;
 use crate::bucket::{Bucket, BucketSettings};
 use crate::engine::Expect;
 use crate::error::{Error, Result};
+use crate::events::Cause;
 use crate::names::{ObjectKey, UploadId};
 use crate::object::{Change, History, MovePace, StoredVersion, version_row};
 use crate::record::{AccessRecord, ObjectRecord, decode};
 use crate::store::Store;
 use crate::tiering::{AccessTier, TieringLaw};
 use crate::upload::upload_row;
+
+/// They respect locks.
+const BY_RULES: (bool, Cause) = (false, Cause::Lifecycle);
 
 /// Something that a walk has found to be due.
 #[derive(Clone, Debug)]
@@ -131,12 +135,14 @@ impl Store {
             }
             match &current.history {
                 None => {
-                    if self.delete_once(&settled, key, &current, false).await? {
+                    if self.delete_once(&settled, key, &current, BY_RULES).await? {
                         return Ok(Some(Ended::Deleted { bytes: record.size }));
                     }
                 }
                 Some(history) => {
-                    let marked = self.mark_deleted_once(&settled, key, &current, history).await?;
+                    let cause = Cause::Lifecycle;
+                    let marked =
+                        self.mark_deleted_once(&settled, key, &current, history, cause).await?;
                     if marked.is_some() {
                         return Ok(Some(Ended::Marked));
                     }
@@ -177,7 +183,7 @@ impl Store {
             }
             let target = StoredVersion { suffix: suffix.clone(), row, record: record.clone() };
             let removed =
-                self.remove_version_once(&settled, key, &current, history, &target, false);
+                self.remove_version_once(&settled, key, &current, history, &target, BY_RULES);
             if removed.await? {
                 return Ok(Some(Ended::VersionRemoved { bytes: record.size }));
             }
@@ -200,7 +206,7 @@ impl Store {
             }
             // Versions are only ever put on top, and this commit fails if one was.
             let removed =
-                self.remove_version_once(&settled, key, &current, history, &marker, false);
+                self.remove_version_once(&settled, key, &current, history, &marker, BY_RULES);
             if removed.await? {
                 return Ok(Some(Ended::MarkerRemoved));
             }
@@ -252,7 +258,8 @@ impl Store {
             }
             let (writes, garbage) = self.abortion_of(id);
             let expects = vec![Expect::Equals(upload_row(id), upload.row)];
-            let change = Change { expects, writes, garbage: Some(garbage) };
+            let garbage = Some(garbage);
+            let change = Change { expects, writes, garbage, ..Change::default() };
             if self.commit_change(&settled, key, change).await?.is_ok() {
                 return Ok(Some(Ended::Aborted));
             }

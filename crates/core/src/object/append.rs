@@ -14,6 +14,7 @@ use crate::bucket::Bucket;
 use crate::checksum::{Expected, crc64_combine};
 use crate::engine::{Expect, RowRef, Table, Write};
 use crate::error::{Error, Result};
+use crate::events::EventKind;
 use crate::ingest::{Ingested, Intake, body_row, inline_bytes};
 use crate::limits::{APPEND_SEGMENTS_MAX, PUT_BYTES_MAX, RUNS_IN_RECORD_MAX};
 use crate::names::ObjectKey;
@@ -207,7 +208,8 @@ impl Store {
             tags: Tags::from_stored(record.tags.clone()),
         };
         let conditions = &UNCONDITIONAL;
-        Ok((Replacement { record, body: None, conditions, expects, writes }, outcome))
+        let (kind, body) = (EventKind::Append, None);
+        Ok((Replacement { kind, record, body, conditions, expects, writes }, outcome))
     }
 
     /// The last segment with the added bytes behind it, when both are inline and

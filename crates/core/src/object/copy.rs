@@ -12,6 +12,7 @@ use crate::acl::ObjectAcl;
 use crate::bucket::Bucket;
 use crate::checksum::{Algorithm, Expected};
 use crate::error::{Error, Result};
+use crate::events::EventKind;
 use crate::ingest::{Ingested, Intake};
 use crate::limits::PUT_BYTES_MAX;
 use crate::lock::VersionLock;
@@ -163,7 +164,8 @@ impl Store {
             let put = self.put_over(bucket, key, record, conditions, ingested, over).await?;
             return Ok(put.map(|outcome| PutOutcome { source_version, ..outcome }));
         }
-        let put = self.put_ingested(bucket, key, record, conditions, ingested).await?;
+        let put =
+            self.put_ingested(bucket, key, (EventKind::Copy, record), conditions, ingested).await?;
         Ok(Some(PutOutcome { source_version, ..put }))
     }
 
@@ -181,7 +183,8 @@ impl Store {
         let (expects, writes) = ingested.pending_parts().into_iter().unzip();
         let outcome = PutOutcome::of(&record);
         let body = ingested.body_row();
-        let replacement = Replacement { record, body, conditions, expects, writes };
+        let kind = EventKind::Copy;
+        let replacement = Replacement { kind, record, body, conditions, expects, writes };
         loop {
             let settled = self.settled(bucket).await?;
             let current = self.current_object(bucket, key).await?;
@@ -248,6 +251,7 @@ impl Store {
             record.acl = attributes.acl.to_record(bucket.owner_uin);
             let outcome = PutOutcome::of(&record);
             let replacement = Replacement {
+                kind: EventKind::Copy,
                 record,
                 body: None,
                 conditions: &request.conditions,

@@ -3,8 +3,10 @@ use super::history::judge;
 use crate::bucket::{Bucket, Settled};
 use crate::engine::{RowRef, Table, Write};
 use crate::error::{Error, Result};
+use crate::events::{Cause, Happening};
 use crate::names::ObjectKey;
 use crate::precondition::WriteConditions;
+use crate::record::ObjectRecord;
 use crate::store::Store;
 use crate::version::VersionRef;
 
@@ -35,7 +37,7 @@ impl Store {
         bucket: &Bucket,
         request: &DeleteRequest,
     ) -> Result<DeleteOutcome> {
-        let key = &request.key;
+        let (key, cause) = (&request.key, Cause::Request);
         loop {
             let settled = self.settled(bucket).await?;
             let has_versions = settled.settings.versioning.has_versions();
@@ -48,7 +50,7 @@ impl Store {
                     current.judge(&request.conditions)?;
                     let bypass = request.bypass_governance;
                     if current.row.is_none()
-                        || self.delete_once(&settled, key, &current, bypass).await?
+                        || self.delete_once(&settled, key, &current, (bypass, cause)).await?
                     {
                         let outcome = DeleteOutcome::default();
                         return Ok(DeleteOutcome { version: request.version, ..outcome });
@@ -56,7 +58,8 @@ impl Store {
                 }
                 (Some(history), None) => {
                     current.judge(&request.conditions)?;
-                    let marked = self.mark_deleted_once(&settled, key, &current, history).await?;
+                    let marked =
+                        self.mark_deleted_once(&settled, key, &current, history, cause).await?;
                     if marked.is_some() {
                         return Ok(DeleteOutcome { version: marked, delete_marker: true });
                     }
@@ -70,8 +73,9 @@ impl Store {
                     let delete_marker = target.record.delete_marker;
                     judge((!delete_marker).then_some(&target.record), &request.conditions)?;
                     let bypass = request.bypass_governance;
+                    let by = (bypass, cause);
                     let removed =
-                        self.remove_version_once(&settled, key, &current, history, &target, bypass);
+                        self.remove_version_once(&settled, key, &current, history, &target, by);
                     if removed.await? {
                         return Ok(DeleteOutcome { version: request.version, delete_marker });
                     }
@@ -87,10 +91,14 @@ impl Store {
         settled: &Settled<'_>,
         key: &ObjectKey,
         current: &CurrentObject,
-        bypass_governance: bool,
+        (bypass_governance, cause): (bool, Cause),
     ) -> Result<bool> {
         let mut change = current.unchanged();
         let old = current.record.as_ref();
+        // Of one that cannot be read, nothing but its end is known.
+        let none = ObjectRecord::default();
+        let gone = || Happening::without(cause.removed(), old.unwrap_or(&none));
+        change.happening = settled.happening(gone)?;
         self.unreference(old, None, bypass_governance, &mut change).await?;
         change.writes.push(Write::Delete(RowRef::only(Table::Object)));
         current.leave_no_body(None, &mut change);

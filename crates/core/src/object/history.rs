@@ -19,6 +19,7 @@ use super::Replacement;
 use crate::bucket::{Bucket, Settled};
 use crate::engine::{Expect, RowRef, ScanRange, Step, Table, Write};
 use crate::error::{Error, Result};
+use crate::events::{Cause, Happening, Told};
 use crate::names::ObjectKey;
 use crate::precondition::{Current, WriteConditions};
 use crate::record::{Content, GarbageRecord, HistoryRecord, ObjectRecord, decode, encode};
@@ -76,6 +77,8 @@ pub(crate) struct Change {
     pub writes: Vec<Write>,
     /// Suffix of the garbage row among the writes.
     pub garbage: Option<Bytes>,
+    /// What it does, if somebody may want to be told.
+    pub happening: Option<Happening>,
 }
 
 /// What came of an attempt to make a record the current object.
@@ -268,6 +271,7 @@ impl Store {
             let row = RowRef { table: Table::Body, suffix: record.body_suffix() };
             change.writes.push(Write::Put(row, body.clone()));
         }
+        change.happening = settled.happening(|| Happening::to(replacement.kind, &record))?;
         let of_key = change.expects.len();
         change.expects.extend(replacement.expects.iter().cloned());
         change.writes.extend(replacement.writes.iter().cloned());
@@ -286,6 +290,7 @@ impl Store {
         key: &ObjectKey,
         current: &CurrentObject,
         history: &History,
+        cause: Cause,
     ) -> Result<Option<VersionRef>> {
         let mut marker = ObjectRecord {
             write_id: self.fresh_id(),
@@ -297,6 +302,7 @@ impl Store {
         let version = self.name_version(settled.settings.versioning, current, &mut marker)?;
         let mut change = current.unchanged();
         self.push_version(settled.bucket, key, current, history, &marker, &mut change).await?;
+        change.happening = settled.happening(|| Happening::marker(cause.marked(), &marker))?;
         let committed = self.commit_change(settled, key, change).await?;
         Ok(committed.ok().map(|()| version))
     }
@@ -418,9 +424,11 @@ impl Store {
         current: &CurrentObject,
         history: &History,
         target: &StoredVersion,
-        bypass_governance: bool,
+        (bypass_governance, cause): (bool, Cause),
     ) -> Result<bool> {
         let mut change = current.unchanged();
+        let old = &target.record;
+        change.happening = settled.happening(|| Happening::without(cause.removed(), old))?;
         let null_version = match target.suffix == history.record.null_version {
             true => Bytes::new(),
             false => history.record.null_version.clone(),
@@ -522,8 +530,20 @@ impl Store {
         change: Change,
     ) -> Result<Result<(), usize>> {
         let group = key.group();
-        let Change { expects, writes, garbage } = change;
-        let committed = self.try_commit_by(settled, &group, expects, writes).await?;
+        let Change { expects, writes, garbage, happening } = change;
+        let told = match happening {
+            None => Told::Nothing,
+            Some(happening) => self.event_of(settled, key, happening).await?,
+        };
+        let committed = match told {
+            Told::Nothing => self.try_commit_by(settled, &group, expects, writes).await?,
+            Told::Event(event) => {
+                let change = (expects, writes);
+                self.commit_with_event(settled, &group, change, *event).await?
+            }
+            // As if that commit had failed: whoever makes it decides anew.
+            Told::Superseded => Err(0),
+        };
         if let (Ok(()), Some(suffix)) = (committed, garbage) {
             self.collect_garbage(settled.bucket.partition(), &group, suffix);
         }

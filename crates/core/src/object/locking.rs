@@ -5,6 +5,7 @@ use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::lock::{Retention, VersionLock};
 use crate::names::ObjectKey;
+use crate::record::ObjectRecord;
 use crate::store::Store;
 use crate::version::VersionRef;
 
@@ -26,7 +27,8 @@ impl Store {
     ) -> Result<Option<VersionRef>> {
         self.check_has_lock(bucket)?;
         let retain = self.retaining(retention, bypass_governance).await?;
-        self.change_version(bucket, key, version, retain).await
+        let change = |record: &mut ObjectRecord| retain(record).map(|()| None);
+        self.change_version(bucket, key, version, change).await
     }
 
     /// Puts a legal hold on a version or takes it away; names it in the answer.
@@ -40,7 +42,7 @@ impl Store {
         self.check_has_lock(bucket)?;
         let change = self.change_version(bucket, key, version, |record| {
             record.lock.get_or_insert_default().hold(hold);
-            Ok(())
+            Ok(None)
         });
         change.await
     }

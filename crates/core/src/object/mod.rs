@@ -32,6 +32,7 @@ use crate::bucket::Bucket;
 use crate::checksum::Checksum;
 use crate::engine::{Expect, Write};
 use crate::error::{Error, Result};
+use crate::events::EventKind;
 use crate::limits::USER_METADATA_BYTES_MAX;
 use crate::lock::VersionLock;
 use crate::names::ObjectKey;
@@ -99,6 +100,7 @@ impl Attributes {
 
 /// A commit that makes a record the current object of its key.
 pub(crate) struct Replacement<'a> {
+    pub kind: EventKind,
     pub record: ObjectRecord,
     /// The row of an inline body that is not stored yet.
     pub body: Option<Bytes>,

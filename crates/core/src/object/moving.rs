@@ -20,6 +20,7 @@ use crate::bucket::{Bucket, Settled};
 use crate::checksum::Expected;
 use crate::engine::{Expect, RowRef, Table, Write};
 use crate::error::{Error, Result};
+use crate::events::{EventKind, Happening};
 use crate::ingest::{Ingested, Intake};
 use crate::limits::PUT_BYTES_MAX;
 use crate::names::ObjectKey;
@@ -65,6 +66,17 @@ impl Destination {
     pub fn is_beside(&self, other: &Destination) -> bool {
         let tier = |access: &Option<AccessRecord>| access.as_ref().map(AccessRecord::tier);
         self.class == other.class && tier(&self.access) == tier(&other.access)
+    }
+
+    /// What a move is to those who are told of it: into which class, or into which archive
+    /// tier.
+    fn arrival<'a>(old: &ObjectRecord, new: &'a ObjectRecord) -> Option<(EventKind, &'a str)> {
+        if old.storage_class != new.storage_class {
+            return Some((EventKind::Moved, &new.storage_class));
+        }
+        let tier = |record: &ObjectRecord| record.access.as_ref().map(AccessRecord::tier);
+        let to = tier(new).filter(|to| to.is_archived() && tier(old) != Some(*to))?;
+        Some((EventKind::Archived, to.name()))
     }
 }
 
@@ -263,6 +275,10 @@ impl Store {
                 change.writes.extend(writes);
                 Some(ingested)
             }
+        };
+        change.happening = match Destination::arrival(&moved.record, &new) {
+            None => None,
+            Some((kind, to)) => settled.happening(|| Ok(Happening::to(kind, &new)?.towards(to)))?,
         };
         let value = encode(&new);
         let suffix = match &moved.older {

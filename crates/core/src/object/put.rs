@@ -7,6 +7,7 @@ use crate::body::BodySource;
 use crate::bucket::Bucket;
 use crate::checksum::{Algorithm, Checksum, Digests, Expected};
 use crate::error::{Error, Result};
+use crate::events::EventKind;
 use crate::ingest::{Ingested, Intake};
 use crate::limits::PUT_BYTES_MAX;
 use crate::names::ObjectKey;
@@ -88,7 +89,8 @@ impl Store {
         let ingested = self.ingest(intake, body).await?;
         let checksums = full_checksums(&kept, &ingested.digests);
         let record = self.simple_record(bucket, request.attributes, &ingested, &checksums);
-        self.put_ingested(bucket, &request.key, record, &request.conditions, ingested).await
+        let made = (EventKind::Put, record);
+        self.put_ingested(bucket, &request.key, made, &request.conditions, ingested).await
     }
 
     /// The record of a body stored in one piece.
@@ -122,14 +124,14 @@ impl Store {
         &self,
         bucket: &Bucket,
         key: &ObjectKey,
-        record: ObjectRecord,
+        (kind, record): (EventKind, ObjectRecord),
         conditions: &WriteConditions,
         ingested: Ingested,
     ) -> Result<PutOutcome> {
         let (expects, writes) = ingested.pending_parts().into_iter().unzip();
         let outcome = PutOutcome::of(&record);
         let body = ingested.body_row();
-        let replacement = Replacement { record, body, conditions, expects, writes };
+        let replacement = Replacement { kind, record, body, conditions, expects, writes };
         match self.replace(bucket, key, replacement).await? {
             Ok(version) => {
                 ingested.referenced();

@@ -18,6 +18,7 @@ use super::{
 use crate::bucket::Bucket;
 use crate::checksum::Digester;
 use crate::error::{Error, Result};
+use crate::events::EventKind;
 use crate::names::ObjectKey;
 use crate::precondition::{ReadConditions, WriteConditions};
 use crate::record::{Content, ObjectRecord};
@@ -106,6 +107,7 @@ impl Store {
         };
         let outcome = PutOutcome::of(&record);
         let replacement = Replacement {
+            kind: EventKind::Put,
             record,
             body: None,
             conditions: &conditions,

@@ -5,6 +5,7 @@ use super::history::version_row;
 use crate::bucket::Bucket;
 use crate::engine::{Expect, RowRef, Table, Write};
 use crate::error::{Error, Result};
+use crate::events::{EventKind, Happening};
 use crate::names::ObjectKey;
 use crate::record::{ObjectRecord, encode};
 use crate::store::Store;
@@ -29,18 +30,22 @@ impl Store {
     ) -> Result<Option<VersionRef>> {
         self.change_version(bucket, key, version, |record| {
             record.tags = tags.as_slice().to_vec();
-            Ok(())
+            Ok(Some(match record.tags.is_empty() {
+                true => EventKind::Untagged,
+                false => EventKind::Tagged,
+            }))
         })
         .await
     }
 
-    /// Changes what is said about a version, in all the rows that say it.
+    /// Changes what is said about a version, in all the rows that say it. What happens to
+    /// it by that, `change` answers.
     pub(crate) async fn change_version(
         &self,
         bucket: &Bucket,
         key: &ObjectKey,
         version: Option<VersionRef>,
-        change: impl Fn(&mut ObjectRecord) -> Result<()>,
+        change: impl Fn(&mut ObjectRecord) -> Result<Option<EventKind>>,
     ) -> Result<Option<VersionRef>> {
         loop {
             let settled = self.settled(bucket).await?;
@@ -74,7 +79,9 @@ impl Store {
                     (record, true, row)
                 }
             };
-            change(&mut record)?;
+            if let Some(kind) = change(&mut record)? {
+                commit.happening = settled.happening(|| Happening::to(kind, &record))?;
+            }
             record.write_id = self.fresh_id();
             let named = match has_versions {
                 true => Some(VersionRef::of(&record.version, record.null_version)?),

@@ -11,6 +11,7 @@ use crate::checksum::{
 };
 use crate::engine::{Expect, Write};
 use crate::error::{Declared, Error, Result};
+use crate::events::EventKind;
 use crate::limits::PART_NUMBER_MAX;
 use crate::names::{ObjectKey, UploadId};
 use crate::object::{PutOutcome, Replacement, runs};
@@ -166,6 +167,7 @@ impl Store {
             garbage = Some(suffix);
         }
         let replacement = Replacement {
+            kind: EventKind::Complete,
             record,
             body: None,
             conditions: &request.conditions,

@@ -12,6 +12,7 @@ mod counts;
 mod crashes;
 mod damage;
 mod dropped;
+mod events;
 mod fates;
 mod histories;
 mod interleaved;

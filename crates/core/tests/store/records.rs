@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use costrel_core::cors::{Cors, CorsRule};
+use costrel_core::events::{self, EventRecord, Notification, QueueHead};
 use costrel_core::identified::AllOf;
 use costrel_core::inventory::{Filter, Inventory, Progress, Run as InventoryRun, Runs};
 use costrel_core::lifecycle::{
@@ -383,6 +384,37 @@ fn system_rows() {
         made_by: id(18),
     };
     check("inventory-runs", &Runs { bucket: 7, all: vec![run] });
+    check("bucket-notification", &BucketRecord { notification: id(15), ..versioned.clone() });
+    let rule = events::Rule {
+        id: "mine".into(),
+        service: 2,
+        arn: "arn:aws:sqs:ap-guangzhou:100000000001:hook".into(),
+        target: "hook".into(),
+        events: vec!["s3:ObjectCreated:*".into(), "s3:ObjectAcl:Put".into()],
+        prefix: Some("a/".into()),
+        suffix: Some(String::new()),
+    };
+    check("notification", &Notification { write_id: id(15), rules: vec![rule] });
+    let event = EventRecord {
+        kind: 60,
+        at_ms: 1_795_000_000_123,
+        target: "hook".into(),
+        rule_id: "mine".into(),
+        bucket: "examples-1250000000".into(),
+        owner_uin: 100_000_000_001,
+        region: "ap-guangzhou".into(),
+        size: Some(0),
+        etag: "d41d8cd98f00b204e9800998ecf8427e".into(),
+        version: "MTg0".into(),
+        principal: "100000000002".into(),
+        by_server: true,
+        source_ip: "10.0.0.1".into(),
+        request_id: "R".into(),
+        second_id: "H".into(),
+        destination: "ARCHIVE".into(),
+    };
+    check("event", &event);
+    check("queue-head", &QueueHead { last: 0x1234 });
     check("policy", &PolicyRecord { write_id: id(8), document: "{}".into() });
     check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });
     check("lock-clock", &ClockRecord { ms: 1_795_000_000_123 });

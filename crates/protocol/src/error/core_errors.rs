@@ -133,6 +133,7 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
         Error::TooManyInventories { max } => super::inventory::too_many(*max),
         Error::NoInventory => super::inventory::absent(),
         Error::InvalidLogging(fault) => super::logging::describe(*fault, dialect),
+        Error::InvalidNotification(fault) => super::notification::describe(fault),
         Error::InvalidPolicy(fault) => super::policy::describe(fault),
         Error::NoPolicy => new(
             S::NOT_FOUND,

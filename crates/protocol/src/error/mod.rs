@@ -11,6 +11,7 @@ mod cors;
 mod inventory;
 mod lifecycle;
 mod logging;
+mod notification;
 mod policy;
 mod signing;
 mod tiering;

@@ -11,6 +11,7 @@ pub mod list;
 pub mod lock;
 pub mod logging;
 pub mod multipart;
+pub mod notification;
 pub mod object;
 pub mod policy;
 pub mod post;

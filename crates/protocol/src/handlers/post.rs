@@ -9,6 +9,7 @@ use bytes::Bytes;
 use costrel_core::account::AccessKey;
 use costrel_core::body::BodySource;
 use costrel_core::checksum::Expected;
+use costrel_core::events::Occasion;
 use costrel_core::object::{Attributes, PutOutcome, PutRequest};
 use costrel_core::precondition::WriteConditions;
 use costrel_core::tags::Tags;
@@ -125,7 +126,11 @@ pub async fn post_object(
     let said = acl::of_fields(request.dialect, &fields)?;
     put.attributes.acl = gateway.object_acl(request.dialect, &bucket, said).await?;
     let key = put.key.clone();
-    let outcome = gateway.store.put_object(&bucket, put, &mut source).await?;
+    let work = Box::pin(gateway.store.put_object(&bucket, put, &mut source));
+    let outcome = match request.occasion(&bucket) {
+        None => work.await?,
+        Some(occasion) => Occasion { is_form: true, ..occasion }.around(work).await?,
+    };
     let mut reply = answer(&request, &form, bucket.name.as_str(), &object, &outcome)?;
     let facts = (outcome.size, outcome.modified_ms, &outcome.tags);
     lifecycle::set_expiration(gateway, &mut reply, &request, &bucket, &key, facts).await;

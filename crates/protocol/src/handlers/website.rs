@@ -190,6 +190,7 @@ impl Visit<'_> {
             identity: None,
             overrides_signed: false,
             notes: self.request.notes,
+            id: self.request.id,
         };
         let row = ops::route(request.dialect, method, Shape::Object, &request.query, headers)?;
         let body =

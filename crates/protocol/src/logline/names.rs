@@ -103,5 +103,6 @@ fn subject(operation: Operation) -> &'static str {
         | Operation::PostInventory
         | Operation::DeleteInventory
         | Operation::ListInventories => "INVENTORY",
+        Operation::GetBucketNotification | Operation::PutBucketNotification => "NOTIFICATION",
     }
 }

@@ -157,6 +157,12 @@ pub fn action(operation: Operation, versioned: bool) -> Action {
         Operation::ListInventories => {
             ("name/cos:ListBucketInventory", "s3:GetInventoryConfiguration")
         }
+        Operation::GetBucketNotification => {
+            ("name/cos:GetBucketNotification", "s3:GetBucketNotification")
+        }
+        Operation::PutBucketNotification => {
+            ("name/cos:PutBucketNotification", "s3:PutBucketNotification")
+        }
     };
     Action { cam, iam }
 }

@@ -105,6 +105,8 @@ pub enum Operation {
     PostInventory,
     DeleteInventory,
     ListInventories,
+    GetBucketNotification,
+    PutBucketNotification,
 }
 
 impl Operation {

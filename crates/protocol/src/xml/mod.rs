@@ -7,6 +7,7 @@ mod inventory;
 mod lifecycle;
 mod lock;
 mod logging;
+mod notification;
 mod reader;
 mod referer;
 mod requests;
@@ -22,6 +23,7 @@ pub use inventory::{InventoryDocument, parse_inventory, write_inventory};
 pub use lifecycle::{LIFECYCLE_BYTES_MAX, parse_lifecycle, write_lifecycle};
 pub use lock::{LockRule, parse_legal_hold, parse_lock_configuration, parse_retention};
 pub use logging::{LoggingDocument, parse_logging, write_logging};
+pub use notification::{parse_notification, write_notification};
 pub use reader::XmlError;
 pub use referer::{parse_referer, write_referer};
 pub use requests::{

@@ -21,6 +21,7 @@ mod lifecycle;
 mod listing;
 mod locks;
 mod multipart;
+mod notifications;
 mod objects;
 mod policies;
 mod referers;

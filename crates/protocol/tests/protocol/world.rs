@@ -11,6 +11,7 @@ use costrel_core::account::{
 use costrel_core::collector::Collector;
 use costrel_core::engine::{Engine, Partition, ScanRange, Step, Table};
 use costrel_core::env::{Clock, Entropy};
+use costrel_core::events::Courier;
 use costrel_core::restore::RestoreDelays;
 use costrel_core::secret::MasterKey;
 use costrel_core::usage::InternalNetworks;
@@ -118,6 +119,15 @@ impl World {
         let restore_delays =
             RestoreDelays { expedited_ms: 1000, standard_ms: 60_000, bulk_ms: 3_600_000 };
         let options = StoreOptions { restore_delays, ..StoreOptions::default() };
+        let (world, collector) = World::build_with(BodyLimits::default(), options).await;
+        tokio::spawn(collector.run());
+        world.make_bucket(BUCKET).await;
+        world
+    }
+
+    /// A world with one empty bucket whose events this one carries.
+    pub async fn with_courier(courier: Arc<dyn Courier>) -> World {
+        let options = StoreOptions { courier, ..StoreOptions::default() };
         let (world, collector) = World::build_with(BodyLimits::default(), options).await;
         tokio::spawn(collector.run());
         world.make_bucket(BUCKET).await;

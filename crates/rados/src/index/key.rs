@@ -43,6 +43,7 @@ pub(crate) fn letter(table: Table) -> u8 {
         Table::History => b'y',
         Table::Log => b'd',
         Table::Usage => b'k',
+        Table::Event => b'e',
     }
 }
 

@@ -42,8 +42,27 @@ pub fn settings_markdown() -> String {
             flag = key.name.replace('_', "-"),
         ));
     }
+    page.push_str(TAIL);
     page
 }
+
+const TAIL: &str = "
+## Targets of events
+
+Each `[[events.target]]` in the file is one that buckets' events may be told to;
+`docs/operate/events.md` says what they are sent, and when. There is no flag for them.
+
+| key | |
+|---|---|
+| `name` | how configurations of buckets name it: up to 64 letters, digits, hyphens and underscores |
+| `kind` | `webhook` |
+| `url` | where it is: `http://` or `https://` |
+| `form` | the form of its messages: `s3` (the default) |
+| `timeout` | how long it may take to acknowledge a message, `100ms` to `8s`; `5s` if not given |
+| `authorization_file`, `authorization_env` | file, or environment variable, with the `Authorization` header of each request |
+| `ca_file` | PEM file of the authorities that its certificate may come from, instead of the system's |
+| `client_cert`, `client_key` | PEM files of a certificate, and its key, that are shown to it |
+";
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use costrel_core::account::{AppId, Uin};
 
+use super::targets::Events;
 use super::values::{
     ByteSize, ClassTiers, Dialect, Domains, Durability, EngineKind, LogFormat, LogLevel, Networks,
     Number, Places, Region, Span,
@@ -42,21 +43,30 @@ macro_rules! settings {
             )]
             #[serde(default, deserialize_with = "some_text")]
             pub $name: Option<$type>,
-        )+)+ }
+        )+)+
+            /// The table `events`, which only a file can have.
+            #[arg(skip)]
+            #[serde(default)]
+            pub events: Events,
+        }
 
         /// Settings in force.
         #[derive(Clone, Debug)]
         pub struct Config { $($(
             $(#[doc = $doc])+
             pub $name: settings!(@type $type $(, $default)?),
-        )+)+ }
+        )+)+
+            pub events: Events,
+        }
 
         impl Given {
             /// What is given here, else what is given there, else the defaults.
             pub fn or(self, fallback: Given) -> Config {
                 Config { $($(
                     $name: settings!(@value self, fallback, $name $(, $default)?),
-                )+)+ }
+                )+)+
+                    events: fallback.events,
+                }
             }
         }
 
@@ -154,6 +164,12 @@ settings! {
         /// Seconds between two looks at what buckets hold, for series and bills.
         #[env = "COSTREL_USAGE_SECONDS"]
         usage_seconds: Number = "300";
+    }
+    "Events" {
+        /// How long an event waits for a target that does not take it. Older ones are lost.
+        events_max_age: Span = "72h";
+        /// Messages to one target that are under way at once. Those of one key never are.
+        events_at_once: Number = "16";
     }
     "Ceph" {
         /// Ceph's own configuration: it says where the monitors are and where the

@@ -3,12 +3,14 @@
 
 mod docs;
 mod keys;
+mod targets;
 mod values;
 
 use std::path::{Path, PathBuf};
 
 pub use docs::settings_markdown;
 pub use keys::{Config, Given};
+pub use targets::TargetError;
 pub use values::{Dialect, Durability, EngineKind, LogFormat, LogLevel, Span};
 
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,8 @@ pub enum ConfigError {
     Contradiction(&'static str),
     #[error("tiers: there is no place '{0}' in places")]
     NoPlace(String),
+    #[error(transparent)]
+    Target(#[from] TargetError),
 }
 
 fn did_you_mean(nearest: &Option<&'static str>) -> String {
@@ -44,13 +48,18 @@ pub fn load(given: Given, file: Option<&Path>) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// The one key that is a table of its own.
+const TABLE: &str = "events";
+
 fn parse(text: &str, path: &Path) -> Result<Given, ConfigError> {
     let syntax = |error: toml::de::Error| ConfigError::Syntax {
         path: path.to_owned(),
         text: error.to_string(),
     };
     let table: toml::Table = text.parse().map_err(syntax)?;
-    if let Some(key) = table.keys().find(|key| keys::KEYS.iter().all(|known| known.name != **key)) {
+    let is_unknown =
+        |key: &&String| *key != TABLE && keys::KEYS.iter().all(|known| known.name != **key);
+    if let Some(key) = table.keys().find(is_unknown) {
         let (path, key) = (path.to_owned(), key.clone());
         return Err(ConfigError::UnknownKey { path, nearest: nearest_name(&key), key });
     }
@@ -97,6 +106,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         if let Some(place) = tier.place.as_deref().filter(|place| !known(place)) {
             return Err(ConfigError::NoPlace(place.to_owned()));
         }
+    }
+    config.events.check()?;
+    if config.events_at_once.0 == 0 || config.events_at_once.0 > 256 {
+        return contradiction("events_at_once is 1 to 256");
     }
     if config.memory.0 < 64 << 20 {
         return contradiction("memory is at least 64MiB");
@@ -181,6 +194,7 @@ mod tests {
         check_refusal("lifecycle_end_rate = 0", "at least 1");
         check_refusal("day_seconds = 0", "at least 1");
         check_refusal("rados_shard_rows = 99", "at least 100");
+        check_refusal("events_at_once = 0", "is 1 to 256");
         check_refusal("tiers = ['ARCHIVE=cold']", "no place 'cold'");
         check_refusal("tiers = ['COLD=main']", "no such storage class");
         check_refusal("places = 'cold'", "is not a place");

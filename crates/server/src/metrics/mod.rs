@@ -1,5 +1,6 @@
 //! Counters for `/metrics`.
 
+mod events;
 mod exposition;
 mod inventories;
 mod lifecycle;
@@ -14,6 +15,7 @@ use costrel_core::Store;
 use costrel_core::collector::CollectorStats;
 use costrel_core::engine::{Health, MetricKind};
 
+pub use events::{age_s, write_events};
 pub use exposition::{CONTENT_TYPE, Exposition};
 pub use inventories::write_inventories;
 pub use lifecycle::{write_accesses, write_lifecycle};

@@ -1,0 +1,43 @@
+//! Which request a commit belongs to, for the events that it makes.
+//!
+//! Whoever serves a request of a bucket with notifications says so around its work; what
+//! is done outside of that is the server's own.
+
+use std::sync::Arc;
+
+tokio::task_local! {
+    static OCCASION: Arc<Occasion>;
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Occasion {
+    /// Who asked for it; empty if nobody signed.
+    pub principal: String,
+    pub source_ip: String,
+    pub request_id: String,
+    pub second_id: String,
+    /// What is put comes by a form.
+    pub is_form: bool,
+}
+
+impl Occasion {
+    /// Does some work whose commits happen on this occasion.
+    pub async fn around<F: Future>(self, work: F) -> F::Output {
+        OCCASION.scope(Arc::new(self), work).await
+    }
+
+    pub(super) fn now() -> Option<Arc<Occasion>> {
+        OCCASION.try_with(Arc::clone).ok()
+    }
+}
+
+/// Work that goes on by itself, on the occasion of whoever began it.
+pub(crate) fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let occasion = Occasion::now();
+    async move {
+        match occasion {
+            Some(occasion) => OCCASION.scope(occasion, work).await,
+            None => work.await,
+        }
+    }
+}
