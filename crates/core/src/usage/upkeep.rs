@@ -25,7 +25,7 @@ use super::series::{
 use super::traffic::Figures;
 use crate::claim::{self, Claim};
 use crate::engine::{BucketId, Expect, Partition, RowRef, ScanRange, Table, Write};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::{BucketRecord, decode, encode};
 use crate::scan::{OwnedRow, behind, rows};
 use crate::store::{Store, unchanged};
@@ -123,11 +123,25 @@ impl UsageJob {
                     return Ok(());
                 }
                 let group = Bytes::from(name);
-                self.see_gone(&group).await?;
-                while self.put_together(&group).await? {}
-                while self.end_days(&group).await? {}
+                self.readable(&group, self.tidy(&group).await)?;
             }
         }
+    }
+
+    async fn tidy(&self, group: &Bytes) -> Result<()> {
+        self.see_gone(group).await?;
+        while self.put_together(group).await? {}
+        while self.end_days(group).await? {}
+        Ok(())
+    }
+
+    /// What cannot be read of one bucket keeps no other waiting.
+    fn readable(&self, group: &Bytes, outcome: Result<()>) -> Result<()> {
+        let Err(Error::Damaged(what)) = outcome else { return outcome };
+        self.stats.failures.fetch_add(1, Relaxed);
+        let bucket = String::from_utf8_lossy(group);
+        tracing::error!(%bucket, what, "counts of a bucket are damaged");
+        Ok(())
     }
 
     async fn sample_all(&self) -> Result<()> {
@@ -150,7 +164,7 @@ impl UsageJob {
         // One that cannot be read is the check's to find.
         let Ok(record) = decode::<BucketRecord>(&row.value, "bucket record") else { return Ok(()) };
         let usage = self.store.usage_of(Partition::Bucket(BucketId(record.id))).await?;
-        self.sample(&row.group, Held::of(&usage)).await
+        self.readable(&row.group, self.sample(&row.group, Held::of(&usage)).await)
     }
 
     /// A bucket that is gone holds nothing.

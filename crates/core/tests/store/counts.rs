@@ -3,10 +3,12 @@
 //! day comes to the same.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use bytes::Bytes;
 use costrel_core::bucket::Bucket;
-use costrel_core::engine::{Partition, ScanRange, Step, Table};
+use costrel_core::engine::{Commit, Partition, RowRef, ScanRange, Step, Table, Write};
 use costrel_core::usage::{DayUsage, RequestKind, Served, StorageDay, UsageJob, class_number};
 use costrel_testkit::SharedMemory;
 
@@ -309,4 +311,38 @@ async fn short_days_are_days() {
     let bytes = |day: &DayUsage| day.classes[0].storage.byte_ms;
     assert!(days[..4].iter().all(|day| bytes(day) == SMALL as u128 * 10_000), "{days:?}");
     assert!(kinds(&world).await[4] >= 2);
+}
+
+#[tokio::test]
+async fn what_is_damaged_of_one_bucket_keeps_no_other_waiting() {
+    let world = World::memory();
+    let (broken, whole) = (world.bucket("a-1").await, world.bucket("b-1").await);
+    to_next_day(&world);
+    for bucket in [&broken, &whole] {
+        count(&world, bucket, 2);
+    }
+    world.store.keep_counts().await.unwrap();
+    let index = world.engine.index();
+    let found = Arc::new(parking_lot::Mutex::new(None));
+    let visit = {
+        let found = found.clone();
+        move |_: &[u8], suffix: &[u8], _: &[u8]| {
+            *found.lock() = Some(Bytes::copy_from_slice(suffix));
+            Step::Stop
+        }
+    };
+    let range = ScanRange::group(Bytes::from_static(b"a-1"));
+    index.scan(Partition::System, Table::Usage, range, Box::new(visit)).await.unwrap();
+    let suffix = found.lock().take().unwrap();
+    let row = RowRef { table: Table::Usage, suffix };
+    let writes = vec![Write::Put(row, Bytes::from_static(b"\xff"))];
+    let group = Bytes::from_static(b"a-1");
+    let commit = Commit::new(Partition::System, group, vec![], writes);
+    index.commit(commit).await.unwrap();
+    world.advance(2 * HOUR_MS);
+    let job = job(&world);
+    job.round().await.unwrap();
+    assert!(job.stats().failures.load(Relaxed) > 0);
+    let [_, traffic, _, blocks, ..] = kinds(&world).await;
+    assert_eq!((traffic, blocks), (1, 1), "the other's are put together");
 }
