@@ -13,7 +13,7 @@ from issuer import RsaKey, token
 from s3client import s3
 from test_aws_sts import UIN, client, iam_policy, keys, refused
 from test_boto3 import refused as s3_refused
-from test_users import SEEN_S, Cam, unused
+from test_users import SEEN_S, Cam, policy, unused
 from test_web_identity import issuer, make_role, provider, sts_of, trust, wanted
 
 __all__ = ["issuer", "provider"]
@@ -236,6 +236,59 @@ def test_simulation_of_what_is_given(server, iam):
         assert refused(iam.simulate_custom_policy, **{**asked, **wrong}) == (400, "InvalidInput")
     malformed = {**asked, "PolicyInputList": ["{}"]}
     assert refused(iam.simulate_custom_policy, **malformed) == (400, "MalformedPolicyDocument")
+
+
+def test_simulation_has_limits(iam):
+    """Policies are compared with whatever is given, which takes as long as both are."""
+    given = iam_policy(statement("A", "Allow", "s3:*", resource="arn:aws:s3:::*aaab"))
+    asked = {"PolicyInputList": [given], "ActionNames": ["s3:GetObject"]}
+    context = {"ContextKeyName": "aws:UserAgent", "ContextKeyType": "string"}
+    for name, wrong in (
+        ("ActionNames", ["s3:GetObject" + "a" * 117]),
+        ("ResourceArns", ["arn:aws:s3:::" + "a" * 2036]),
+        ("ContextEntries", [{**context, "ContextKeyValues": ["a" * 4096, "b" * 4097]}]),
+    ):
+        tried = {**asked, name: wrong}
+        assert refused(iam.simulate_custom_policy, **tried) == (400, "ValidationError"), name
+    fits = "arn:aws:s3:::" + "a" * 2034 + "b"
+    answer = iam.simulate_custom_policy(**asked, ResourceArns=[fits])
+    assert results(answer) == [("s3:GetObject", "allowed", [("PolicyInputList.1", "none")])]
+
+    # Page by page.
+    actions = ["s3:GetObject", "s3:PutObject", "iam:ListUsers"]
+    asked["ActionNames"] = actions
+    pages = iam.get_paginator("simulate_custom_policy").paginate(
+        **asked, ResourceArns=[fits], PaginationConfig={"PageSize": 2}
+    )
+    shown = [[one["EvalActionName"] for one in page["EvaluationResults"]] for page in pages]
+    assert shown == [actions[:2], actions[2:]]
+
+
+def test_simulation_knows_the_region(iam, server):
+    """The one that a resource names, or that of the server."""
+    here = {"StringEquals": {"aws:RequestedRegion": harness.REGION}}
+    given = iam_policy(statement("Here", "Allow", "s3:GetObject", Condition=here))
+    asked = {"PolicyInputList": [given], "ActionNames": ["s3:GetObject"]}
+    for resource, decision in (
+        ("arn:aws:s3:::b-1250000000/a", "allowed"),
+        (f"qcs::cos:{harness.REGION}:uid/1250000000:b-1250000000/a", "allowed"),
+        ("qcs::cos:ap-elsewhere:uid/1250000000:b-1250000000/a", "implicitDeny"),
+    ):
+        answer = iam.simulate_custom_policy(**asked, ResourceArns=[resource])
+        assert [said for _, said, _ in results(answer)] == [decision], resource
+
+    # Policies of CAM name regions in their resources.
+    cam, name = Cam(server), unused("user")
+    uin = cam.AddUser(Name=name).Uin
+    resource = f"qcs::cos:{harness.REGION}:uid/{harness.APPID}:photos-{harness.APPID}/*"
+    made = policy(cam, {"action": ["name/cos:GetObject"], "resource": resource})
+    cam.AttachUserPolicy(PolicyId=made, AttachUin=uin)
+    answer = iam.simulate_principal_policy(
+        PolicySourceArn=f"arn:aws:iam::{UIN}:user/{name}",
+        ActionNames=["s3:GetObject"],
+        ResourceArns=[f"arn:aws:s3:::photos-{harness.APPID}/a"],
+    )
+    assert [said for _, said, _ in results(answer)] == ["allowed"]
 
 
 def bounded(iam, user, *statements):

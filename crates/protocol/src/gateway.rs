@@ -441,10 +441,12 @@ impl Gateway {
         (progress, notes): (&mut Progress, &Notes),
     ) -> Reply {
         progress.dialect = Dialect::Cos;
+        // Known whatever becomes of it.
+        progress.service = Some("cloud");
         let id = progress.cloud_id.insert(id.uuid());
         let (reply, outcome) =
             cloud::serve(&self.authenticator, &self.store, asked, incoming, id, notes).await;
-        progress.service = Some(outcome.service.unwrap_or("cloud"));
+        progress.service = outcome.service.or(progress.service);
         progress.refused = outcome.refused;
         let record = &mut progress.record;
         record.operation = outcome.operation;
@@ -464,11 +466,11 @@ impl Gateway {
         (progress, notes): (&mut Progress, &Notes),
     ) -> Reply {
         progress.dialect = Dialect::S3;
-        let id = progress.cloud_id.insert(id.uuid());
-        let now_ms = self.store.now_ms();
-        let (reply, outcome) =
-            aws::serve(service, &self.authenticator, now_ms, asked, incoming, (&*id, notes)).await;
         progress.service = Some(service.name);
+        let id = progress.cloud_id.insert(id.uuid());
+        let here = (self.store.region(), self.store.now_ms());
+        let (reply, outcome) =
+            aws::serve(service, &self.authenticator, here, asked, incoming, (&*id, notes)).await;
         progress.refused = outcome.refused;
         let record = &mut progress.record;
         record.operation = outcome.operation;

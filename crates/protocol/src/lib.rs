@@ -36,5 +36,7 @@ pub use costrel_core::percent;
 pub use gateway::{Gateway, GatewayOptions};
 pub use observe::{Audit, NoObserver, Observer, RequestRecord};
 pub use oidc::{Documents, FetchError};
-pub use permission::{Asker, Basis, Explained, PolicyName, Question, Supposed, SupposedFault};
+pub use permission::{
+    Asker, Basis, Explained, Part, PolicyName, Question, Supposed, SupposedFault,
+};
 pub use request::ConnectionInfo;

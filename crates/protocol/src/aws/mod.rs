@@ -106,6 +106,8 @@ struct Asked<'a> {
     key: &'a AccessKey,
     call: &'a Call<'a>,
     connection: ConnectionInfo,
+    /// The server's.
+    region: &'a str,
     now_ms: u64,
     notes: &'a Notes,
 }
@@ -174,7 +176,7 @@ pub(crate) async fn service_of_form(
 pub(crate) async fn serve(
     service: &'static Service,
     authenticator: &Authenticator,
-    now_ms: u64,
+    (region, now_ms): (&str, u64),
     (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
     (request_id, notes): (&str, &Notes),
@@ -182,7 +184,7 @@ pub(crate) async fn serve(
     let mut outcome = Outcome::default();
     let asked = (parts, host, connection);
     let noted = (&mut outcome, notes);
-    let answered = answer(service, authenticator, now_ms, asked, incoming, noted).await;
+    let answered = answer(service, authenticator, (region, now_ms), asked, incoming, noted).await;
     let mut reply = match answered {
         Ok((action, fields)) => {
             let document = tree::answer(service.namespace, action, fields.as_deref(), request_id);
@@ -209,7 +211,7 @@ pub(crate) async fn serve(
 async fn answer(
     service: &'static Service,
     authenticator: &Authenticator,
-    now_ms: u64,
+    (region, now_ms): (&str, u64),
     (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
     (outcome, notes): (&mut Outcome, &Notes),
@@ -278,7 +280,7 @@ async fn answer(
     {
         return Err(AwsFailure::denied(&key, service.name, action.name));
     }
-    let asked = Asked { accounts, key: &key, call: &call, connection, now_ms, notes };
+    let asked = Asked { accounts, key: &key, call: &call, connection, region, now_ms, notes };
     Ok((action, answer(&asked).await?))
 }
 

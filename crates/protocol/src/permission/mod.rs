@@ -32,7 +32,7 @@ pub use explained::{Basis, Explained, PolicyName};
 use facts::{Place, RequestFacts};
 pub(crate) use links::links_of;
 pub(crate) use names::{caller_arn, user_id};
-pub use supposing::{Asker, Question, Supposed, SupposedFault};
+pub use supposing::{Asker, Part, Question, Supposed, SupposedFault};
 pub(crate) use trying::{Trial, TrialFault, Tried};
 
 /// Something that must be allowed, of a bucket or an object in it.

@@ -53,6 +53,43 @@ pub struct Supposed {
     pub missing: Vec<String>,
 }
 
+/// A part of a question. Policies compare all of them with their patterns, which takes as
+/// long as both are, so each has its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Action,
+    Resource,
+    /// All values of condition keys together.
+    Context,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Action => "the name of an action",
+            Part::Resource => "a resource",
+            Part::Context => "the context",
+        }
+    }
+
+    /// As AWS has it, which tells none of the context.
+    const fn chars_max(self) -> usize {
+        match self {
+            Part::Action => 128,
+            Part::Resource => 2048,
+            Part::Context => 8192,
+        }
+    }
+
+    pub(crate) fn check(self, text: &str) -> Result<(), SupposedFault> {
+        let max = self.chars_max();
+        match text.len() > max && text.chars().count() > max {
+            true => Err(SupposedFault::TooLong(self)),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Why nothing can be said of a question.
 #[derive(Debug, thiserror::Error)]
 pub enum SupposedFault {
@@ -62,6 +99,8 @@ pub enum SupposedFault {
     Resource(String),
     #[error("there is no condition key {0}")]
     NoSuchContext(String),
+    #[error("{} has {} characters at most", .0.name(), .0.chars_max())]
+    TooLong(Part),
     #[error("there is no such key")]
     NoSuchKey,
     #[error(transparent)]
@@ -90,6 +129,10 @@ pub(super) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub fn new(context: &'a [(String, Vec<String>)]) -> Result<Context<'a>, SupposedFault> {
+        let chars = context.iter().flat_map(|(_, values)| values).map(|text| text.chars().count());
+        if chars.sum::<usize>() > Part::Context.chars_max() {
+            return Err(SupposedFault::TooLong(Part::Context));
+        }
         let given = context.iter().map(|(name, values)| {
             let key = Key::named(name).ok_or_else(|| SupposedFault::NoSuchContext(name.clone()))?;
             let fact = match &values[..] {
@@ -190,9 +233,17 @@ pub(super) fn bucket_and_key(resource: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// The region that a resource of CAM names.
+pub(super) fn region_of(resource: &str) -> Option<&str> {
+    let region = resource.strip_prefix("qcs:")?.splitn(5, ':').nth(2)?;
+    Some(region).filter(|region| !region.is_empty())
+}
+
 impl Gateway {
     /// What would come of a request.
     pub async fn suppose(&self, question: &Question<'_>) -> Result<Supposed, SupposedFault> {
+        Part::Action.check(question.action)?;
+        Part::Resource.check(question.resource)?;
         let meant = Meant::of(question.action)?;
         let key = self.supposed_key(question.asker).await?;
         let context = Context::new(question.context)?;
@@ -361,6 +412,30 @@ mod tests {
         ] {
             assert_eq!(bucket_and_key(resource), expected, "{resource}");
         }
+    }
+
+    #[test]
+    fn resources_of_cam_name_regions() {
+        let region = |resource: &str| region_of(resource).map(str::to_owned);
+        let named = "qcs::cos:ap-guangzhou:uid/1250000000:b-1250000000/a:b";
+        assert_eq!(region(named), Some("ap-guangzhou".into()));
+        assert_eq!(region("qcs:id/0:cos:ap-x:uid/1:b/*"), Some("ap-x".into()));
+        for nowhere in ["qcs::cos::uid/1250000000:b/*", "arn:aws:s3:::b/k", "qcs:", "b/k", "*"] {
+            assert_eq!(region(nowhere), None, "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn what_is_compared_has_limits() {
+        let fits = |part: Part, text: &str| part.check(text).is_ok();
+        assert!(fits(Part::Action, &"云".repeat(128)));
+        assert!(!fits(Part::Action, &"a".repeat(129)));
+        assert!(fits(Part::Resource, &"a".repeat(2048)));
+        assert!(!fits(Part::Resource, &"a".repeat(2049)));
+        let said = |count: usize| [("aws:UserAgent".to_owned(), vec!["a".repeat(64); count])];
+        assert!(Context::new(&said(128)).is_ok());
+        let fault = Context::new(&said(129)).err().unwrap();
+        assert_eq!(fault.to_string(), "the context has 8192 characters at most");
     }
 
     #[test]

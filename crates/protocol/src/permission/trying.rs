@@ -8,21 +8,23 @@ use costrel_policy::{Attempt, Caller, Decision, Grants, Policy, Target, decide};
 
 use super::explained::{Explained, Judges};
 use super::facts::Place;
-use super::supposing::{Context, Meant, SupposedFacts, SupposedFault, bucket_and_key};
+use super::supposing::{Context, Meant, SupposedFacts, SupposedFault, bucket_and_key, region_of};
 
 /// What policies are tried on.
-pub(crate) struct Trial<'a> {
-    pub account: &'a Account,
+pub(crate) struct Trial {
+    pub account: Arc<Account>,
     pub caller: Caller,
     /// Whose policies the caller's first ones are.
-    pub holder: Option<&'a Holder>,
+    pub holder: Option<Holder>,
     /// Where the caller's permissions boundary is from; nowhere if it was given.
-    pub boundary: &'a [Origin],
+    pub boundary: Vec<Origin>,
     /// His key, if there is somebody behind it.
-    pub key: Option<&'a AccessKey>,
+    pub key: Option<AccessKey>,
     /// The resource's.
-    pub resource_policies: &'a [Arc<Policy>],
-    pub context: &'a [(String, Vec<String>)],
+    pub resource_policies: Vec<Arc<Policy>>,
+    pub context: Vec<(String, Vec<String>)>,
+    /// Where resources are that do not say it.
+    pub region: String,
     pub now_ms: u64,
 }
 
@@ -37,9 +39,10 @@ pub(crate) struct Tried {
     pub missing: Vec<String>,
 }
 
-impl Trial<'_> {
+impl Trial {
+    /// Takes as long as policies are, times what they are compared with.
     pub fn judge(&self, action: &str, resource: &str) -> Result<Tried, TrialFault> {
-        let context = Context::new(self.context)?;
+        let context = Context::new(&self.context)?;
         let resources = [resource.to_owned()];
         let owner_uin = self.account.uin.get();
         let (action, in_bucket) = match Meant::of(action)? {
@@ -47,10 +50,11 @@ impl Trial<'_> {
             Meant::Account(action) => (action, false),
         };
         let (bucket, key) = if in_bucket { bucket_and_key(resource) } else { ("", None) };
+        let region = region_of(resource).unwrap_or(&self.region);
         let facts = SupposedFacts {
             context: &context,
-            key: self.key,
-            place: Place { region: "", owner_uin },
+            key: self.key.as_ref(),
+            place: Place { region, owner_uin },
             version: None,
             existing_tags: None,
             resources: if in_bucket || resource == "*" { &[] } else { &resources[..] },
@@ -61,7 +65,7 @@ impl Trial<'_> {
             action,
             target: Target {
                 bucket,
-                region: "",
+                region,
                 owner_uin,
                 owner_appid: self.account.appid.get(),
                 key,
@@ -69,10 +73,10 @@ impl Trial<'_> {
             on_policy: false,
             facts: &facts,
         };
-        let bucket = self.resource_policies;
+        let bucket = &self.resource_policies[..];
         let verdict = decide(&attempt, Grants { policies: bucket, restrict_public: false });
-        let boundary = self.boundary;
-        let judges = Judges { boundary, bucket, ..Judges::of(&self.caller, self.holder) };
+        let boundary = &self.boundary[..];
+        let judges = Judges { boundary, bucket, ..Judges::of(&self.caller, self.holder.as_ref()) };
         let explained = judges.explain(verdict, None);
         let within_boundary = (!self.caller.limits.is_empty()).then(|| {
             // What it would allow if it were all there is.

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use costrel_core::account::{AccessKey, Holder, IdentityError, InForce, Labels, Uin};
 use costrel_policy::{Caller, Decision, Grammar, Policy, Position, Who};
 use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
 
-use super::page;
+use super::page_of;
 use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
-use crate::permission::{Basis, Explained, PolicyName, Trial, TrialFault, Tried};
+use crate::permission::{Basis, Explained, Part, PolicyName, Trial, TrialFault, Tried};
 
 pub(super) const PARAMETERS: &[&str] = &[
     "PolicyInputList",
@@ -56,7 +57,7 @@ pub(super) fn custom<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
             None => Source::Group(InForce::default()),
         };
         // Whose policies are tried is not who is supposed to ask.
-        simulate(asked, source, false)
+        simulate(asked, source, false).await
     })
 }
 
@@ -69,7 +70,7 @@ pub(super) fn principal<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
             Some(caller) if !matches!(source, Source::Group(_)) && caller != arn => {
                 Err(AwsFailure::BadValue("CallerArn"))
             }
-            _ => simulate(asked, source, true),
+            _ => simulate(asked, source, true).await,
         }
     })
 }
@@ -126,7 +127,7 @@ async fn whose(
     .into())
 }
 
-fn simulate(asked: &Asked<'_>, source: Source, with_own: bool) -> Answered {
+async fn simulate(asked: &Asked<'_>, source: Source, with_own: bool) -> Answered {
     let call = asked.call;
     let account = &asked.key.account;
     let owner = call.text("ResourceOwner");
@@ -144,6 +145,10 @@ fn simulate(asked: &Asked<'_>, source: Source, with_own: bool) -> Answered {
     if actions.len() * resources.len() > RESULTS_MAX {
         return Err(AwsFailure::BadValue("ActionNames"));
     }
+    actions.iter().try_for_each(|action| Part::Action.check(action)).map_err(fault)?;
+    resources.iter().try_for_each(|resource| Part::Resource.check(resource)).map_err(fault)?;
+    let every = actions.iter().flat_map(|action| resources.iter().map(move |one| (*action, *one)));
+    let (shown, rest) = page_of(asked, every.collect())?;
     let given = given_policies(asked, "PolicyInputList")?;
     let boundary = given_policies(asked, "PermissionsBoundaryPolicyInputList")?;
     if boundary.len() > 1 {
@@ -179,29 +184,45 @@ fn simulate(asked: &Asked<'_>, source: Source, with_own: bool) -> Answered {
     };
     let policies: Vec<_> = own.into_iter().flatten().chain(given).collect();
     let own_limits = holder.as_ref().filter(|_| with_own).and_then(Holder::limits);
-    let (limits, origins) = match (&boundary[..], own_limits) {
-        ([], Some(limits)) => (limits.policies.clone(), &limits.origins[..]),
-        _ => (boundary, &[][..]),
+    let (limits, boundary) = match (&boundary[..], own_limits) {
+        ([], Some(limits)) => (limits.policies.clone(), limits.origins.clone()),
+        _ => (boundary, Vec::new()),
     };
-    let trial = Trial {
-        account,
+    let trial = Arc::new(Trial {
+        account: account.clone(),
         caller: Caller { name, policies, limits, ..Caller::new(who) },
-        holder: holder.as_ref().filter(|_| with_own),
-        boundary: origins,
-        key: key.as_ref(),
-        resource_policies: of_resource.as_slice(),
-        context: &context,
+        holder: holder.filter(|_| with_own),
+        boundary,
+        key,
+        resource_policies: of_resource.into_iter().collect(),
+        context,
+        region: asked.region.to_owned(),
         now_ms: asked.now_ms,
-    };
+    });
     let of_group = if with_own { &group } else { &InForce::default() };
-    let mut results = Vec::with_capacity(actions.len() * resources.len());
-    for action in &actions {
-        for resource in &resources {
-            let tried = trial.judge(action, resource).map_err(fault)?;
-            results.push(result(action, resource, tried, of_group));
-        }
+    let mut results = Vec::with_capacity(shown.len());
+    for (action, resource) in shown {
+        let tried = judge(&trial, action, resource).await?;
+        results.push(result(action, resource, tried, of_group));
     }
-    Ok(Some(page(asked, "EvaluationResults", results)?))
+    let mut fields: Fields = vec![("EvaluationResults", Node::List(results))];
+    fields.extend(rest);
+    Ok(Some(fields))
+}
+
+/// One decision, which policies can make slow: it holds up no other request, and only one
+/// is made at a time, whoever asks.
+async fn judge(trial: &Arc<Trial>, action: &str, resource: &str) -> Result<Tried, AwsFailure> {
+    static TURN: Semaphore = Semaphore::const_new(1);
+    let turn = TURN.acquire().await.map_err(|_| AwsFailure::Internal("no turn".to_owned()))?;
+    let (trial, action, resource) = (trial.clone(), action.to_owned(), resource.to_owned());
+    let judging = tokio::task::spawn_blocking(move || {
+        // Until it is over, even if nobody waits for it any more.
+        let _turn = turn;
+        trial.judge(&action, &resource)
+    });
+    let judged = judging.await.map_err(|error| AwsFailure::Internal(error.to_string()))?;
+    judged.map_err(fault)
 }
 
 /// Policies that are given to be tried.
@@ -243,6 +264,11 @@ fn context(asked: &Asked<'_>) -> Result<Vec<(String, Vec<String>)>, AwsFailure> 
 fn fault(fault: TrialFault) -> AwsFailure {
     match fault {
         TrialFault::Identity(error) => error.into(),
+        TrialFault::TooLong(part) => AwsFailure::BadValue(match part {
+            Part::Action => "ActionNames",
+            Part::Resource => "ResourceArns",
+            Part::Context => "ContextEntries",
+        }),
         other => AwsFailure::Invalid(other.to_string()),
     }
 }
