@@ -7,6 +7,7 @@ import stat
 import time
 
 import pytest
+from botocore import UNSIGNED
 
 import harness
 from issuer import RsaKey, token
@@ -474,6 +475,112 @@ def test_audit(server, iam, bucket, ann):
     for secret in (key["key"], theirs["key"], theirs["token"], harness.SECRET_KEY):
         assert secret not in text
     assert server.metric("costrel_audit_lines_dropped_total") == 0
+
+
+def test_refused_keys_are_audited(server, iam, bucket, ann):
+    """The answer to a request that deletes several objects is a success."""
+    name, key = ann
+    asked = {"Objects": [{"Key": key} for key in ("many/a", "many/b")]}
+    answer = as_s3(server, **key).delete_objects(Bucket=bucket, Delete=asked)
+    assert [error["Code"] for error in answer["Errors"]] == ["AccessDenied"] * 2
+    line = audited(server, {"action": "DeleteObjects", "bucket": bucket})
+    assert (line["outcome"], line["status"], line["code"]) == ("refused", 200, "AccessDenied")
+    assert (line["key"], line["refused_keys"]) == ("many/a", 2)
+    assert line["decision"] == {"allowed": False, "by": "nothing"}
+
+
+def test_policies_that_are_kept_from_others_are_audited(server, bucket):
+    aws = s3(server)
+    anybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetBucketPolicy"}
+    statements = [{**anybody, "Resource": f"arn:aws:s3:::{bucket}"}]
+    document = {"Version": "2012-10-17", "Statement": statements}
+    aws.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+    anonymous = s3(server, signature=UNSIGNED)
+    assert s3_refused(anonymous.get_bucket_policy, Bucket=bucket) == (405, "MethodNotAllowed")
+    line = audited(server, {"action": "GetBucketPolicy", "bucket": bucket})
+    assert (line["outcome"], line["code"]) == ("refused", "MethodNotAllowed")
+
+
+def test_rights_that_come_with_an_object_are_audited(server, iam, bucket, ann):
+    name, key = ann
+    aws = s3(server)
+    aws.put_object(Bucket=bucket, Key="rights/root", Body=b"", ACL="public-read")
+    line = audited(server, {"action": "PutObject", "key": "rights/root"})
+    assert (line["outcome"], line["decision"]) == ("done", {"allowed": True, "by": "root"})
+    iam.put_user_policy(
+        UserName=name,
+        PolicyName="writes",
+        PolicyDocument=iam_policy(
+            statement("Puts", "Allow", "s3:PutObject", "s3:PutObjectAcl"),
+        ),
+    )
+    time.sleep(SEEN_S)
+    as_s3(server, **key).put_object(Bucket=bucket, Key="rights/ann", Body=b"", ACL="public-read")
+    line = audited(server, {"action": "PutObject", "key": "rights/ann"})
+    assert line["decision"] == {"allowed": True, **by("user", "writes", 1, "Puts")}
+    # Of the owner alone, it is as any other.
+    aws.put_object(Bucket=bucket, Key="rights/none", Body=b"", ACL="private")
+    aws.put_object(Bucket=bucket, Key="rights/last", Body=b"", ACL="public-read")
+    audited(server, {"key": "rights/last"})
+    with open(os.path.join(server.data_dir, "audit.log")) as log:
+        assert "rights/none" not in log.read()
+
+
+def test_what_is_done_was_allowed(server, iam, ann):
+    """Whoever asks to set a retention aside, and may not, may set one all the same."""
+    name, key = ann
+    aws, locked = s3(server), unused("locked") + f"-{harness.APPID}"
+    aws.create_bucket(Bucket=locked, ObjectLockEnabledForBucket=True)
+    version = aws.put_object(Bucket=locked, Key="a", Body=b"")["VersionId"]
+    iam.put_user_policy(
+        UserName=name,
+        PolicyName="retains",
+        PolicyDocument=iam_policy(statement("Retains", "Allow", "s3:PutObjectRetention")),
+    )
+    time.sleep(SEEN_S)
+    until = {"Mode": "GOVERNANCE", "RetainUntilDate": time.time() + 3600}
+    mine = as_s3(server, **key)
+    asked = {"Bucket": locked, "Key": "a", "BypassGovernanceRetention": True}
+    mine.put_object_retention(**asked, Retention=until)
+    line = audited(server, {"action": "PutObjectRetention", "bucket": locked})
+    allowed = {"allowed": True, **by("user", "retains", 1, "Retains")}
+    assert (line["outcome"], line["decision"]) == ("done", allowed)
+
+    # It is not loosened.
+    sooner = {**until, "RetainUntilDate": time.time() + 60}
+    assert s3_refused(mine.put_object_retention, **asked, Retention=sooner) == DENIED
+    line = audited(server, {"outcome": "refused", "bucket": locked})
+    assert (line["action"], line["decision"]) == ("PutObjectRetention", allowed)
+    aws.delete_object(Bucket=locked, Key="a", VersionId=version, BypassGovernanceRetention=True)
+    aws.delete_bucket(Bucket=locked)
+
+
+def test_what_no_request_to_iam_has_is_not_there(server, iam):
+    """Conditions on what a service, a chain of requests or a second factor would say."""
+    name = unused("user")
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    mine = client(server, "iam", key["AccessKeyId"], key["SecretAccessKey"])
+    absent = ("aws:MultiFactorAuthAge", "aws:MultiFactorAuthPresent", "aws:TokenIssueTime")
+    absent += ("aws:SourceArn", "aws:SourceAccount")
+    false = ("aws:PrincipalIsAWSService", "aws:ViaAWSService")
+    iam.put_user_policy(
+        UserName=name,
+        PolicyName="p",
+        PolicyDocument=iam_policy(
+            statement(
+                "Nothing",
+                "Allow",
+                "iam:ListUsers",
+                Condition={
+                    "Null": {key: "true" for key in absent},
+                    "Bool": {key: "false" for key in false},
+                },
+            )
+        ),
+    )
+    time.sleep(SEEN_S)
+    assert mine.list_users()["Users"]
 
 
 def test_whoever_brings_a_token_is_audited(server, issuer, provider):

@@ -200,9 +200,10 @@ impl Gateway {
             second_id: id.second(dialect),
             now_ms: self.store.now_ms(),
         });
-        let (service, refused) = (progress.service, progress.refused);
+        let (service, refused) = (progress.service, progress.refused || notes.refused_some());
+        let administers = progress.administers || notes.administers();
         let mut record = progress.record;
-        if refused || progress.administers || service.is_some() {
+        if refused || administers || service.is_some() {
             let service = service.unwrap_or(match dialect {
                 Dialect::Cos => "cos",
                 Dialect::S3 => "s3",

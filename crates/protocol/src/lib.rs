@@ -34,7 +34,7 @@ pub mod xml;
 pub use body::{BodyLimits, ResponseBody};
 pub use costrel_core::percent;
 pub use gateway::{Gateway, GatewayOptions};
-pub use observe::{Audit, NoObserver, Observer, RequestRecord};
+pub use observe::{Audit, NoObserver, Observer, RefusedKeys, RequestRecord};
 pub use oidc::{Documents, FetchError};
 pub use permission::{
     Asker, Basis, Explained, Part, PolicyName, Question, Supposed, SupposedFault,

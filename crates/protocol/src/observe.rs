@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -64,7 +65,19 @@ pub struct Audit {
     /// Whom or what an action of another service than COS and S3 is about, by its
     /// parameters.
     pub about: Vec<(&'static str, String)>,
+    /// What a request for several keys is refused, though it is answered with success.
+    pub refused_keys: Option<RefusedKeys>,
     pub secure: bool,
+}
+
+/// Keys of a request that is for several of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedKeys {
+    pub count: u64,
+    /// The first of them, with why.
+    pub first: String,
+    pub code: &'static str,
+    pub why: String,
 }
 
 /// What is noted while a request is served, for whoever audits it.
@@ -74,6 +87,8 @@ pub(crate) struct Notes {
     bearer: OnceLock<String>,
     judged: Mutex<Option<Explained>>,
     about: OnceLock<Vec<(&'static str, String)>>,
+    refused_keys: OnceLock<RefusedKeys>,
+    administers: AtomicBool,
 }
 
 impl Notes {
@@ -92,12 +107,30 @@ impl Notes {
         let _ = self.about.set(about);
     }
 
-    /// What comes of a need. A request may have several; one that is denied counts.
+    /// What comes of a need. A request may have several; the first that is denied counts.
     pub fn judged(&self, explained: Explained) {
         let mut judged = self.judged.lock();
-        if !explained.allowed || judged.as_ref().is_none_or(|before| before.allowed) {
+        if judged.as_ref().is_none_or(|before| before.allowed) {
             *judged = Some(explained);
         }
+    }
+
+    pub fn refused_keys(&self, keys: RefusedKeys) {
+        let _ = self.refused_keys.set(keys);
+    }
+
+    /// Whether some of it was refused.
+    pub fn refused_some(&self) -> bool {
+        self.refused_keys.get().is_some()
+    }
+
+    /// It says who may use what it makes, whatever its operation is.
+    pub fn administer(&self) {
+        self.administers.store(true, Relaxed);
+    }
+
+    pub fn administers(&self) -> bool {
+        self.administers.load(Relaxed)
     }
 
     pub fn audit(self, service: &'static str, refused: bool, secure: bool) -> Audit {
@@ -111,6 +144,7 @@ impl Notes {
             issuer: session.map(|session| session.issuer.clone()),
             explained: self.judged.into_inner(),
             about: self.about.into_inner().unwrap_or_default(),
+            refused_keys: self.refused_keys.into_inner(),
             secure,
         }
     }

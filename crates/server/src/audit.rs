@@ -99,6 +99,9 @@ struct Line<'a> {
     bucket: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
+    /// Of a request for several, those that were refused; `key` is the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_keys: Option<u64>,
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     about: serde_json::Map<String, serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,10 +157,13 @@ impl<'a> Line<'a> {
         let mut time = String::new();
         iso_ms_into(&mut time, now_ms);
         let explained = audit.explained.as_ref();
+        let some = audit.refused_keys.as_ref();
+        let key = record.key.as_deref().or(some.map(|some| some.first.as_str()));
         // A decision is what refused it only if it says so: a lock may be stronger.
         let mut by = match explained {
             Some(explained) if explained.allowed != audit.refused => explained.basis.to_string(),
             _ if record.code.is_some() => record.failure.clone().unwrap_or_default(),
+            _ if some.is_some() => some.map(|some| some.why.clone()).unwrap_or_default(),
             _ => String::from("whoever has a key may"),
         };
         by.truncate(front(&by, LONG_CHARS_MAX).len());
@@ -172,7 +178,7 @@ impl<'a> Line<'a> {
                 (false, None) => "done",
             },
             status: record.status,
-            code: record.code,
+            code: record.code.or(some.map(|some| some.code)),
             by,
             decision: explained.map(Decision::of),
             caller: audit.caller.as_deref(),
@@ -183,7 +189,8 @@ impl<'a> Line<'a> {
             secure: audit.secure,
             method: front(&record.method, CHARS_MAX),
             bucket: short(&record.bucket),
-            key: record.key.as_deref().map(|key| front(key, LONG_CHARS_MAX)),
+            key: key.map(|key| front(key, LONG_CHARS_MAX)),
+            refused_keys: some.map(|some| some.count),
             about: audit
                 .about
                 .iter()
@@ -238,6 +245,7 @@ mod tests {
             issuer: None,
             explained,
             about: vec![],
+            refused_keys: None,
             secure: false,
         }
     }

@@ -19,7 +19,7 @@ mod tiering;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use costrel_core::Error;
+use costrel_core::{BodyError, Error};
 use costrel_signature::policy::PolicyError;
 use costrel_signature::{ParseError, VerifyError};
 use http::StatusCode;
@@ -73,6 +73,9 @@ pub enum Failure {
     Anonymous,
     #[error("access denied")]
     AccessDenied,
+    /// Whoever may use a bucket of another account may not see or change its policies.
+    #[error("a bucket's policies are for its owner's account alone")]
+    ForeignPolicy,
     /// The page that the request comes from may not show the bucket's objects.
     #[error("the bucket's referer list does not allow the page")]
     Referer,
@@ -138,11 +141,16 @@ impl Failure {
             | Failure::NotSigned(_)
             | Failure::Anonymous
             | Failure::AccessDenied
+            | Failure::ForeignPolicy
             | Failure::Referer
             | Failure::UnsignedOverride => true,
             Failure::Core(error) => matches!(
                 error,
-                Error::Locked | Error::PublicPolicyBlocked | Error::PublicAclBlocked
+                Error::Locked
+                    | Error::RetentionLoosened
+                    | Error::PublicPolicyBlocked
+                    | Error::PublicAclBlocked
+                    | Error::Body(BodyError::ChunkSignature)
             ),
             _ => false,
         }
@@ -220,7 +228,7 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
         Failure::Address(AddressError::Path(_)) | Failure::Query(_) => {
             new(S::BAD_REQUEST, Code::both("InvalidURI"), "Couldn't parse the specified URI.")
         }
-        Failure::Route(RouteError::MethodNotAllowed) => new(
+        Failure::Route(RouteError::MethodNotAllowed) | Failure::ForeignPolicy => new(
             S::METHOD_NOT_ALLOWED,
             Code::both("MethodNotAllowed"),
             "The specified method is not allowed against this resource.",
@@ -418,4 +426,21 @@ pub fn document(
         }
     });
     xml.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_is_told_from_whoever_asks_wrongly() {
+        use Error::{Body, Locked, NoSuchKey, RetentionLoosened};
+        for refusal in [Locked, RetentionLoosened, Body(BodyError::ChunkSignature)] {
+            assert!(Failure::Core(refusal).is_refusal());
+        }
+        assert!(Failure::ForeignPolicy.is_refusal());
+        for other in [Failure::Core(NoSuchKey), RouteError::MethodNotAllowed.into()] {
+            assert!(!other.is_refusal());
+        }
+    }
 }

@@ -13,6 +13,7 @@ use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error;
 use crate::gateway::{Gateway, RequestBody};
+use crate::observe::RefusedKeys;
 use crate::ops::Operation;
 use crate::permission::Need;
 use crate::reply::{self, Reply, set};
@@ -74,6 +75,7 @@ pub async fn delete_objects(
         .collect()
         .await;
 
+    note_refusals(gateway, request, &results);
     let mut xml = XmlWriter::new(128 + results.len() * 96);
     xml.root("DeleteResult", request.dialect.xml_namespace(), |xml| {
         for (entry, result) in &results {
@@ -105,6 +107,25 @@ pub async fn delete_objects(
         }
     });
     Ok(reply::xml(xml.finish()))
+}
+
+/// The answer is a success, whatever becomes of each key.
+fn note_refusals(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    results: &[(DeleteEntry, Outcome<DeleteOutcome>)],
+) {
+    let mut refused = results.iter().filter_map(|(entry, result)| {
+        Some((entry, result.as_ref().err().filter(|failure| failure.is_refusal())?))
+    });
+    let Some((entry, failure)) = refused.next() else { return };
+    let described = error::describe(failure, request.dialect, gateway.store.now_ms());
+    request.notes.refused_keys(RefusedKeys {
+        count: 1 + refused.count() as u64,
+        first: entry.key.clone(),
+        code: described.code.of(request.dialect),
+        why: failure.to_string(),
+    });
 }
 
 /// Deletes one of many, each of which its caller must be allowed to.

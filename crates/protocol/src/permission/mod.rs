@@ -2,6 +2,7 @@
 //! before anything in it is looked up; what names its objects only in its body (a
 //! list of keys, a form) is judged object by object, by the handlers that read it.
 
+mod besides;
 mod cloud;
 mod explained;
 mod facts;
@@ -19,13 +20,14 @@ use costrel_core::bucket::Bucket;
 use costrel_core::tags::Tags;
 use costrel_policy::{Action, Attempt, Caller, Decision, Grants, Target, Who, decide};
 
-use crate::acl::{self, Subject};
 use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::gateway::Gateway;
-use crate::ops::{self, Granted, OpRow, Operation, RouteError};
+use crate::observe::Notes;
+use crate::ops::{self, Granted, OpRow, Operation};
 use crate::request::{Outcome, Request};
 
+use besides::Besides;
 pub(crate) use cloud::{Named, judge_action, judge_bearer, judge_role};
 use explained::Judges;
 pub use explained::{Basis, Explained, PolicyName};
@@ -101,6 +103,11 @@ impl Gateway {
             if operation.administers() {
                 request.notes.judged(Explained { allowed: true, basis: Basis::Root });
             }
+            let need = Need::new(operation, request.address.key.as_deref(), None);
+            // What cannot be read is refused by whoever obeys it.
+            if let Ok(besides) = Besides::of(request, &bucket, need) {
+                besides.note(request, true);
+            }
             self.check_referer(request, &bucket, operation).await?;
             return Ok(bucket);
         }
@@ -123,7 +130,7 @@ impl Gateway {
         self.check_referer(request, &bucket, operation).await?;
         // Policies do not give away themselves. (AWS.)
         if operation.on_policy() && !owner {
-            return Err(RouteError::MethodNotAllowed.into());
+            return Err(Failure::ForeignPolicy);
         }
         Ok(bucket)
     }
@@ -163,47 +170,6 @@ impl Gateway {
         Ok(bucket)
     }
 
-    /// What a new object's tags, lock and ACL need besides the object itself.
-    pub(crate) async fn require_besides(
-        &self,
-        request: &Request<'_>,
-        bucket: &Bucket,
-        need: Need<'_>,
-    ) -> Outcome<()> {
-        if !need.operation.creates() || is_unlimited(request, bucket) {
-            return Ok(());
-        }
-        let names = request.dialect.headers();
-        let given = |name: &http::HeaderName| match need.fields {
-            Some(fields) => {
-                fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name.as_str()))
-            }
-            None => request.headers.contains_key(name),
-        };
-        let tags =
-            given(&names.tagging) || need.tags.is_some_and(|tags| !tags.as_slice().is_empty());
-        let retention =
-            given(&names.object_lock_mode) || given(&names.object_lock_retain_until_date);
-        let said = match need.fields {
-            Some(fields) => acl::of_fields(request.dialect, fields),
-            None => acl::of_headers(request, Subject::Object),
-        };
-        // Whom an ACL lets write, it lets say who may read that.
-        if !said?.is_private(bucket.owner_uin) {
-            let action = ops::action(Operation::PutObjectAcl, false);
-            self.require(request, bucket, Need { action, ..need }).await?;
-        }
-        let besides = [
-            (tags, Operation::PutObjectTagging),
-            (retention, Operation::PutObjectRetention),
-            (given(&names.object_lock_legal_hold), Operation::PutObjectLegalHold),
-        ];
-        for (_, operation) in besides.into_iter().filter(|(asked, _)| *asked) {
-            self.require(request, bucket, need.besides(ops::action(operation, false))).await?;
-        }
-        Ok(())
-    }
-
     pub(crate) async fn require(
         &self,
         request: &Request<'_>,
@@ -216,7 +182,8 @@ impl Gateway {
         }
     }
 
-    /// Whether the caller may set aside what a governance retention keeps.
+    /// Whether the caller may set aside what a governance retention keeps. What decides
+    /// about the request is something else: there may be no such retention.
     pub(crate) async fn permits_bypass(
         &self,
         request: &Request<'_>,
@@ -225,7 +192,7 @@ impl Gateway {
         version: Option<&str>,
     ) -> Outcome<bool> {
         let need = Need::new(Operation::DeleteObject, Some(key), version);
-        self.permits(request, bucket, need.besides(ops::BYPASS_GOVERNANCE)).await
+        self.judge_request(request, bucket, need.besides(ops::BYPASS_GOVERNANCE), None).await
     }
 
     /// Whether the caller may learn that there is no such key: by a list of the keys
@@ -241,11 +208,21 @@ impl Gateway {
     }
 
     /// Whether everything in force allows something.
-    pub(crate) async fn permits(
+    async fn permits(
         &self,
         request: &Request<'_>,
         bucket: &Bucket,
         need: Need<'_>,
+    ) -> Outcome<bool> {
+        self.judge_request(request, bucket, need, Some(request.notes)).await
+    }
+
+    async fn judge_request(
+        &self,
+        request: &Request<'_>,
+        bucket: &Bucket,
+        need: Need<'_>,
+        notes: Option<&Notes>,
     ) -> Outcome<bool> {
         if is_unlimited(request, bucket) {
             return Ok(true);
@@ -257,9 +234,10 @@ impl Gateway {
         let judged = self.judge(bucket, &caller, need, facts).await?;
         let allowed = judged.allowed();
         // Whoever audits the request is told by what; the others need no words.
-        if !allowed || need.operation.administers() {
+        let told = |notes: &&Notes| !allowed || need.operation.administers() || notes.administers();
+        if let Some(notes) = notes.filter(told) {
             let holder = request.identity.as_ref().map(|key| &key.holder);
-            request.notes.judged(judged.explained(&caller, holder));
+            notes.judged(judged.explained(&caller, holder));
         }
         Ok(allowed)
     }
