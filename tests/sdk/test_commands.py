@@ -197,6 +197,20 @@ def test_somebody_who_may(server, costrel):
     time.sleep(SEEN_S)
     assert name in [user["UserName"] for user in mine("user", "list")]
     assert "(AccessDenied)" in mine.fails("user", "create", unused("user"))
+    # Who may list keys need not learn when they were used, and may be told so by the user.
+    other = unused("user")
+    costrel("user", "create", other)
+    costrel("key", "create", other)
+    assert [one["LastUsed"] for one in mine("key", "list", other)] == ["unknown"]
+    own, arn = unused("policy"), f"arn:aws:iam::{UIN}:user/"
+    one = statement("One", "Allow", "iam:GetAccessKeyLastUsed", resource=arn + other)
+    removes = statement("Removes", "Allow", "iam:Delete*", resource=arn + "*")
+    costrel("policy", "create", own, "-", text=iam_policy(one, removes))
+    costrel("policy", "attach", own, "--user", name)
+    time.sleep(SEEN_S)
+    assert [one["LastUsed"] for one in mine("key", "list", other)] == ["never"]
+    assert [one["LastUsed"] for one in mine("key", "list", name)] == ["unknown"]
+    mine("user", "delete", other, "--force")
 
 
 def test_when_a_key_was_last_used():

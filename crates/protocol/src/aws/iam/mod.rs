@@ -287,6 +287,16 @@ pub(super) async fn resources(
     if let Some(name) = of("PolicyName") {
         return Ok(vec![arn("policy", new(name))]);
     }
+    // Of a key that nobody names the user of; the root's has none.
+    if action == "GetAccessKeyLastUsed" {
+        let owner = match of("AccessKeyId") {
+            Some(id) => found(accounts.key_owner(id).await)?,
+            None => None,
+        };
+        return Ok(vec![
+            owner.map_or_else(Vec::new, |owner| arn("user", owner.labels.place(&owner.name))),
+        ]);
+    }
     let own = matches!(
         action,
         "GetUser" | "CreateAccessKey" | "ListAccessKeys" | "UpdateAccessKey" | "DeleteAccessKey"
