@@ -148,6 +148,7 @@ impl Operation {
                 | Operation::PutIdentifiedTiering
                 | Operation::DeleteIdentifiedTiering
                 | Operation::PutBucketLogging
+                | Operation::PutBucketNotification
                 | Operation::PutInventory
                 | Operation::PostInventory
                 | Operation::DeleteInventory
