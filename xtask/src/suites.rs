@@ -159,6 +159,12 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_dashboard.py"),
     ),
+    suite(
+        "bills",
+        "usage and bills over a month of short days",
+        &[Python],
+        Runner::Pytest("sdk/test_bills.py"),
+    ),
     suite("logs", "access logs in both dialects", &[Python], Runner::Pytest("sdk/test_logs.py")),
     suite(
         "inventories",

@@ -60,6 +60,20 @@ fn put_digits(place: &mut [u8], mut value: u32) {
     }
 }
 
+/// The inverse of [`civil_from_days`]; `None` for a day that does not exist.
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1..=12).contains(&month) {
+        return None;
+    }
+    let from_march = year - i64::from(month <= 2);
+    let era = from_march.div_euclid(400);
+    let year_of_era = from_march.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
+    let days = era * 146_097 + of_era - 719_468;
+    (civil_from_days(days) == (year, month as u32, day as u32)).then_some(days)
+}
+
 /// A moment by the calendar and the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod account;
 pub mod acl;
+pub mod bill;
 pub mod body;
 pub mod bucket;
 pub mod checksum;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::access::PolicyCache;
+use crate::bill::PriceBook;
 use crate::bucket::{BucketDirectory, Settled};
 use crate::checksum::Hasher;
 use crate::collector::{Collectable, Collector, Pins};
@@ -45,6 +46,7 @@ pub struct StoreOptions {
     pub restore_delays: RestoreDelays,
     /// Carries events to their targets.
     pub courier: Arc<dyn Courier>,
+    pub prices: Arc<PriceBook>,
 }
 
 impl Default for StoreOptions {
@@ -57,6 +59,7 @@ impl Default for StoreOptions {
             tiers: Tiers::default(),
             restore_delays: RestoreDelays::default(),
             courier: Arc::new(NoTargets),
+            prices: Arc::default(),
         }
     }
 }
@@ -94,6 +97,8 @@ pub struct Store {
     pub(crate) gathering: Gathering,
     pub(crate) notifications: SettingCache<Notification>,
     pub(crate) lanes: Lanes,
+    /// Held by whoever makes a bill of a month that is not closed.
+    pub(crate) billing: tokio::sync::Mutex<()>,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -138,6 +143,7 @@ impl Store {
             gathering: Gathering::default(),
             notifications: SettingCache::default(),
             lanes,
+            billing: tokio::sync::Mutex::default(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
+use costrel_core::bill::{ChunkRecord, Entries, MonthRecord};
 use costrel_core::record::{
     BucketRecord, Content, GarbageRecord, HistoryRecord, LayoutRecord, ListedRecord, Metadata,
     ObjectRecord, PartRecord, Parts, PendingRecord, PolicyRecord, StoredChecksum, UploadRecord,
@@ -33,6 +34,9 @@ pub fn record(data: &[u8]) {
     check::<PendingRecord>(data);
     check::<BucketRecord>(data);
     check::<PolicyRecord>(data);
+    check::<MonthRecord>(data);
+    check::<ChunkRecord>(data);
+    check::<Entries>(data);
     check::<SampleRecord>(data);
     check::<DayRecord>(data);
     check::<LatestRecord>(data);

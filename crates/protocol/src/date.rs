@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
-use costrel_core::civil::{SECOND_MAX, civil_from_days};
+use costrel_core::civil::{SECOND_MAX, days_from_civil};
 pub use costrel_core::civil::{iso_ms, iso_ms_into, iso_seconds};
 use http::HeaderValue;
 
@@ -103,22 +103,10 @@ fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |value, b| b.is_ascii_digit().then(|| value * 10 + i64::from(b - b'0')))
 }
 
-/// The inverse of [`civil_from_days`]; `None` for a day that does not exist.
-fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1..=12).contains(&month) {
-        return None;
-    }
-    let from_march = year - i64::from(month <= 2);
-    let era = from_march.div_euclid(400);
-    let year_of_era = from_march.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
-    let days = era * 146_097 + of_era - 719_468;
-    (civil_from_days(days) == (year, month as u32, day as u32)).then_some(days)
-}
-
 #[cfg(test)]
 mod tests {
+    use costrel_core::civil::civil_from_days;
+
     use super::*;
 
     #[test]

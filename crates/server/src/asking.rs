@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use costrel_core::env::Clock;
+use http::Method;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -39,10 +40,33 @@ pub enum AskError {
 
 /// What the server answers; `query` is a path with its query.
 pub fn ask(args: ServeArgs, query: &str) -> Result<String, AskError> {
-    let config = config::load(args.given, args.config.as_deref())?;
-    let operator = Operator::new(identity::known_master_key(&config, &identity::process_env)?);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(ask_at(config.console_listen, &operator, query))
+    Asker::new(args)?.ask(query)
+}
+
+/// Somebody who may have several questions.
+pub struct Asker {
+    address: SocketAddr,
+    operator: Operator,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Asker {
+    pub fn new(args: ServeArgs) -> Result<Asker, AskError> {
+        let config = config::load(args.given, args.config.as_deref())?;
+        let operator = Operator::new(identity::known_master_key(&config, &identity::process_env)?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Asker { address: config.console_listen, operator, runtime })
+    }
+
+    /// What the server answers.
+    pub fn ask(&self, target: &str) -> Result<String, AskError> {
+        self.runtime.block_on(ask_at(self.address, &self.operator, Method::GET, target))
+    }
+
+    /// What the server answers to what it is told to do.
+    pub fn tell(&self, target: &str) -> Result<String, AskError> {
+        self.runtime.block_on(ask_at(self.address, &self.operator, Method::POST, target))
+    }
 }
 
 /// The target of a question about one bucket.
@@ -57,6 +81,7 @@ pub fn about(path: &str, bucket: &str) -> Result<String, AskError> {
 async fn ask_at(
     mut address: SocketAddr,
     operator: &Operator,
+    method: Method,
     target: &str,
 ) -> Result<String, AskError> {
     if address.ip().is_unspecified() {
@@ -72,9 +97,12 @@ async fn ask_at(
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // What goes wrong with it, its request hears.
     let driver = tokio::spawn(connection);
-    let request = http::Request::get(target)
+    let pass = operator.pass(&method, target, SystemClock.now_ms());
+    let request = http::Request::builder()
+        .method(method)
+        .uri(target)
         .header(http::header::HOST, address.to_string())
-        .header(http::header::AUTHORIZATION, operator.pass(target, SystemClock.now_ms()))
+        .header(http::header::AUTHORIZATION, pass)
         .body(Empty::<Bytes>::new())
         .map_err(|error| AskError::Refused(error.to_string()))?;
     let answer = sender.send_request(request).await?;

@@ -46,6 +46,9 @@ pub enum Command {
     /// What buckets hold, as it is counted
     #[command(subcommand)]
     Usage(UsageCommand),
+    /// What months cost, by the usage of buckets and a price book
+    #[command(subcommand)]
+    Bill(BillCommand),
     /// Delivered access logs of buckets
     #[command(subcommand)]
     Logs(LogsCommand),
@@ -93,6 +96,43 @@ pub enum LifecycleCommand {
 pub struct PreviewArgs {
     /// The bucket's whole name
     pub bucket: String,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BillCommand {
+    /// Show a month's bill: usage and costs of each bucket, by item. Takes the settings of
+    /// `serve`, to find the server's console endpoint and the master key, which shows
+    /// that its operator asks
+    Show(Box<BillArgs>),
+    /// Write a month's bill as CSV, a line for each charge. Takes the settings of `serve`
+    Export(Box<ExportArgs>),
+    /// Make a month final that was reopened, by the present usage and prices. Others close
+    /// by themselves. Takes the settings of `serve`
+    Close(Box<BillArgs>),
+    /// Take back that a month is final, until it is closed again by hand. Takes the
+    /// settings of `serve`
+    Reopen(Box<BillArgs>),
+    /// Print the example price book
+    Prices,
+}
+
+#[derive(Debug, Args)]
+pub struct BillArgs {
+    /// The month, as 2026-11
+    pub month: String,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The month, as 2026-11
+    pub month: String,
+    /// File to write; the standard output without it
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     #[command(flatten)]
     pub serve: ServeArgs,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use costrel_core::bill::LedgerError;
 use costrel_core::engine::Health;
 use costrel_core::{Error, Store};
 use costrel_protocol::Gateway;
@@ -14,6 +15,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::RwLock;
 
+use crate::bill;
 use crate::events;
 use crate::explain;
 use crate::lifecycle;
@@ -148,7 +150,9 @@ impl Console {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         let pass = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let now_ms = running.store.now_ms();
-        match pass.is_some_and(|pass| running.operator.admits(pass, target, now_ms)) {
+        match pass
+            .is_some_and(|pass| running.operator.admits(pass, request.method(), target, now_ms))
+        {
             true => Ok(running),
             false => {
                 let why = format!("for the operator: ask with `costrel {command}`\n");
@@ -166,6 +170,23 @@ impl Console {
         match explain::answer(&running.gateway, request.uri().query().unwrap_or_default()).await {
             Ok(answer) => text(StatusCode::OK, answer),
             Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+        }
+    }
+
+    /// Bills, and closing months.
+    async fn bill(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(request, "bill") {
+            Ok(running) => running,
+            Err(refusal) => return *refusal,
+        };
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        match bill::answer(&running.store, request.method(), path, query).await {
+            Ok((status, said)) => text(status, said),
+            Err(LedgerError::Store(error)) => {
+                tracing::error!(%error, "a bill cannot be made");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "that failed: see the log\n")
+            }
+            Err(error) => text(StatusCode::CONFLICT, format!("{error}\n")),
         }
     }
 
@@ -269,6 +290,7 @@ impl Handler for Console {
             usage::PATH if request.method() == Method::GET => self.usage(&request).await,
             events::PATH if request.method() == Method::GET => self.events(&request),
             logs_top::PATH if request.method() == Method::GET => self.logs_top(&request).await,
+            path if path.starts_with(bill::PREFIX) => self.bill(&request).await,
             path => self.answer(request.method(), path).await,
         }
     }

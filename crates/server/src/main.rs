@@ -5,6 +5,7 @@ mod admin;
 mod asking;
 mod audit;
 mod banner;
+mod bill;
 mod cli;
 mod config;
 mod console;
@@ -21,6 +22,7 @@ mod logs;
 mod logs_top;
 mod metrics;
 mod operator;
+mod prices;
 mod requests;
 mod serve;
 mod sign;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Some(Command::Lifecycle(LifecycleCommand::Preview(args))) => finish(lifecycle::run(*args)),
         Some(Command::Events(args)) => finish(events::run(*args)),
         Some(Command::Usage(UsageCommand::Show(args))) => finish(usage::show(*args)),
+        Some(Command::Bill(command)) => finish(bill::run(command)),
         Some(Command::Logs(LogsCommand::Top(args))) => finish(logs_top::run(*args)),
         Some(Command::Usage(UsageCommand::Recount(args))) => match usage::recount(*args) {
             Ok(code) => code,

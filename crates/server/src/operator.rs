@@ -2,6 +2,7 @@
 //! can make.
 
 use costrel_core::secret::{MasterKey, Secret};
+use http::Method;
 
 use crate::world::SystemEntropy;
 
@@ -17,17 +18,17 @@ impl Operator {
         Operator(key)
     }
 
-    /// The `Authorization` of one request, by its path and query.
-    pub fn pass(&self, target: &str, now_ms: u64) -> String {
+    /// The `Authorization` of one request, by its method, and its path and query.
+    pub fn pass(&self, method: &Method, target: &str, now_ms: u64) -> String {
         let until = Secret::new((now_ms + PASS_MS).to_string());
-        let sealed = self.0.seal(&until, context(target).as_bytes(), &SystemEntropy);
+        let sealed = self.0.seal(&until, context(method, target).as_bytes(), &SystemEntropy);
         format!("{SCHEME}{}", hex::encode(sealed))
     }
 
-    pub fn admits(&self, authorization: &str, target: &str, now_ms: u64) -> bool {
+    pub fn admits(&self, authorization: &str, method: &Method, target: &str, now_ms: u64) -> bool {
         let until = || {
             let sealed = hex::decode(authorization.strip_prefix(SCHEME)?).ok()?;
-            let until = self.0.unseal(&sealed, context(target).as_bytes()).ok()?;
+            let until = self.0.unseal(&sealed, context(method, target).as_bytes()).ok()?;
             until.expose().parse::<u64>().ok()
         };
         // One that is good for longer was made by a clock that goes wrong.
@@ -35,8 +36,8 @@ impl Operator {
     }
 }
 
-fn context(target: &str) -> String {
-    format!("operator: GET {target}")
+fn context(method: &Method, target: &str) -> String {
+    format!("operator: {method} {target}")
 }
 
 #[cfg(test)]
@@ -48,16 +49,17 @@ mod tests {
     #[test]
     fn a_pass_is_for_one_request_and_some_minutes() {
         let operator = Operator::new(MasterKey::new(&[7; 32]));
-        let pass = operator.pass("/a?b=c", NOW);
-        assert!(operator.admits(&pass, "/a?b=c", NOW));
-        assert!(operator.admits(&pass, "/a?b=c", NOW + PASS_MS));
-        assert!(!operator.admits(&pass, "/a?b=c", NOW + PASS_MS + 1));
-        assert!(!operator.admits(&pass, "/a?b=c", NOW - PASS_MS - 1));
-        assert!(!operator.admits(&pass, "/a?b=d", NOW));
+        let pass = operator.pass(&Method::GET, "/a?b=c", NOW);
+        assert!(operator.admits(&pass, &Method::GET, "/a?b=c", NOW));
+        assert!(operator.admits(&pass, &Method::GET, "/a?b=c", NOW + PASS_MS));
+        assert!(!operator.admits(&pass, &Method::GET, "/a?b=c", NOW + PASS_MS + 1));
+        assert!(!operator.admits(&pass, &Method::GET, "/a?b=c", NOW - PASS_MS - 1));
+        assert!(!operator.admits(&pass, &Method::GET, "/a?b=d", NOW));
+        assert!(!operator.admits(&pass, &Method::POST, "/a?b=c", NOW));
         let other = Operator::new(MasterKey::new(&[8; 32]));
-        assert!(!other.admits(&pass, "/a?b=c", NOW));
+        assert!(!other.admits(&pass, &Method::GET, "/a?b=c", NOW));
         for bad in ["", "Costrel ", "Costrel zz", &pass[1..], &pass[..pass.len() - 2]] {
-            assert!(!operator.admits(bad, "/a?b=c", NOW), "{bad}");
+            assert!(!operator.admits(bad, &Method::GET, "/a?b=c", NOW), "{bad}");
         }
     }
 }

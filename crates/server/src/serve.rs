@@ -19,7 +19,7 @@ use costrel_core::tier::Tiers;
 use costrel_core::tiering::AccessJob;
 use costrel_core::transfer::{self, Unfinished};
 use costrel_core::usage::{CountingStats, UsageJob};
-use costrel_core::{Store, StoreOptions, tend};
+use costrel_core::{Store, StoreOptions, bill, tend};
 use costrel_events::{BadTarget, Post};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -37,6 +37,7 @@ use crate::listen::{Acceptor, Certificate, Limits, TlsError};
 use crate::logs::LogSink;
 use crate::metrics::Metrics;
 use crate::operator::Operator;
+use crate::prices::{self, PriceBookError};
 use crate::requests::Requests;
 use crate::signals::{Signals, Wish};
 use crate::world::{SystemClock, SystemEntropy};
@@ -55,6 +56,8 @@ pub enum ServeError {
     Unfinished(#[from] Unfinished),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Prices(#[from] PriceBookError),
     #[error(transparent)]
     Account(#[from] OpenError),
     #[error("opening the audit log: {0}")]
@@ -243,6 +246,7 @@ async fn watch(signals: &mut Signals, certificate: Option<&Certificate>) {
 type Opened = (Arc<Store>, Collector, Accounts, Option<FirstStart>);
 
 async fn open(config: &Config) -> Result<Opened, ServeError> {
+    let prices = prices::load(config.price_book.as_deref())?;
     let ingest = config.memory.0 / 7 * INGEST_SEVENTHS;
     let engine = engine::open(config, config.memory.0 - ingest).await?;
     let env = &identity::process_env;
@@ -269,6 +273,7 @@ async fn open(config: &Config) -> Result<Opened, ServeError> {
         day_ms: u64::from(config.day_seconds.0) * 1000,
         usage_settle_ms: usage_period(config).max(USAGE_SETTLE_MIN).as_millis() as u64,
         courier: Post::new(config.events.targets(env)?, env!("CARGO_PKG_VERSION"))?,
+        prices: Arc::new(prices),
     };
     let (store, collector) = Store::new(engine, clock, Arc::new(SystemEntropy), options);
     collector.recover().await.map_err(ServeError::Recover)?;
@@ -332,6 +337,7 @@ impl Upkeep {
             tokio::spawn(usage.run()),
             tokio::spawn(events.run()),
             tokio::spawn(tend::run(store.clone())),
+            tokio::spawn(bill::close_months(store.clone())),
             tokio::spawn({
                 let store = store.clone();
                 async move { store.count_all(&counting).await }

@@ -6,6 +6,7 @@
 //! name) is counted, not found fault with.
 
 mod access;
+mod bills;
 mod events;
 mod lifecycle;
 mod logs;
@@ -108,6 +109,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
     }
     check.logs().await?;
     check.counts().await?;
+    check.bills().await?;
     // Names without a live partition are deletions that crashed.
     check.report.collectable += named.len() as u64;
     check.unreferenced_blobs(None).await?;

@@ -4,6 +4,9 @@
 //! set. Later releases add fields and never change these files.
 
 use bytes::Bytes;
+use costrel_core::bill::{
+    BucketEntry, ChargeEntry, ChunkRecord as BillChunk, DayEntry, Entries, MonthRecord,
+};
 use costrel_core::cors::{Cors, CorsRule};
 use costrel_core::events::{self, EventRecord, Notification, QueueHead};
 use costrel_core::identified::AllOf;
@@ -340,6 +343,31 @@ fn system_rows() {
         lines: 2,
     };
     check("announced-log", &announced);
+    let closed = MonthRecord {
+        write_id: id(16),
+        closed_ms: 1_796_000_000_123,
+        reopened_ms: 1_796_000_000_456,
+        book: "example prices".into(),
+        currency: "CNY".into(),
+        entries: 3,
+        chunks: 1,
+        total: "1.6056666000027".into(),
+    };
+    check("closed-month", &closed);
+    let charge = ChargeEntry {
+        item: "storage:STANDARD_IA".into(),
+        price: "0.00266667".into(),
+        used: "0.0000000009".into(),
+    };
+    let tag = Pair { name: "team".into(), value: "blue".into() };
+    let (name, region) = ("a-1250000000".into(), "ap-guangzhou".into());
+    let charges = Entries {
+        buckets: vec![BucketEntry { name, region, tags: vec![tag] }],
+        entries: vec![DayEntry { bucket: 0, day: 20_758, charges: vec![charge] }],
+    };
+    check("charges", &charges);
+    let packed = Bytes::from_static(b"frame");
+    check("charges-packed", &BillChunk { packed, plain_bytes: 600 });
     check("bucket-inventories", &BucketRecord { inventories: id(15), ..versioned.clone() });
     let inventory = Inventory {
         id: "daily".into(),

@@ -47,6 +47,10 @@ pub(crate) enum CloudFailure {
     /// The same, where the services have a code of their own for it.
     #[error("{0}")]
     InvalidValue(&'static str),
+    #[error("{parameter} is to be {want}")]
+    Unwanted { parameter: &'static str, want: &'static str },
+    #[error("no bucket that is billed has the tag")]
+    NoTagKey,
     /// The service does it, this server does not.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
@@ -121,6 +125,8 @@ impl CloudFailure {
             CloudFailure::BadType(_) => "InvalidParameter",
             CloudFailure::BadValue(_) => "InvalidParameter.ParamError",
             CloudFailure::InvalidValue(_) => "InvalidParameterValue",
+            CloudFailure::Unwanted { .. } => "InvalidParameterValue",
+            CloudFailure::NoTagKey => "FailedOperation.TagKeyNotExist",
             CloudFailure::Denied(_) => "AuthFailure.UnauthorizedOperation",
             CloudFailure::RoleDenied => "UnauthorizedOperation",
             CloudFailure::Unsupported(_) => "UnsupportedOperation",

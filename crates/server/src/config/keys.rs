@@ -171,6 +171,12 @@ settings! {
         /// Messages to one target that are under way at once. Those of one key never are.
         events_at_once: Number = "16";
     }
+    "Bills" {
+        /// TOML file with the prices that bills are made with. Without it they are made
+        /// with example prices, which `costrel bill prices` prints; their name is shown
+        /// with each bill. `docs/operate/bills.md` says what is in the file.
+        price_book: PathBuf;
+    }
     "Ceph" {
         /// Ceph's own configuration: it says where the monitors are and where the
         /// key of `ceph_user` is.
