@@ -98,9 +98,14 @@ impl World {
 
     /// Another process over what the engine keeps.
     pub fn beside(&self, engine: Arc<dyn Engine>) -> World {
+        self.beside_with(engine, options())
+    }
+
+    /// The same with other options.
+    pub fn beside_with(&self, engine: Arc<dyn Engine>, options: StoreOptions) -> World {
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
         let (store, collector) =
-            Store::new(engine.clone(), clock.clone(), entropy.clone(), options());
+            Store::new(engine.clone(), clock.clone(), entropy.clone(), options);
         World { engine, store, collector, clock, entropy, _dir: None }
     }
 

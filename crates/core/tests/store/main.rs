@@ -7,6 +7,7 @@ mod common;
 mod access;
 mod appends;
 mod archiving;
+mod bills;
 mod buckets;
 mod counts;
 mod crashes;

@@ -235,7 +235,7 @@ pub(super) fn bucket_and_key(resource: &str) -> (&str, Option<&str>) {
 
 /// The region that a resource of CAM names.
 pub(super) fn region_of(resource: &str) -> Option<&str> {
-    let region = resource.strip_prefix("qcs:")?.splitn(5, ':').nth(2)?;
+    let region = resource.strip_prefix("qcs:")?.split(':').nth(2)?;
     Some(region).filter(|region| !region.is_empty())
 }
 
