@@ -165,6 +165,12 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_bills.py"),
     ),
+    suite(
+        "day",
+        "a day, and one with a kill: logs, series, usage and bill are the clients' own count",
+        &[Python],
+        Runner::Pytest("sdk/test_day.py"),
+    ),
     suite("logs", "access logs in both dialects", &[Python], Runner::Pytest("sdk/test_logs.py")),
     suite(
         "inventories",
