@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use crate::{process, root, server_binary};
+use crate::{built, process, root};
 
 const PAGE: &str = "docs/coverage.md";
 
 /// The page as the built server prints it.
 fn generated() -> Result<String, String> {
-    process::output(Command::new(server_binary()).arg("coverage"))
+    process::output(Command::new(built("release/costrel")).arg("coverage"))
 }
 
 /// Whether the page in the checkout is what the tables say.

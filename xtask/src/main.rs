@@ -86,8 +86,8 @@ pub fn root() -> PathBuf {
     xtask.parent().map(PathBuf::from).unwrap_or(xtask)
 }
 
-/// Where cargo leaves the server's release binary.
-pub fn server_binary() -> PathBuf {
+/// What cargo has built, by its path in the target folder.
+pub fn built(path: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
-    root().join(target).join("release/costrel")
+    root().join(target).join(path)
 }

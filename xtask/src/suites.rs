@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::process::{self, Ended};
 use crate::report::{Counts, Format, tail};
 use crate::setup::{Need, Tools};
-use crate::{TestOptions, coverage, root, server_binary};
+use crate::{TestOptions, built, coverage, root};
 
 /// Longer than any suite takes on two slow cores; what exceeds it hangs.
 const SUITE_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -24,6 +24,10 @@ struct Suite {
     needs: &'static [Need],
     runner: Runner,
 }
+
+/// What every cargo command here selects: the features of a library follow from what
+/// is selected, and another choice would compile everything once more.
+const WORKSPACE_TESTS: &[&str] = &["--workspace", "--lib", "--bins", "--tests"];
 
 enum Runner {
     /// `cargo test --workspace`.
@@ -40,8 +44,15 @@ enum Runner {
     Go,
     /// A file below `tests/` against two gateways on a cluster, with this data pool.
     PytestOnCeph(&'static str, &'static str),
-    /// Ignored tests of one crate, which need the cluster that runs beside them.
-    CargoBesideCeph(&'static str),
+    /// The ignored tests, which need the cluster that runs beside them.
+    CargoBesideCeph,
+}
+
+impl Runner {
+    /// Whether it runs what cargo made of the workspace for tests.
+    fn needs_workspace(&self) -> bool {
+        matches!(self, Runner::Cargo | Runner::PowerCut | Runner::CargoBesideCeph)
+    }
 }
 
 use Need::{Ceph, Coscli, Go, Node, Python, Rclone, Strace};
@@ -54,7 +65,7 @@ const SUITES: &[Suite] = &[
         "rados-engine",
         "the RADOS engine on a real cluster",
         &[Python, Ceph],
-        Runner::CargoBesideCeph("costrel-rados"),
+        Runner::CargoBesideCeph,
     ),
     suite(
         "rados-boto3",
@@ -303,27 +314,17 @@ pub fn run(options: &TestOptions) -> Result<bool, String> {
     let tools = Tools::set_up(&needed)?;
     let logs = fresh_logs(&tools.cache.join("logs"))?;
 
+    // Outside the suites' time limit, which is for tests that hang, and not beside
+    // suites, which would only measure the compiler.
     if options.build && chosen.iter().any(|s| !matches!(s.runner, Runner::Cargo)) {
         process::run(Command::new("cargo").args(["build", "--release"]).current_dir(root()))?;
     }
-    if chosen.iter().any(|s| matches!(s.runner, Runner::PowerCut)) {
-        process::run(
-            Command::new("cargo").args(["build", "-p", "costrel-power-cut"]).current_dir(root()),
-        )?;
-    }
-    if chosen.iter().any(|s| matches!(s.runner, Runner::Cargo | Runner::CargoBesideCeph(_))) {
-        // Outside the suite's time limit, which is for tests that hang.
-        process::run(
-            Command::new("cargo").args(["test", "--workspace", "--no-run"]).current_dir(root()),
-        )?;
+    if chosen.iter().any(|s| s.runner.needs_workspace()) {
+        process::run(Command::new("cargo").arg("build").args(WORKSPACE_TESTS).current_dir(root()))?;
     }
     let runs = Runs { options, tools: &tools, logs: &logs };
-    // The compiler takes every core; suites beside it would only measure that.
-    let (alone, together): (Vec<&Suite>, Vec<&Suite>) =
-        chosen.iter().partition(|s| matches!(s.runner, Runner::Cargo));
-    let mut outcomes = runs.side_by_side(&alone, 1)?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    outcomes.extend(runs.side_by_side(&together, cores + 1)?);
+    let outcomes = runs.side_by_side(&chosen, cores + 1)?;
     Ok(summarize(&chosen, &outcomes))
 }
 
@@ -433,12 +434,12 @@ impl Runs<'_> {
             Runner::PytestOnCeph(path, pool) => {
                 (self.pytest_on_ceph(path, pool, &scratch), Format::Pytest)
             }
-            Runner::CargoBesideCeph(package) => (
-                self.beside_ceph(&["cargo", "test", "-p", package, "--", "--ignored"]),
-                Format::CargoTest,
-            ),
+            Runner::CargoBesideCeph => {
+                let test = [&["cargo", "test"], WORKSPACE_TESTS, &["--", "--ignored"]].concat();
+                (self.beside_ceph(&test), Format::CargoTest)
+            }
         };
-        command.env("COSTREL_BIN", server_binary());
+        command.env("COSTREL_BIN", built("release/costrel"));
 
         let log_path = self.logs.join(format!("{}.log", suite.name));
         let ended = process::run_logged(&mut command, &log_path, SUITE_LIMIT)?;
@@ -468,13 +469,12 @@ impl Runs<'_> {
 
     fn cargo_test(&self) -> Command {
         let mut command = Command::new("cargo");
-        command.args(["test", "--workspace", "--no-fail-fast"]).current_dir(root());
+        command.arg("test").args(WORKSPACE_TESTS).arg("--no-fail-fast").current_dir(root());
         command
     }
 
     fn power_cut(&self) -> Command {
-        let mut command = Command::new("cargo");
-        command.args(["run", "--quiet", "--package", "costrel-power-cut", "--"]);
+        let mut command = Command::new(built("debug/costrel-power-cut"));
         command.args(["--cuts", &self.options.power_cuts.to_string()]).current_dir(root());
         command
     }
