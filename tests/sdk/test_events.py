@@ -532,7 +532,8 @@ def test_bad_targets_are_refused_at_the_start(tmp_path):
     for text, words in [
         (target("a b", "http://127.0.0.1/"), "is not a name"),
         (target("a", "http://127.0.0.1/") * 2, "two named a"),
-        (target("a", "gopher://127.0.0.1/"), "no URL of a webhook"),
+        (target("a", "gopher://127.0.0.1/"), "none of a webhook"),
+        (target("a", "http://u:hidden@127.0.0.1/"), "none of a webhook"),
         (target("a", "http://127.0.0.1/", 'authorization_env = "NOT_SET_AT_ALL"'), "NOT_SET"),
         (target("a", "http://127.0.0.1/", "colour = 1"), "colour"),
     ]:
@@ -541,5 +542,5 @@ def test_bad_targets_are_refused_at_the_start(tmp_path):
         server = harness.Server(args=["--config", str(config)])
         server.spawn()
         assert server.process.wait(30) == 1, shlex.quote(text)
-        assert words in server.log(), server.log()
+        assert words in server.log() and "hidden" not in server.log(), server.log()
         server.discard()

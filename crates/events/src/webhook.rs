@@ -40,11 +40,12 @@ pub(crate) struct Webhook {
 
 impl Webhook {
     pub fn new(options: WebhookOptions, agent: &str) -> Result<Webhook, String> {
-        let url: Uri = options.url.parse().map_err(|_| format!("{} is no URL", options.url))?;
+        let url: Uri = options.url.parse().map_err(|_| "it has no URL")?;
         let is_http = matches!(url.scheme_str(), Some("http" | "https"));
         let host = url.authority().filter(|authority| !authority.as_str().contains('@'));
         if !is_http || host.is_none_or(|host| host.host().is_empty()) {
-            return Err(format!("{} is no URL of a webhook", options.url));
+            // Not shown, since what stands before the `@` is a secret.
+            return Err("its URL is none of a webhook: http or https, and no user".into());
         }
         let authorization = options.authorization.as_deref().map(HeaderValue::from_str);
         let mut authorization =

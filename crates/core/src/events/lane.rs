@@ -3,7 +3,7 @@
 //!
 //! All of it may be lost: the rows are found again by a walk.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -15,14 +15,18 @@ use tokio::time::Instant;
 
 use crate::engine::BucketId;
 
-/// Keys of one target that are remembered, at most.
+/// Keys of one target that are remembered, at most; as many again may wait for another
+/// try.
 const KEYS_MAX: usize = 1 << 14;
 /// Failures in a row after which a target is left alone for a while.
 const STOP_AFTER: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Of the keys that are taken while others wait, one of so many has failed before, and of
+/// those at work at once not more.
+const RETRIES_ONE_OF: usize = 4;
 
-/// A key with events.
+/// A key with events, in the order in which a walk finds them.
 pub(super) type Place = (BucketId, Bytes);
 
 /// The targets that there are, by their names.
@@ -31,14 +35,18 @@ pub struct Lanes {
     lanes: BTreeMap<String, Arc<Lane>>,
     /// The last number that was given by the time.
     sequence: AtomicU64,
+    /// A lane has room again for what it left out.
+    pub(super) room: Arc<Notify>,
 }
 
 #[derive(Debug)]
 pub(super) struct Lane {
     pub name: String,
     pub stats: LaneStats,
+    /// There is something to do.
     pub wake: Notify,
-    pending: Mutex<Pending>,
+    room: Arc<Notify>,
+    keys: Mutex<Keys>,
     troubles: Mutex<Troubles>,
 }
 
@@ -60,33 +68,52 @@ pub struct LaneStats {
 }
 
 #[derive(Debug, Default)]
-struct Pending {
-    keys: VecDeque<Place>,
+struct Keys {
+    pending: VecDeque<Place>,
     members: HashSet<Place>,
-    overflowed: bool,
+    /// Each is delivered by one at a time. True if it was remembered meanwhile.
+    at_work: HashMap<Place, bool>,
+    /// Of those at work, how many have failed before.
+    retries: usize,
+    taken: usize,
+    failed: HashMap<Place, Failed>,
+    /// Those of `failed` that are not at work, by when they may be tried again.
+    due: BTreeSet<(Instant, Place)>,
+    /// The first that found no room here.
+    left_out: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    times: u32,
+    first: Instant,
+    again: Instant,
 }
 
 #[derive(Debug, Default)]
 struct Troubles {
-    keys: HashMap<Place, (u32, Instant)>,
     in_a_row: u32,
     pauses: u32,
     until: Option<Instant>,
+    last_arrival: Option<Instant>,
 }
 
 impl Lanes {
     pub(crate) fn new(targets: Vec<String>) -> Lanes {
+        let room: Arc<Notify> = Arc::default();
         let lane = |name: String| {
             let lane = Lane {
                 name: name.clone(),
                 stats: LaneStats::default(),
                 wake: Notify::new(),
-                pending: Mutex::default(),
+                room: room.clone(),
+                keys: Mutex::default(),
                 troubles: Mutex::default(),
             };
             (name, Arc::new(lane))
         };
-        Lanes { lanes: targets.into_iter().map(lane).collect(), sequence: AtomicU64::new(0) }
+        let lanes = targets.into_iter().map(lane).collect();
+        Lanes { lanes, sequence: AtomicU64::new(0), room }
     }
 
     pub fn has(&self, target: &str) -> bool {
@@ -121,63 +148,118 @@ impl Lanes {
     }
 }
 
+impl Keys {
+    fn push(&mut self, place: Place) {
+        if self.members.contains(&place) {
+            return;
+        }
+        if self.pending.len() >= KEYS_MAX {
+            return self.leave_out(place);
+        }
+        self.members.insert(place.clone());
+        self.pending.push_back(place);
+    }
+
+    fn leave_out(&mut self, place: Place) {
+        if self.left_out.as_ref().is_none_or(|first| place < *first) {
+            self.left_out = Some(place);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Place> {
+        while let Some(place) = self.pending.pop_front() {
+            self.members.remove(&place);
+            if let Some(again) = self.at_work.get_mut(&place) {
+                *again = true;
+            // One that has failed waits for its time.
+            } else if !self.failed.contains_key(&place) {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    fn pop_due(&mut self, at_once: usize) -> Option<Place> {
+        let (again, _) = self.due.first()?;
+        if *again > Instant::now() || self.retries >= retries_max(at_once) {
+            return None;
+        }
+        let (_, place) = self.due.pop_first()?;
+        self.retries += 1;
+        Some(place)
+    }
+
+    fn has_room_for_left_out(&self) -> bool {
+        self.left_out.is_some()
+            && self.pending.len() <= KEYS_MAX / 2
+            && self.failed.len() <= KEYS_MAX / 2
+    }
+
+    /// A key is at work no longer; whether it was remembered meanwhile.
+    fn ended(&mut self, place: &Place) -> bool {
+        if self.failed.contains_key(place) {
+            self.retries = self.retries.saturating_sub(1);
+        }
+        self.at_work.remove(place).unwrap_or(false)
+    }
+}
+
+fn retries_max(at_once: usize) -> usize {
+    (at_once / RETRIES_ONE_OF).max(1)
+}
+
 impl Lane {
     pub fn remember(&self, place: Place) {
-        let mut pending = self.pending.lock();
-        if pending.members.contains(&place) {
-            return;
-        }
-        if pending.keys.len() == KEYS_MAX {
-            pending.overflowed = true;
-            return;
-        }
-        pending.members.insert(place.clone());
-        pending.keys.push_back(place);
+        self.keys.lock().push(place);
         self.wake.notify_one();
     }
 
-    /// What there is to do now, at most so much.
-    pub fn take(&self, max: usize) -> Vec<Place> {
-        let now = Instant::now();
-        let mut troubles = self.troubles.lock();
-        let due = troubles.keys.iter().filter(|(_, (_, again))| *again <= now);
-        let mut places: Vec<Place> = due.map(|(place, _)| place.clone()).take(max).collect();
-        // They are back if they fail once more, and not taken twice if not.
-        let later = now + PAUSE_MAX;
-        for place in &places {
-            troubles.keys.get_mut(place).expect("it was there").1 = later;
-        }
-        let mut pending = self.pending.lock();
-        while places.len() < max
-            && let Some(place) = pending.keys.pop_front()
-        {
-            pending.members.remove(&place);
-            // One that has failed waits for its time.
-            if !troubles.keys.contains_key(&place) {
-                places.push(place);
-            }
-        }
-        places
+    pub fn is_full(&self) -> bool {
+        self.keys.lock().pending.len() >= KEYS_MAX
     }
 
-    /// Whether some keys could not be remembered.
-    pub fn take_overflow(&self) -> bool {
-        std::mem::take(&mut self.pending.lock().overflowed)
+    /// A key to deliver now, where so many are at work at once. It is at work until
+    /// [`Lane::done`], [`Lane::put_back`] or [`Lane::failed`].
+    pub fn take(&self, at_once: usize) -> Option<Place> {
+        let mut keys = self.keys.lock();
+        keys.taken = keys.taken.wrapping_add(1);
+        let place = if keys.taken.is_multiple_of(RETRIES_ONE_OF) {
+            keys.pop_due(at_once).or_else(|| keys.pop())
+        } else {
+            keys.pop().or_else(|| keys.pop_due(at_once))
+        };
+        if let Some(place) = &place {
+            keys.at_work.insert(place.clone(), false);
+        }
+        self.tell_of_room(&keys);
+        place
     }
 
+    /// From where on some keys could not be remembered, once there is room again.
+    pub fn take_left_out(&self) -> Option<Place> {
+        let mut keys = self.keys.lock();
+        if keys.has_room_for_left_out() { keys.left_out.take() } else { None }
+    }
+
+    fn tell_of_room(&self, keys: &Keys) {
+        if keys.has_room_for_left_out() {
+            self.room.notify_one();
+        }
+    }
+
+    /// Starts anew. Nothing is at work.
     pub fn forget(&self) {
-        *self.pending.lock() = Pending::default();
+        *self.keys.lock() = Keys::default();
         *self.troubles.lock() = Troubles::default();
     }
 
-    /// Whether a key has failed and waits for another try.
-    pub fn has_failed(&self, place: &Place) -> bool {
-        self.troubles.lock().keys.contains_key(place)
-    }
-
     /// When the next key that has failed may be tried again.
-    pub fn next_try(&self) -> Option<Instant> {
-        self.troubles.lock().keys.values().map(|(_, again)| *again).min()
+    pub fn next_try(&self, at_once: usize) -> Option<Instant> {
+        let keys = self.keys.lock();
+        if keys.retries >= retries_max(at_once) {
+            return None;
+        }
+        keys.due.first().map(|(again, _)| *again)
     }
 
     /// Whether the target has failed so often that no more is sent for now.
@@ -207,30 +289,55 @@ impl Lane {
     pub fn arrived(&self) {
         self.stats.sent.fetch_add(1, Relaxed);
         self.stats.is_failing.store(false, Relaxed);
-        let mut troubles = self.troubles.lock();
-        (troubles.in_a_row, troubles.pauses, troubles.until) = (0, 0, None);
+        let last_arrival = Some(Instant::now());
+        *self.troubles.lock() = Troubles { last_arrival, ..Troubles::default() };
     }
 
-    /// A message has not.
+    /// A message has not, and its key waits for another try.
     pub fn failed(&self, place: Place, why: String) {
         self.stats.failures.fetch_add(1, Relaxed);
         self.stats.is_failing.store(true, Relaxed);
         *self.stats.last_error.lock() = why;
+        let now = Instant::now();
+        let mut keys = self.keys.lock();
+        keys.ended(&place);
+        let is_known = keys.failed.contains_key(&place);
         let mut troubles = self.troubles.lock();
-        troubles.in_a_row += 1;
-        let is_known = troubles.keys.contains_key(&place);
-        if !is_known && troubles.keys.len() == KEYS_MAX {
-            self.pending.lock().overflowed = true;
+        // What is refused while others arrive says nothing of the target.
+        let known_for = keys.failed.get(&place).map(|failed| failed.first);
+        if known_for.is_none_or(|first| troubles.last_arrival.is_none_or(|at| at <= first)) {
+            troubles.in_a_row += 1;
+        }
+        if !is_known && keys.failed.len() >= KEYS_MAX {
+            keys.leave_out(place);
             return;
         }
-        let (failures, again) = troubles.keys.entry(place).or_insert((0, Instant::now()));
-        *again = Instant::now() + PAUSE.saturating_mul(1 << (*failures).min(8)).min(PAUSE_MAX);
-        *failures += 1;
+        let first = Failed { times: 0, first: now, again: now };
+        let failed = keys.failed.entry(place.clone()).or_insert(first);
+        failed.again = now + PAUSE.saturating_mul(1 << failed.times.min(8)).min(PAUSE_MAX);
+        failed.times += 1;
+        let again = failed.again;
+        keys.due.insert((again, place));
     }
 
-    /// Nothing of a key waits any more for another try.
-    pub fn done(&self, place: &Place) {
-        self.troubles.lock().keys.remove(place);
+    /// Nothing of a key waits any more.
+    pub fn done(&self, place: Place) {
+        self.end(place, false);
+    }
+
+    /// More of a key waits, for its turn or for better times.
+    pub fn put_back(&self, place: Place) {
+        self.end(place, true);
+    }
+
+    fn end(&self, place: Place, waits: bool) {
+        let mut keys = self.keys.lock();
+        let again = keys.ended(&place);
+        keys.failed.remove(&place);
+        if again || waits {
+            keys.push(place);
+        }
+        self.tell_of_room(&keys);
     }
 
     /// An event waits no longer.
@@ -273,14 +380,36 @@ mod tests {
     async fn keys_are_remembered_once_and_within_bounds() {
         let lane = lane();
         for number in 0..KEYS_MAX {
+            assert!(!lane.is_full());
             lane.remember(place(number));
             lane.remember(place(number));
         }
-        assert!(!lane.take_overflow());
-        lane.remember(place(KEYS_MAX));
-        assert!(lane.take_overflow() && !lane.take_overflow());
-        assert_eq!(lane.take(usize::MAX).len(), KEYS_MAX);
-        assert!(lane.take(usize::MAX).is_empty());
+        assert!(lane.is_full());
+        let (later, first) = ((BucketId(3), "b".into()), (BucketId(2), "a".into()));
+        [&later, &first, &later].into_iter().for_each(|place| lane.remember(place.clone()));
+        // There is no room for them yet.
+        assert!(lane.take_left_out().is_none());
+        let mut taken = 0;
+        while let Some(place) = lane.take(1) {
+            lane.done(place);
+            taken += 1;
+        }
+        assert_eq!(taken, KEYS_MAX);
+        assert_eq!(lane.take_left_out(), Some(first));
+        assert!(lane.take_left_out().is_none());
+    }
+
+    #[test]
+    fn a_key_is_delivered_by_one_at_a_time() {
+        let lane = lane();
+        lane.remember(place(1));
+        assert_eq!(lane.take(9), Some(place(1)));
+        lane.remember(place(1));
+        assert_eq!(lane.take(9), None);
+        lane.done(place(1));
+        assert_eq!(lane.take(9), Some(place(1)));
+        lane.done(place(1));
+        assert_eq!(lane.take(9), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -289,13 +418,47 @@ mod tests {
         lane.failed(place(1), "no".into());
         lane.remember(place(1));
         lane.remember(place(2));
-        assert_eq!(lane.take(9), [place(2)]);
+        assert_eq!(lane.take(9), Some(place(2)));
+        assert_eq!(lane.take(9), None);
         lane.arrived();
         assert!(lane.paused_until().is_none());
         tokio::time::advance(PAUSE).await;
-        assert_eq!(lane.take(9), [place(1)]);
-        lane.done(&place(1));
-        assert!(lane.next_try().is_none());
+        assert_eq!(lane.take(9), Some(place(1)));
+        lane.done(place(1));
+        assert!(lane.next_try(9).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_are_always_refused_hold_up_no_other() {
+        let lane = lane();
+        for number in 0..300 {
+            lane.failed(place(number), "no".into());
+        }
+        lane.arrived();
+        tokio::time::advance(PAUSE).await;
+        (1000..1100).for_each(|number| lane.remember(place(number)));
+        let taken: Vec<Place> = std::iter::from_fn(|| lane.take(16)).take(16).collect();
+        let retried = taken.iter().filter(|taken| (0..300).any(|it| place(it) == **taken));
+        assert_eq!(retried.count(), 16 / RETRIES_ONE_OF);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_while_others_arrive_stops_nothing() {
+        let lane = lane();
+        (0..5).for_each(|number| lane.failed(place(number), "no".into()));
+        tokio::time::advance(PAUSE).await;
+        lane.arrived();
+        for _ in 0..5 {
+            tokio::time::advance(PAUSE_MAX).await;
+            for _ in 0..5 {
+                let place = lane.take(16).unwrap();
+                lane.failed(place, "no".into());
+            }
+            assert!(!lane.is_stopped());
+        }
+        // Others fail now, too.
+        (10..13).for_each(|number| lane.failed(place(number), "no".into()));
+        assert!(lane.is_stopped());
     }
 
     #[tokio::test(start_paused = true)]

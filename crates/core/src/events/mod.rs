@@ -16,6 +16,8 @@ mod lane;
 mod occasion;
 mod queue;
 mod settings;
+mod tending;
+mod walk;
 
 use bytes::Bytes;
 use prost::Message;

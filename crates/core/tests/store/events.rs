@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,6 +41,8 @@ struct Targets {
     doubts: AtomicUsize,
     /// Never answers.
     hangs: AtomicBool,
+    /// How long it takes to answer, in milliseconds.
+    delay_ms: AtomicU64,
 }
 
 #[async_trait]
@@ -65,6 +67,7 @@ impl Courier for Targets {
         if self.hangs.load(SeqCst) {
             std::future::pending::<()>().await;
         }
+        tokio::time::sleep(Duration::from_millis(self.delay_ms.load(SeqCst))).await;
         let doubts = self.doubts.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
         match doubts {
             Ok(_) => Err(Undelivered("who knows".into())),
@@ -374,21 +377,103 @@ async fn a_target_that_never_answers_has_its_time() {
     assert!(targets.got("one").len() > 1);
 }
 
+/// A key that is written faster than its target answers has its turns and no more.
+#[tokio::test(start_paused = true)]
+async fn a_busy_key_holds_up_no_other() {
+    let (world, targets) = world();
+    let bucket = world.bucket("b-1").await;
+    tell(&world, &bucket, vec![rule("one", ALL, "")]).await;
+    targets.delay_ms.store(50, SeqCst);
+    let job = job(&world);
+    let writes_on = async {
+        for round in 0.. {
+            world.put(&bucket, "busy", body(round, SMALL)).await.unwrap();
+            if round == 500 {
+                for key in 0..20 {
+                    world.put(&bucket, &format!("k{key}"), body(0, SMALL)).await.unwrap();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let arrived = async {
+        while targets.in_order("one").len() < 21 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = job.run() => unreachable!("it never ends"),
+        () = writes_on => unreachable!("it never ends"),
+        arrived = tokio::time::timeout(Duration::from_secs(30), arrived) => arrived.unwrap(),
+    }
+}
+
+/// More keys than are remembered are found once there is room.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_remembered_is_found() {
+    let (world, targets) = world();
+    let bucket = world.bucket("b-1").await;
+    tell(&world, &bucket, vec![rule("one", ALL, "")]).await;
+    let count = 17_000;
+    for key in 0..count {
+        world.put(&bucket, &format!("k{key:05}"), body(0, 1)).await.unwrap();
+    }
+    let arrived = async {
+        while targets.got.lock().get("one").is_none_or(|got| got.len() < count) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        () = job(&world).run() => unreachable!("it never ends"),
+        arrived = tokio::time::timeout(Duration::from_secs(60), arrived) => arrived.unwrap(),
+    }
+}
+
+/// Time passes for the clock and for those who wait.
+async fn pass(world: &World, time: Duration) {
+    world.advance(time.as_millis() as u64);
+    tokio::time::advance(time).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_is_given_up() {
     let (world, targets) = world();
     let bucket = world.bucket("b-1").await;
     tell(&world, &bucket, vec![rule("one", ALL, "")]).await;
     targets.dead.lock().insert("one".into());
-    world.put(&bucket, "k", body(1, SMALL)).await.unwrap();
-    world.advance(AGE_MAX.as_millis() as u64 + 1000);
-    world.put(&bucket, "k", body(2, SMALL)).await.unwrap();
-    job(&world).tend().await.unwrap();
+    let job = job(&world);
+    for round in 0..3 {
+        world.put(&bucket, "k", body(round, SMALL)).await.unwrap();
+        world.put(&bucket, "l", body(round, SMALL)).await.unwrap();
+    }
+    pass(&world, AGE_MAX + Duration::from_secs(1)).await;
+    world.put(&bucket, "k", body(3, SMALL)).await.unwrap();
+    job.tend().await.unwrap();
     targets.dead.lock().clear();
     deliver_all(&world).await;
     assert_eq!(targets.got("one").len(), 1);
     let mut stats = world.store.event_lanes().stats();
-    assert_eq!(stats.find(|(name, _)| *name == "one").unwrap().1.expired.load(Relaxed), 1);
+    assert_eq!(stats.find(|(name, _)| *name == "one").unwrap().1.expired.load(Relaxed), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_throws_nothing_away() {
+    let (world, targets) = world();
+    let bucket = world.bucket("b-1").await;
+    tell(&world, &bucket, vec![rule("one", ALL, "")]).await;
+    world.put(&bucket, "k", body(1, SMALL)).await.unwrap();
+    let job = job(&world);
+    pass(&world, AGE_MAX / 2).await;
+    world.advance(100 * AGE_MAX.as_millis() as u64);
+    job.tend().await.unwrap();
+    pass(&world, AGE_MAX / 2).await;
+    job.tend().await.unwrap();
+    assert!(rows(&world).await.len() > 1);
+    // One that stays so is believed.
+    pass(&world, AGE_MAX).await;
+    job.tend().await.unwrap();
+    deliver_all(&world).await;
+    assert!(targets.got("one").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
