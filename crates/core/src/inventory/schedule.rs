@@ -17,7 +17,10 @@ impl Inventory {
         if !self.enabled {
             return false;
         }
-        let Some(last_ms) = last_ms else { return true };
+        // One that was begun by a clock that was ahead would keep all others away.
+        let ahead_ms = if self.frequency() == Frequency::Once { u64::MAX } else { day_ms };
+        let is_past = |last_ms: &u64| *last_ms <= now_ms.saturating_add(ahead_ms);
+        let Some(last_ms) = last_ms.filter(is_past) else { return true };
         let ahead_s = match self.form() {
             Form::Cos => COS_AHEAD_S,
             Form::S3 => 0,
@@ -104,6 +107,15 @@ mod tests {
         assert!(last(0, 30 * DAY));
         assert!(!last(30 * DAY, 58 * DAY - 1));
         assert!(last(30 * DAY, 58 * DAY));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_no_report_away() {
+        let daily = due(Form::S3, Frequency::Daily, 0);
+        assert!(daily(400 * DAY, 10 * DAY));
+        assert!(!daily(10 * DAY + HOUR, 10 * DAY));
+        let once = due(Form::S3, Frequency::Once, 0);
+        assert!(!once(400 * DAY, 10 * DAY));
     }
 
     #[test]

@@ -197,10 +197,18 @@ impl LogJob {
     /// Delivers what is there now.
     pub async fn deliver(&self) -> Result<()> {
         self.store.keep_requests().await?;
+        let begun_ms = self.store.now_ms();
         let (mut requests, mut bytes) = (0, 0);
         let mut after = Bytes::new();
         while let Some(group) = self.next_bucket(after).await? {
-            if self.deliver_bucket(&group).await? {
+            // What is wrong with one bucket keeps nobody from the others.
+            let waits = self.deliver_bucket(&group, begun_ms).await.unwrap_or_else(|error| {
+                self.stats.failures.fetch_add(1, Relaxed);
+                let bucket = String::from_utf8_lossy(&group);
+                tracing::error!(%bucket, %error, "logs of a bucket cannot be delivered");
+                true
+            });
+            if waits {
                 let (lines, packed) = self.bound(&group).await?;
                 requests += lines;
                 bytes += packed;
@@ -218,15 +226,19 @@ impl LogJob {
         Ok(page.await?.pop().map(|row| row.group))
     }
 
-    /// Whether something is left that has to wait.
-    async fn deliver_bucket(&self, group: &Bytes) -> Result<bool> {
+    /// Delivers what was logged before the round began; what comes meanwhile is of the
+    /// next, or a busy bucket's round would never end. Whether something is left that has
+    /// to wait.
+    async fn deliver_bucket(&self, group: &Bytes, begun_ms: u64) -> Result<bool> {
         let mut passed: HashSet<Bytes> = self.waiting();
         let mut counts: HashMap<Bytes, u32> = HashMap::new();
         loop {
             if !self.claim.hold().await? {
                 return Ok(false);
             }
-            let Some(load) = self.next_load(group, &passed, &mut counts).await? else { break };
+            let Some(load) = self.next_load(group, begun_ms, &passed, &mut counts).await? else {
+                break;
+            };
             let id = load.announced.logging.clone().unwrap_or_default().write_id;
             match self.deliver_load(group, load).await {
                 Ok(()) => {
@@ -266,10 +278,11 @@ impl LogJob {
     async fn next_load(
         &self,
         group: &Bytes,
+        begun_ms: u64,
         passed: &HashSet<Bytes>,
         counts: &mut HashMap<Bytes, u32>,
     ) -> Result<Option<Load>> {
-        let found = self.look(group, passed).await?;
+        let found = self.look(group, begun_ms, passed).await?;
         if !found.damaged.is_empty() {
             tracing::error!(bucket = %String::from_utf8_lossy(group), "rows of a log are damaged");
             self.remove(group, &found.damaged, None).await?;
@@ -304,7 +317,7 @@ impl LogJob {
     }
 
     /// An announced object, or the oldest rows of one destination and day.
-    async fn look(&self, group: &Bytes, passed: &HashSet<Bytes>) -> Result<Found> {
+    async fn look(&self, group: &Bytes, begun_ms: u64, passed: &HashSet<Bytes>) -> Result<Found> {
         let found = Arc::new(Mutex::new(Found::default()));
         let visit = {
             let (found, passed) = (found.clone(), passed.clone());
@@ -316,6 +329,11 @@ impl LogJob {
                     if passed.contains(&suffix[1..]) {
                         return Step::Next;
                     }
+                    // Its rows are still there, and will be announced anew.
+                    if Announced::decode(value).is_err() {
+                        found.damaged.push(suffix);
+                        return Step::Next;
+                    }
                     found.announced = Some((suffix, Bytes::copy_from_slice(value)));
                     return Step::Stop;
                 }
@@ -323,6 +341,11 @@ impl LogJob {
                     found.damaged.push(suffix);
                     return Step::Next;
                 };
+                // A clock that is wrong by days makes nobody wait for it.
+                let is_later = head.first_ms > begun_ms;
+                if is_later && head.first_ms - begun_ms < crate::lifecycle::DAY_MS {
+                    return Step::Next;
+                }
                 let id = head.logging.as_ref().map_or(&[][..], |logging| &logging.write_id);
                 if passed.contains(id) {
                     return Step::Next;

@@ -2,7 +2,7 @@
 //! delivered once.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use costrel_core::Error;
@@ -121,6 +121,38 @@ async fn every_call_of_a_delivery_may_fail() {
             }
         }
     }
+}
+
+/// What comes while a round delivers is of the next round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_bucket_ends_its_round() {
+    let world = World::memory();
+    let (_, target) = logged(&world, Form::S3).await;
+    let logged = in_force(&world).await.unwrap();
+    let (store, handed_in) = (world.store.clone(), Arc::new(AtomicU32::new(0)));
+    let counter = handed_in.clone();
+    let writer = tokio::spawn(async move {
+        loop {
+            let at_ms = store.now_ms();
+            store.log_request(&logged, at_ms, "line".into());
+            store.keep_requests().await.unwrap();
+            counter.fetch_add(1, Relaxed);
+        }
+    });
+    let job = job(&world);
+    let few_rounds = async {
+        for _ in 0..3 {
+            let before = handed_in.load(Relaxed);
+            while handed_in.load(Relaxed) == before {
+                tokio::task::yield_now().await;
+            }
+            job.deliver().await.unwrap();
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(60), few_rounds).await;
+    writer.abort();
+    ended.expect("it goes on for as long as something comes");
+    assert_eq!(delivered(&world, &target).await.len(), 3, "one object a round");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use costrel_core::logging::{Form as LogForm, Logged};
 use costrel_core::usage::Meter;
 use costrel_signature::Form;
 use http::request::Parts;
-use http::{HeaderName, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body;
 
 use crate::dialect::Dialect;
@@ -106,7 +106,11 @@ impl Entry {
             ),
             version: parts.version,
             user_agent: bytes(&header::USER_AGENT),
-            referer: bytes(&header::REFERER),
+            // A page that was opened by a link sends the link on.
+            referer: match parts.headers.get(header::REFERER).map(HeaderValue::to_str) {
+                Some(Ok(referer)) => text::without_signature(referer).into_bytes(),
+                _ => bytes(&header::REFERER),
+            },
             second_id,
             object_size: made.map(|made| made.size).or(shown),
             class,
@@ -119,11 +123,15 @@ impl Entry {
     /// Hands the line in.
     pub(crate) fn write(&self, record: &RequestRecord) {
         let now_ms = self.store.now_ms();
-        let line = match self.logged.logging.form() {
-            LogForm::Cos => cos::line(self, record, now_ms),
-            LogForm::S3 => s3::line(self, record, now_ms),
+        // COS names the end of a request, S3 when it came.
+        let (at_ms, line) = match self.logged.logging.form() {
+            LogForm::Cos => (now_ms, cos::line(self, record, now_ms)),
+            LogForm::S3 => {
+                let came_ms = now_ms.saturating_sub(record.duration.as_millis() as u64);
+                (came_ms, s3::line(self, record, came_ms))
+            }
         };
-        self.store.log_request(&self.logged, now_ms, line);
+        self.store.log_request(&self.logged, at_ms, line);
     }
 
     fn stored(&self) -> i64 {
