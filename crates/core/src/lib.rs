@@ -41,6 +41,7 @@ mod scan;
 pub mod scrub;
 pub mod secret;
 mod setting_cache;
+mod steady;
 mod store;
 pub mod tags;
 pub mod tend;

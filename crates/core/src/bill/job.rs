@@ -1,6 +1,7 @@
 //! Closes months when they are over.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ledger::LedgerError;
 use super::month::Month;
@@ -8,6 +9,7 @@ use super::rows::{groups, month_of_group};
 use crate::claim::{self, Claim};
 use crate::engine::{Partition, ScanRange, Step, Table};
 use crate::error::Result;
+use crate::steady::SteadyClock;
 use crate::store::Store;
 
 /// How many months before the present one are closed when none ever was.
@@ -17,8 +19,13 @@ const MONTHS_BACK: u32 = 18;
 /// reopened. Dropping it at any point is safe.
 pub async fn close_months(store: Arc<Store>) {
     let claim = Claim::new(store.clone(), "bills");
+    let day = Duration::from_millis(store.options.day_ms);
+    let clock = SteadyClock::new(store.now_ms(), day);
     loop {
-        if let Err(error) = store.close_due(&claim).await {
+        // What a wrong clock closes stays closed.
+        if clock.is_steady(store.now_ms())
+            && let Err(error) = store.close_due(&claim).await
+        {
             tracing::warn!(%error, "closing months will be tried again");
         }
         tokio::time::sleep(claim::BEAT).await;

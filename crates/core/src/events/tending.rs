@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::delivery::{EventJob, readable};
 use super::queue::{QUEUE_HEAD, began_ms, event_row};
@@ -20,6 +19,7 @@ use crate::engine::{BucketId, Expect, Partition, ScanRange, Write};
 use crate::error::{Error, Result};
 use crate::record::decode;
 use crate::scan::behind;
+use crate::steady::SteadyClock;
 use crate::store::Store;
 
 const EVERY: Duration = Duration::from_secs(300);
@@ -27,23 +27,13 @@ const EVERY: Duration = Duration::from_secs(300);
 const KEYS_AT_ONCE: usize = 32;
 /// How long a key's last number is kept where clocks may differ, at most by this.
 const HEAD_LINGERS_MS: u64 = 900_000;
-/// What a clock is let differ by from the time that has passed, and for how long nothing
-/// is given up after a start.
-const CLOCK_TRIED_FOR: Duration = Duration::from_secs(3600);
-
 /// When events are too old.
 pub(super) struct Tending {
     store: Arc<Store>,
     age_max: Duration,
-    clock: Mutex<Tried>,
+    clock: SteadyClock,
     /// Rows of buckets without rules that had no events at the last look.
     idle: Mutex<HashSet<Bytes>>,
-}
-
-/// Since when the machine's clock has gone on as it should.
-struct Tried {
-    since: Instant,
-    since_ms: u64,
 }
 
 /// What waits for targets: how much, and since when.
@@ -51,29 +41,16 @@ type Waiting = HashMap<String, (u64, u64)>;
 
 impl Tending {
     pub fn new(store: &Arc<Store>, age_max: Duration) -> Tending {
-        let tried = Tried { since: Instant::now(), since_ms: store.now_ms() };
-        let store = store.clone();
-        Tending { store, age_max, clock: Mutex::new(tried), idle: Mutex::default() }
+        let clock = SteadyClock::new(store.now_ms(), age_max);
+        Tending { store: store.clone(), age_max, clock, idle: Mutex::default() }
     }
 
     /// Whether an event has waited for too long. A clock that has jumped ahead would throw
-    /// away all that waits, so it has to be right for a while first.
+    /// away all that waits.
     pub fn gives_up(&self, event: &EventRecord) -> bool {
         let now_ms = self.store.now_ms();
         let age_ms = now_ms.saturating_sub(event.at_ms);
-        if u128::from(age_ms) <= self.age_max.as_millis() {
-            return false;
-        }
-        let tried_for = self.age_max.min(CLOCK_TRIED_FOR);
-        let mut clock = self.clock.lock();
-        let passed = clock.since.elapsed();
-        let expected = u128::from(clock.since_ms) + passed.as_millis();
-        if u128::from(now_ms).abs_diff(expected) > tried_for.as_millis() {
-            tracing::warn!("the clock has jumped: for a while no event is taken for too old");
-            *clock = Tried { since: Instant::now(), since_ms: now_ms };
-            return false;
-        }
-        passed >= tried_for
+        u128::from(age_ms) > self.age_max.as_millis() && self.clock.is_steady(now_ms)
     }
 }
 
