@@ -32,6 +32,7 @@ pub struct Console {
     log: LogSink,
     running: RwLock<Option<Running>>,
     draining: AtomicBool,
+    holdings: metrics::Holdings,
     /// Held by the one preview that may be under way.
     previewing: tokio::sync::Mutex<()>,
     /// Held by the one reader of delivered logs that there may be.
@@ -65,6 +66,7 @@ impl Console {
             log,
             running: RwLock::new(None),
             draining: AtomicBool::new(false),
+            holdings: metrics::Holdings::default(),
             previewing: tokio::sync::Mutex::new(()),
             reading_logs: tokio::sync::Mutex::new(()),
         })
@@ -111,7 +113,8 @@ impl Console {
             let (lanes, now_ms) = (running.store.event_lanes(), running.store.now_ms());
             metrics::write_events(&mut page, lanes, now_ms);
             let (store, counting) = (&running.store, &running.counting);
-            metrics::write_usage(&mut page, store, counting, running.uin).await;
+            let holdings = &self.holdings;
+            metrics::write_usage(&mut page, holdings, store, counting, running.uin).await;
         }
         page.finish()
     }

@@ -21,7 +21,7 @@ pub use inventories::write_inventories;
 pub use lifecycle::{write_accesses, write_lifecycle};
 pub use logs::write_logs;
 pub use requests::RequestCounters;
-pub use usage::{write_traffic, write_upkeep, write_usage};
+pub use usage::{Holdings, write_traffic, write_upkeep, write_usage};
 
 use crate::logs::LogSink;
 
