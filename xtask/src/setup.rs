@@ -23,6 +23,8 @@ pub enum Need {
     Coscli,
     /// The daemons and tools of a Ceph cluster.
     Ceph,
+    /// Message brokers.
+    Brokers,
     Strace,
 }
 
@@ -53,6 +55,7 @@ pub struct Tools {
     pub rclone: Option<PathBuf>,
     pub coscli: Option<PathBuf>,
     pub ceph: Option<PathBuf>,
+    pub brokers: Option<PathBuf>,
     pub strace: Option<PathBuf>,
 }
 
@@ -65,6 +68,7 @@ impl Tools {
             Need::Rclone => self.rclone.is_some(),
             Need::Coscli => self.coscli.is_some(),
             Need::Ceph => self.ceph.is_some(),
+            Need::Brokers => self.brokers.is_some(),
             Need::Strace => self.strace.is_some(),
         }
     }
@@ -87,6 +91,7 @@ impl Tools {
             rclone: None,
             coscli: None,
             ceph: None,
+            brokers: None,
             strace: None,
         };
         if needed.contains(&Need::Python) {
@@ -100,6 +105,9 @@ impl Tools {
             tools.ceph = left_out("Ceph", debian_program("ceph-osd", &packages));
             // One test leads clients through it, and is left out without it.
             left_out("HAProxy", debian_program("haproxy", &["haproxy"]));
+        }
+        if needed.contains(&Need::Brokers) {
+            tools.brokers = left_out("the brokers", brokers());
         }
         if needed.contains(&Need::Strace) {
             tools.strace = left_out("strace", strace());
@@ -187,6 +195,11 @@ fn debian_program(program: &str, packages: &[&str]) -> Result<PathBuf, String> {
     }
     debian_install(packages)?;
     process::which(program).ok_or(format!("{program} is still missing"))
+}
+
+fn brokers() -> Result<PathBuf, String> {
+    debian_program("mosquitto", &["mosquitto"])?;
+    debian_program("nats-server", &["nats-server"])
 }
 
 fn strace() -> Result<PathBuf, String> {

@@ -55,7 +55,7 @@ impl Runner {
     }
 }
 
-use Need::{Ceph, Coscli, Go, Node, Python, Rclone, Strace};
+use Need::{Brokers, Ceph, Coscli, Go, Node, Python, Rclone, Strace};
 
 /// Unit tests first; then the longest, so that the ends of the others meet.
 const SUITES: &[Suite] = &[
@@ -194,6 +194,12 @@ const SUITES: &[Suite] = &[
         "event notifications, and who takes them",
         &[Python],
         Runner::Pytest("sdk/test_events.py"),
+    ),
+    suite(
+        "brokers",
+        "events to NATS, MQTT and Kafka, which come and go",
+        &[Python, Brokers],
+        Runner::Pytest("sdk/test_brokers.py"),
     ),
     suite("locks", "object lock", &[Python], Runner::Pytest("sdk/test_locks.py")),
     suite("minio", "minio-py", &[Python], Runner::Pytest("sdk/test_minio.py")),

@@ -12,8 +12,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use crate::Sender;
 use crate::tls::{self, TlsOptions};
+use crate::{Parcel, Sender, whole};
 
 /// How long a connection is kept that nothing is sent over.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -70,15 +70,15 @@ impl Webhook {
 
 #[async_trait]
 impl Sender for Webhook {
-    async fn send(&self, _: &str, message: Bytes) -> Result<(), Undelivered> {
+    async fn send(&self, parcel: Parcel<'_>) -> Result<(), Undelivered> {
         let mut request = Request::post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, self.agent.clone());
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }
-        let request =
-            request.body(Full::new(message)).map_err(|error| Undelivered(error.to_string()))?;
+        let request = request.body(Full::new(parcel.message));
+        let request = request.map_err(|error| Undelivered(error.to_string()))?;
         let answer = self.client.request(request).await;
         let answer = answer.map_err(|error| Undelivered(whole(&error)))?;
         let status = answer.status();
@@ -91,18 +91,6 @@ impl Sender for Webhook {
     }
 }
 
-/// An error with its causes.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,6 +100,10 @@ mod tests {
 
     fn options(url: &str) -> WebhookOptions {
         WebhookOptions { url: url.into(), authorization: None, tls: TlsOptions::default() }
+    }
+
+    fn parcel() -> Parcel<'static> {
+        Parcel { bucket: "b", key: "k", id: "1".into(), message: Bytes::from_static(b"{}") }
     }
 
     #[test]
@@ -149,7 +141,7 @@ mod tests {
         let (url, served) = answering("HTTP/1.1 204 No Content\r\n\r\n").await;
         let authorization = Some("Bearer secret".to_owned());
         let hook = Webhook::new(WebhookOptions { authorization, ..options(&url) }, "Costrel/1");
-        hook.unwrap().send("k", Bytes::from_static(b"{}")).await.unwrap();
+        hook.unwrap().send(parcel()).await.unwrap();
         let read = String::from_utf8(served.await.unwrap()).unwrap().to_ascii_lowercase();
         assert!(read.starts_with("post /hook?x=1 http/1.1\r\n"), "{read}");
         for line in ["content-type: application/json", "authorization: bearer secret"] {
@@ -168,10 +160,10 @@ mod tests {
         ] {
             let (url, _served) = answering(answer).await;
             let hook = Webhook::new(options(&url), "a").unwrap();
-            assert!(hook.send("k", Bytes::from_static(b"{}")).await.is_err(), "{answer}");
+            assert!(hook.send(parcel()).await.is_err(), "{answer}");
         }
         let hook = Webhook::new(options("http://127.0.0.1:1/"), "a").unwrap();
-        let error = hook.send("k", Bytes::from_static(b"{}")).await.unwrap_err();
+        let error = hook.send(parcel()).await.unwrap_err();
         assert!(error.0.contains("refused"), "{error}");
     }
 }

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::config::{LogFormat, LogLevel};
 
@@ -58,13 +60,25 @@ pub fn start(out: impl Write + Send + 'static) -> io::Result<(LogSink, LogWriter
 
 /// Sends the process's events into the sink.
 pub fn install(sink: LogSink, format: LogFormat, level: LogLevel) {
-    let builder =
-        tracing_subscriber::fmt().with_max_level(filter(level)).with_ansi(false).with_writer(sink);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(sink);
+    let registry = tracing_subscriber::registry().with(targets(level));
     // Fails only when another subscriber was installed before: in tests.
     let _ = match format {
-        LogFormat::Text => tracing::subscriber::set_global_default(builder.finish()),
-        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish()),
+        LogFormat::Text => tracing::subscriber::set_global_default(registry.with(lines)),
+        LogFormat::Json => tracing::subscriber::set_global_default(registry.with(lines.json())),
     };
+}
+
+/// What happens to brokers, the events' job says, once for each time of trouble. Their
+/// clients would say it at every try, as warnings and errors.
+const CHATTY: [&str; 2] = ["async_nats", "rskafka"];
+
+fn targets(level: LogLevel) -> Targets {
+    let all = Targets::new().with_default(filter(level));
+    match level {
+        LogLevel::Debug | LogLevel::Trace => all,
+        _ => CHATTY.into_iter().fold(all, |all, one| all.with_target(one, LevelFilter::OFF)),
+    }
 }
 
 fn filter(level: LogLevel) -> LevelFilter {

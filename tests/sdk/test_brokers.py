@@ -1,0 +1,143 @@
+"""Events to brokers, real ones, through what happens to them and to the server."""
+
+import threading
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from brokers import PASSWORD, Kafka, Mosquitto, Nats
+from conftest import bucket_name
+from s3client import s3
+from test_events import ALL, in_order, queue, started, tell
+
+KINDS = [Nats, Mosquitto, Kafka]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.kind)
+def broker(request, tmp_path_factory):
+    broker = request.param(tmp_path_factory.mktemp("broker") / "files")
+    try:
+        broker.start()
+        broker.make()
+        yield broker
+    finally:
+        broker.close()
+
+
+@pytest.fixture(scope="module")
+def server(broker, tmp_path_factory):
+    targets = [broker.target("right"), broker.target("wrong", password="guess")]
+    server = started(tmp_path_factory.mktemp("server"), targets)
+    server.announce("no events are told")
+    yield server
+    server.finish()
+
+
+@pytest.fixture
+def bucket(server):
+    name = bucket_name()
+    s3(server).create_bucket(Bucket=name)
+    return name
+
+
+def records(broker, bucket):
+    found = [body["Records"][0] for body in broker.read() if "Records" in body]
+    return [record for record in found if record["s3"]["bucket"]["name"] == bucket]
+
+
+def settle(broker, bucket, wanted, seconds=60):
+    """Waits for so many different events, in order for each key."""
+    deadline = time.monotonic() + seconds
+    while True:
+        keys = in_order(records(broker, bucket))
+        count = sum(map(len, keys.values()))
+        if count >= wanted:
+            assert count == wanted
+            return keys
+        assert time.monotonic() < deadline, f"{count} of {wanted} events came"
+        time.sleep(0.1)
+
+
+def write(aws, bucket, rounds, keys=5):
+    for number in range(rounds):
+        for key in range(keys):
+            aws.put_object(Bucket=bucket, Key=f"k {key}", Body=str(number))
+
+
+def sample(server, name, target):
+    page = server.console("/metrics")[1]
+    (line,) = [it for it in page.splitlines() if it.startswith(f'{name}{{target="{target}"}}')]
+    return int(line.rsplit(" ", 1)[1])
+
+
+def wait_until(true, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_configuration_is_tested_first(server, broker, bucket):
+    """Messages of the test come, and wrong passwords are heard of at once."""
+    before = len(broker.read())
+    tell(s3(server), bucket, queue("right", ALL))
+    wait_until(lambda: len(broker.read()) > before)
+    (test,) = broker.read()[before:]
+    assert (test["Event"], test["Bucket"]) == ("s3:TestEvent", bucket)
+
+
+def test_nothing_is_lost_while_the_broker_is_away(server, broker, bucket):
+    aws = s3(server)
+    tell(aws, bucket, queue("right", ALL))
+    write(aws, bucket, 1)
+    writer = threading.Thread(target=write, args=[s3(server), bucket, 2])
+    writer.start()
+    broker.stop()
+    writer.join()
+    write(aws, bucket, 1)
+    wait_until(lambda: sample(server, "costrel_events_failures_total", "right") > 0)
+    assert sample(server, "costrel_events_waiting", "right") > 0
+    broker.start()
+    keys = settle(broker, bucket, 20)
+    assert [len(seen) for seen in keys.values()] == [4] * 5
+
+
+def test_what_waits_outlives_the_server(server, broker, bucket):
+    aws = s3(server)
+    tell(aws, bucket, queue("right", ALL))
+    write(aws, bucket, 2)
+    broker.stop()
+    write(aws, bucket, 2)
+    server.kill()
+    broker.start()
+    server.start()
+    settle(broker, bucket, 20)
+
+
+def test_a_wrong_password_is_said_and_tried_again(server, broker, bucket):
+    aws = s3(server)
+    if not broker.has_users:
+        pytest.skip("it asks nobody for a password")
+    words = {"nats": "authorization", "mqtt": "not authorized"}
+    with pytest.raises(ClientError) as caught:
+        tell(aws, bucket, queue("wrong", ALL))
+    assert caught.value.response["Error"]["Code"] == "InvalidArgument"
+    tell(aws, bucket, queue("wrong", ALL), SkipDestinationValidation=True)
+    write(aws, bucket, 2)
+    wait_until(lambda: sample(server, "costrel_events_failures_total", "wrong") >= 3)
+    assert sample(server, "costrel_events_sent_total", "wrong") == 0
+    assert sample(server, "costrel_events_waiting", "wrong") == 10
+    (line,) = [it for it in server.log().splitlines() if 'target="wrong"' in it][-1:]
+    assert "an event was not taken" in line and words[broker.kind] in line.lower(), line
+    assert PASSWORD not in server.log() and "guess" not in server.log()
+    assert words[broker.kind] in server.operate("events").stdout.lower()
+    # Nobody else waits for it.
+    tell(aws, bucket, queue("right", ALL))
+    aws.put_object(Bucket=bucket, Key="other", Body=b"")
+    settle(broker, bucket, 1)
+    # It is set right: what waited goes where it was to go.
+    broker.set_password("wrong", PASSWORD)
+    assert server.stop() == 0
+    server.start()
+    settle(broker, bucket, 11)
