@@ -72,7 +72,7 @@ class Hook:
 
     def records(self):
         with self.lock:
-            found = [body for _, body in self.requests if "Records" in body]
+            found = [body for _, body in self.requests if body.get("Records")]
         assert all(len(body["Records"]) == 1 for body in found)
         return [body["Records"][0] for body in found]
 
@@ -83,7 +83,7 @@ class Hook:
     def wait_for(self, count, bucket=None, seconds=60):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            found = [r for r in self.records() if bucket in (None, r["s3"]["bucket"]["name"])]
+            found = [r for r in self.records() if bucket in (None, bucket_of(r))]
             if len(found) >= count:
                 return found
             time.sleep(0.02)
@@ -92,6 +92,14 @@ class Hook:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+def bucket_of(record):
+    """Whichever form it has."""
+    if "s3" in record:
+        return record["s3"]["bucket"]["name"]
+    of = record["cos"]["cosBucket"]
+    return f"{of['name']}-{of['appid']}"
 
 
 def target(name, url, more=""):
@@ -122,6 +130,7 @@ def server(tmp_path_factory, hook):
     dead = f"http://127.0.0.1:{harness.free_ports(1)[0]}/"
     targets = [
         target("hook", hook.url(), f'authorization_file = "{secret}"'),
+        target("trigger", hook.url(), 'form = "cos"'),
         target("dead", dead, 'timeout = "500ms"'),
     ]
     server = started(folder, targets)
@@ -311,6 +320,47 @@ def test_events_say_what_happened(aws, server, bucket, hook):
     assert headers["content-type"] == "application/json"
 
 
+def test_triggers_of_cos(aws, server, bucket, hook):
+    tell(aws, bucket, queue("trigger", ALL, Id="mine"))
+    cos = make_client(server)
+    key = "a b/ü+.txt"
+    headers = {"ContentType": "text/x-one", "CacheControl": "no-cache"}
+    put = cos.put_object(Bucket=bucket, Key=key, Body=b"abc", Metadata={"x-cos-meta-a": "1"}, **headers)
+    cos.append_object(Bucket=bucket, Key="appended", Position=0, Data=b"xy")
+    cos.delete_object(Bucket=bucket, Key=key)
+    found = hook.wait_for(3, bucket)
+    created, removed = [r for r in found if r["cos"]["cosObject"]["key"].endswith(".txt")]
+    (appended,) = [r for r in found if r not in (created, removed)]
+    name, appid = bucket.rsplit("-", 1)
+    host = f"{bucket}.cos.{REGION}.myqcloud.com"
+    assert created["cos"] == {
+        "cosSchemaVersion": "1.0",
+        "cosObject": {
+            "url": f"http://{host}/a%20b/%C3%BC%2B.txt",
+            "meta": {
+                "x-cos-request-id": put["x-cos-request-id"],
+                "Content-Type": "text/x-one",
+                "Cache-Control": "no-cache",
+                "x-cos-meta-a": "1",
+            },
+            "vid": "",
+            "key": f"/{appid}/{name}/{key}",
+            "size": 3,
+        },
+        "cosBucket": {"region": REGION, "name": name, "appid": appid},
+        "cosNotificationId": "mine",
+    }
+    event = created["event"]
+    assert event["eventName"] == "cos:ObjectCreated:Put"
+    assert abs(event["eventTime"] - time.time()) < 60
+    assert event["requestParameters"]["requestSourceIP"] == "127.0.0.1"
+    assert event["eventQueue"].startswith(f"qcs:0:scf:{REGION}:appid/{appid}:")
+    assert appended["event"]["eventName"] == "cos:ObjectCreated:Append"
+    assert removed["event"]["eventName"] == "cos:ObjectRemove:Delete"
+    assert "x-cos-meta-a" not in removed["cos"]["cosObject"]["meta"]
+    assert len({r["event"]["reqid"] for r in found}) == 3
+
+
 def test_versions_are_named(aws, bucket, hook):
     aws.put_bucket_versioning(
         Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
@@ -349,7 +399,7 @@ def test_filters_choose(aws, bucket, hook):
     assert found == {("in/1.jpg", "pictures"), ("in/2.jpg", "pictures"), ("out/1.png", "out")}
     # And no more comes.
     time.sleep(1)
-    assert len([r for r in hook.records() if r["s3"]["bucket"]["name"] == bucket]) == 3
+    assert len([r for r in hook.records() if bucket_of(r) == bucket]) == 3
 
 
 def test_a_deleted_bucket_has_had_its_say(aws, bucket, hook):

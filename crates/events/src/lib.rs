@@ -131,6 +131,10 @@ impl Courier for Post {
         self.lines.keys().cloned().collect()
     }
 
+    fn wants_metadata(&self, target: &str) -> bool {
+        self.lines.get(target).is_some_and(|line| line.form.wants_metadata())
+    }
+
     async fn deliver(&self, target: &str, dispatch: Dispatch<'_>) -> Result<(), Undelivered> {
         let missing = || Undelivered(format!("there is no target {target}"));
         let line = self.lines.get(target).ok_or_else(missing)?;

@@ -30,6 +30,9 @@ pub trait Courier: Send + Sync + Debug {
     /// Names of the targets that there are, each once.
     fn targets(&self) -> Vec<String>;
 
+    /// Whether messages to it say what clients have said about the object.
+    fn wants_metadata(&self, target: &str) -> bool;
+
     /// Returns when the target has acknowledged the message, or fails within
     /// [`DELIVERY_MAX`](super::DELIVERY_MAX). Dropping the future leaves open whether it
     /// arrives.
@@ -44,6 +47,10 @@ pub struct NoTargets;
 impl Courier for NoTargets {
     fn targets(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    fn wants_metadata(&self, _: &str) -> bool {
+        false
     }
 
     async fn deliver(&self, target: &str, _: Dispatch<'_>) -> Result<(), Undelivered> {

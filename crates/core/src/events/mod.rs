@@ -31,6 +31,7 @@ pub(crate) use occasion::carried;
 pub(crate) use queue::{Cause, Happening, Told, check_row};
 pub use settings::{EventFault, target_row};
 
+use crate::record::Metadata;
 use crate::setting_cache::Setting;
 
 /// What of a bucket's events goes where, as it is stored.
@@ -150,6 +151,10 @@ pub struct EventRecord {
     /// The class, or the access tier, that the object is in now, where that is the event.
     #[prost(string, tag = "16")]
     pub destination: String,
+    /// What clients have said about the object, where the target's messages say it and
+    /// something is left of it.
+    #[prost(message, optional, tag = "17")]
+    pub metadata: Option<Metadata>,
 }
 
 impl EventRecord {

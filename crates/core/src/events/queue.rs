@@ -14,7 +14,7 @@ use crate::bucket::Settled;
 use crate::engine::{Expect, RowRef, Table, Write};
 use crate::error::{Error, Result};
 use crate::names::ObjectKey;
-use crate::record::{ObjectRecord, decode, encode};
+use crate::record::{Metadata, ObjectRecord, decode, encode};
 use crate::store::{Store, unchanged};
 use crate::version::VersionRef;
 
@@ -58,6 +58,7 @@ pub(crate) struct Happening {
     etag: String,
     version: String,
     destination: String,
+    metadata: Option<Metadata>,
 }
 
 impl Happening {
@@ -66,6 +67,7 @@ impl Happening {
         Ok(Happening {
             size: Some(record.size),
             etag: record.etag_text(),
+            metadata: record.metadata.clone(),
             ..Happening::without(kind, record)?
         })
     }
@@ -81,8 +83,8 @@ impl Happening {
             VersionRef::Null => String::new(),
             version => version.to_string(),
         };
-        let (size, etag, destination) = Default::default();
-        Ok(Happening { kind, size, etag, version, destination })
+        let (size, etag, destination, metadata) = Default::default();
+        Ok(Happening { kind, size, etag, version, destination, metadata })
     }
 
     /// Where it lies afterwards.
@@ -159,6 +161,8 @@ impl Store {
             kind => kind,
         };
         let Some(rule) = notification.rule(kind, key.as_str()) else { return Ok(Told::Nothing) };
+        let metadata = happening.metadata;
+        let metadata = metadata.filter(|_| self.options.courier.wants_metadata(&rule.target));
         let by_server = occasion.is_none();
         let occasion = occasion.as_deref().cloned().unwrap_or_default();
         Ok(Told::Event(Box::new(EventRecord {
@@ -178,6 +182,7 @@ impl Store {
             request_id: occasion.request_id,
             second_id: occasion.second_id,
             destination: happening.destination,
+            metadata,
         })))
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use costrel_core::acl::{Acl, Grant, Grantee, ObjectAcl, Permission};
+use costrel_core::body::BytesSource;
 use costrel_core::bucket::Bucket;
 use costrel_core::engine::{Partition, PartitionState, ScanRange, Step, Table};
 use costrel_core::events::{
@@ -15,13 +16,14 @@ use costrel_core::events::{
     Undelivered,
 };
 use costrel_core::names::ObjectKey;
-use costrel_core::record::Pair;
+use costrel_core::object::{Attributes, PutRequest};
+use costrel_core::record::{Metadata, Pair};
 use costrel_core::tags::Tags;
 use costrel_core::version::Versioning;
 use costrel_core::{Error, StoreOptions};
 use parking_lot::Mutex;
 
-use crate::common::{OWNER, SMALL, World, body, options};
+use crate::common::{OWNER, SMALL, World, body, options, put_request};
 
 /// A message as a target has got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,10 @@ struct Targets {
 impl Courier for Targets {
     fn targets(&self) -> Vec<String> {
         vec!["one".into(), "two".into()]
+    }
+
+    fn wants_metadata(&self, target: &str) -> bool {
+        target == "two"
     }
 
     async fn deliver(&self, target: &str, dispatch: Dispatch<'_>) -> Result<(), Undelivered> {
@@ -239,6 +245,29 @@ async fn what_happens_is_told() {
     assert_eq!((first.bucket.as_str(), first.owner_uin, first.by_server), ("b-1", OWNER, false));
     assert_eq!((got[5].event.size, got[5].event.etag.as_str()), (None, ""));
     world.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_goes_where_it_is_said() {
+    let (world, targets) = world();
+    let bucket = world.bucket("b-1").await;
+    tell(&world, &bucket, vec![rule("one", ALL, "1/"), rule("two", ALL, "2/")]).await;
+    let metadata = Metadata { content_type: "text/x-one".into(), ..Metadata::default() };
+    for key in ["1/k", "2/k"] {
+        let data = body(1, SMALL);
+        let size = Some(data.len() as u64);
+        let attributes = Attributes { metadata: metadata.clone(), ..Attributes::default() };
+        let request = PutRequest { attributes, size, ..put_request(key) };
+        let mut source = BytesSource::new(data);
+        world.store.put_object(&bucket, request, &mut source).await.unwrap();
+        world.delete(&bucket, key).await.unwrap();
+    }
+    deliver_all(&world).await;
+    let said = |target: &str| -> Vec<Option<Metadata>> {
+        targets.got(target).into_iter().map(|got| got.event.metadata).collect()
+    };
+    assert_eq!(said("one"), [None, None]);
+    assert_eq!(said("two"), [Some(metadata), None]);
 }
 
 #[tokio::test(start_paused = true)]

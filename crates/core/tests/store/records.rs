@@ -440,8 +440,11 @@ fn system_rows() {
         request_id: "R".into(),
         second_id: "H".into(),
         destination: "ARCHIVE".into(),
+        metadata: None,
     };
     check("event", &event);
+    let event = EventRecord { metadata: Some(metadata()), ..event };
+    check("event-metadata", &event);
     check("queue-head", &QueueHead { last: 0x1234 });
     check("policy", &PolicyRecord { write_id: id(8), document: "{}".into() });
     check("bucket-lock", &BucketRecord { lock: Some(lock), ..versioned });

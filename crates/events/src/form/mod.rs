@@ -1,5 +1,6 @@
 //! What messages look like.
 
+mod cos;
 mod s3;
 
 use costrel_core::civil::Civil;
@@ -9,6 +10,7 @@ use costrel_core::events::Dispatch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     S3,
+    Cos,
 }
 
 impl Form {
@@ -16,7 +18,12 @@ impl Form {
     pub fn message(self, dispatch: Dispatch<'_>) -> Option<String> {
         match self {
             Form::S3 => s3::message(dispatch),
+            Form::Cos => cos::message(dispatch),
         }
+    }
+
+    pub fn wants_metadata(self) -> bool {
+        self == Form::Cos
     }
 }
 

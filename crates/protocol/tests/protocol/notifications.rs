@@ -26,6 +26,10 @@ impl Courier for Hook {
         vec!["dead".into(), "hook".into()]
     }
 
+    fn wants_metadata(&self, _: &str) -> bool {
+        false
+    }
+
     async fn deliver(&self, target: &str, dispatch: Dispatch<'_>) -> Result<(), Undelivered> {
         if target == "dead" {
             return Err(Undelivered("10.0.0.9 refuses".into()));

@@ -71,6 +71,7 @@ enum Mechanism {
 enum FormName {
     #[default]
     S3,
+    Cos,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -218,6 +219,7 @@ impl TargetTable {
         };
         let form = match self.form {
             FormName::S3 => Form::S3,
+            FormName::Cos => Form::Cos,
         };
         let timeout = self.timeout.map_or(TIMEOUT, |timeout| timeout.0);
         Ok(Target { name: self.name.clone(), form, timeout, way })
