@@ -6,9 +6,11 @@ import os
 import re
 import time
 
+import pytest
 import yaml
 
 import harness
+from test_events import started, target
 
 FOLDER = os.path.join(os.path.dirname(__file__), "../../docs/operate/monitoring")
 METRIC = re.compile(r"\b(?:costrel|process)_[a-z0-9_]+")
@@ -16,6 +18,14 @@ SELECTOR = re.compile(r"\b((?:costrel|process)_[a-z0-9_]+)\s*\{([^}]*)\}")
 GROUPED = re.compile(r"\b(?:by|without)\s*\(([^)]*)\)")
 # What Prometheus adds when it asks.
 OF_THE_TARGET = {"instance", "job"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One with a target of events, so that theirs are exported."""
+    server = started(tmp_path_factory.mktemp("server"), [target("hook", "http://127.0.0.1:1/")])
+    yield server
+    server.finish()
 
 
 def load(name):
