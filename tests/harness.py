@@ -238,14 +238,14 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout)
 
 
-def new_server(env=None):
+def new_server(env=None, args=()):
     """What a suite is to run against: one server on its own disk, or, beside a Ceph
-    cluster, two gateways on that cluster. With more environment variables."""
+    cluster, two gateways on that cluster. With more environment variables and flags."""
     if "COSTREL_TEST_CEPH_CONF" in os.environ:
         from rados.gateways import Gateways
 
-        return Gateways(env=env)
-    return Server(env=env)
+        return Gateways(env=env, args=args)
+    return Server(env=env, args=args)
 
 
 class Answer:

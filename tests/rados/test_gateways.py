@@ -9,8 +9,10 @@ import time
 import pytest
 
 import harness
+from hooks import ALL, Hook, queue, settle as settle_events, started, target, tell
 from rados.cluster import DATA_POOL, META_POOL
 from rados.gateways import GRACE_S, PENDING_S, Gateways
+from s3client import s3
 
 BUCKET = f"shared-{harness.APPID}"
 
@@ -282,6 +284,38 @@ def test_a_gateway_that_dies_leaves_nothing_behind(cluster, gateways):
         assert time.monotonic() < deadline, f"leaked: {objects}"
         time.sleep(1)
     assert " 0 left to the collector" in settle(gateways)
+
+
+def test_a_gateway_that_dies_leaves_its_events_to_the_other(cluster, tmp_path, monkeypatch):
+    """Both queue events, and one tells them all."""
+    monkeypatch.setenv("COSTREL_TEST_CEPH_CONF", cluster.conf)
+    hook = Hook()
+    gateways = started(tmp_path, [target("hook", hook.url())])
+    try:
+        assert gateways.cos("PUT", BUCKET).status == 200
+        tell(s3(gateways, style="path"), BUCKET, queue("hook", ALL))
+        for number in range(20):
+            assert gateways.cos("PUT", BUCKET, f"k{number % 5}", body=b"%d" % number).status == 200
+        settle_events(hook, 20)
+        told = [gateway.metric("costrel_events_sent_total") for gateway in gateways.gateways]
+        assert sorted(told) == [0, 20]
+        teller, other = gateways.gateways if told[0] else gateways.gateways[::-1]
+        hook.status = 503
+        for number in range(20):
+            assert gateways.cos("PUT", BUCKET, f"k{number % 5}", body=b"%d" % number).status == 200
+        teller.kill()
+        hook.status = 200
+        for number in range(10):
+            assert other.cos("PUT", BUCKET, f"k{number % 5}", body=b"%d" % number).status == 200
+        assert {key: len(seen) for key, seen in settle_events(hook, 50).items()} == {
+            f"k{number}": 10 for number in range(5)
+        }
+        assert other.metric("costrel_events_sent_total") >= 30
+        teller.start()
+        settle(gateways)
+    finally:
+        hook.close()
+        gateways.discard()
 
 
 def test_a_gateway_that_dies_completing_uploads_leaves_them_whole_or_open(gateways):

@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 
 from brokers import PASSWORD, Kafka, Mosquitto, Nats
 from conftest import bucket_name
+from hooks import ALL, in_order, queue, started, tell
 from s3client import s3
-from test_events import ALL, in_order, queue, started, tell
 
 KINDS = [Nats, Mosquitto, Kafka]
 

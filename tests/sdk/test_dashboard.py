@@ -9,8 +9,7 @@ import time
 import pytest
 import yaml
 
-import harness
-from test_events import started, target
+from hooks import started, target
 
 FOLDER = os.path.join(os.path.dirname(__file__), "../../docs/operate/monitoring")
 METRIC = re.compile(r"\b(?:costrel|process)_[a-z0-9_]+")

@@ -106,9 +106,15 @@ const SUITES: &[Suite] = &[
     ),
     suite(
         "rados-reports",
-        "logs and inventories of two gateways",
+        "logs, inventories and events of two gateways",
         &[Python, Ceph],
-        Runner::PytestOnCeph("sdk/test_logs.py sdk/test_inventories.py", "costrel-data"),
+        Runner::PytestOnCeph(
+            "sdk/test_logs.py sdk/test_inventories.py \
+             sdk/test_events.py::test_events_say_what_happened \
+             sdk/test_events.py::test_versions_are_named \
+             sdk/test_events.py::test_a_killed_server_loses_nothing_and_keeps_the_order",
+            "costrel-data",
+        ),
     ),
     suite("power-cut", "nothing lost without power", &[Strace], Runner::PowerCut),
     suite("awscli", "aws CLI", &[Python], Runner::Pytest("sdk/test_awscli.py")),
