@@ -184,6 +184,77 @@ async fn pages_of_policies() {
     assert_eq!(names, ["p0", "p1", "p2", "p3", "p4", "p5", "p6"]);
 }
 
+/// Draws the same few numbers again and again.
+struct Stuck(AtomicU64);
+
+impl Entropy for Stuck {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(1 + (self.0.fetch_add(1, Ordering::Relaxed) / 2) as u8);
+    }
+}
+
+#[tokio::test]
+async fn no_two_users_have_the_same_number() {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let (clock, entropy) = (Arc::new(Hands(AtomicU64::new(1))), Arc::new(Stuck(AtomicU64::new(0))));
+    let fixed = FixedIdentity {
+        uin: Some("100000000001".parse().unwrap()),
+        root_key: Some(KeyPair::new("AKIDroot", "root-secret").unwrap()),
+        ..FixedIdentity::default()
+    };
+    let master = MasterKey::new(&[1; 32]);
+    let here = Accounts::open(engine, master, entropy, clock, fixed).await.unwrap().0;
+    let mut uins = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        let user = here.add_user(name, UserDetails::default()).await.unwrap();
+        assert_eq!(here.user_of_uid(user.uid).await.unwrap().name, name);
+        uins.push(user.uin);
+    }
+    uins.dedup();
+    assert_eq!(uins.len(), 5);
+}
+
+/// Pages of users: each has as many as it may, in order, and none is left out or shown
+/// twice.
+#[tokio::test]
+async fn users_by_their_names() {
+    let (here, _, _) = gateways().await;
+    let (page, next) = here.users_by_name("", 10, |_| true).await.unwrap();
+    assert!(page.is_empty() && next.is_none());
+    let mut names: Vec<String> = (0..150).map(|n| format!("u{n}")).collect();
+    names.extend(["A", "a", "a.b", "a-b", "aa"].map(str::to_owned));
+    for name in &names {
+        here.add_user(name, UserDetails::default()).await.unwrap();
+    }
+    names.sort_unstable();
+    for limit in [1, 2, 63, 64, 65, 154, 155, 156, 1000] {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let (page, next) = here.users_by_name(&after, limit, |_| true).await.unwrap();
+            assert!(page.len() == limit || next.is_none());
+            seen.extend(page.into_iter().map(|user| user.name));
+            match next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        assert_eq!(seen, names, "{limit}");
+    }
+    let last = |user: &costrel_core::account::User| user.name == "u99";
+    let (page, next) = here.users_by_name("", 1, last).await.unwrap();
+    assert_eq!((page.len(), page[0].uin), (1, here.user_named("u99").await.unwrap().uin));
+    assert_eq!(next, None);
+    // Of names that are not there any more.
+    here.delete_user("a", false).await.unwrap();
+    here.rename_user(page[0].uin, "Z").await.unwrap();
+    let (page, next) = here.users_by_name("A", 2, |_| true).await.unwrap();
+    assert_eq!(page.iter().map(|user| &user.name[..]).collect::<Vec<_>>(), ["Z", "a-b"]);
+    let (page, _) = here.users_by_name(&next.unwrap(), 1, |_| true).await.unwrap();
+    assert_eq!(page[0].name, "a.b");
+    let (page, next) = here.users_by_name("zzz", 1, |_| true).await.unwrap();
+    assert!(page.is_empty() && next.is_none());
+}
+
 /// Of several that claim a name at once one gets it, and none of what several change
 /// at once is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

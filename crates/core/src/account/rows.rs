@@ -398,6 +398,31 @@ impl Accounts {
         rows.into_iter().next().flatten().map(|bytes| number(&bytes)).transpose()
     }
 
+    /// Names of a row's kind behind that one's, in order, and the numbers that they stand
+    /// for.
+    pub(super) async fn names_behind(
+        &self,
+        row: &RowRef,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>> {
+        let (kind, mut start) = (row.suffix[0], row.suffix.to_vec());
+        start.push(0);
+        let mut range = ScanRange::group(Bytes::from_static(GROUP));
+        range.start_suffix = match start.len() {
+            // No name: behind nothing.
+            2 => row.suffix.clone(),
+            _ => start.into(),
+        };
+        let (partition, table) = (Partition::System, Table::Installation);
+        let found = scan::rows(&*self.engine, partition, table, range, limit).await?;
+        let of_kind = found.iter().take_while(|row| row.suffix.first() == Some(&kind));
+        let named = of_kind.map(|row| {
+            let name = String::from_utf8_lossy(&row.suffix[1..]).into_owned();
+            Ok((name, number(&row.value)?))
+        });
+        named.collect()
+    }
+
     /// Changes rows by what they are at that moment.
     pub(super) async fn change<T>(
         &self,

@@ -10,11 +10,20 @@ use super::rows::{
     use_row, user_name_row, user_row,
 };
 use super::{AccessKey, Accounts, Holder, IdentityError, Uin, seal_context};
-use crate::engine::Write;
+use crate::engine::{RowRef, Write};
 use crate::error::{Error, Result};
 
 /// Most keys of a user. (Tencent Cloud.)
 pub const USER_KEYS_MAX: usize = 2;
+
+/// Uins have 12 digits, and the first is 1.
+const UIN_FIRST: u64 = 100_000_000_000;
+
+/// How often a number is drawn for somebody new that another has.
+const DRAWS: usize = 8;
+
+/// Users looked at for a page of a list, where most of them are not wanted.
+const LOOKED_AT_MAX: usize = 4096;
 
 /// Longest remark and description, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 1000;
@@ -23,7 +32,8 @@ pub(super) const TEXT_BYTES_MAX: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct User {
     pub uin: Uin,
-    /// His number within the account.
+    /// His number within the account, as CAM has it: his uin, but for those who were made
+    /// when there were shorter ones.
     pub uid: u64,
     pub name: String,
     pub details: UserDetails,
@@ -121,31 +131,38 @@ impl Accounts {
             return Err(IdentityError::UserName { len_max: USER_NAME_LEN_MAX });
         }
         details.check()?;
-        let below = |count| random_below(count, &*self.entropy);
-        let row = UserRow {
-            uin: 100_000_000_000 + below(100_000_000_000),
-            uid: 10_000_000 + below(90_000_000),
-            name: name.to_owned(),
-            remark: details.remark,
-            phone: details.phone,
-            country_code: details.country_code,
-            email: details.email,
-            created_ms: self.clock.now_ms(),
-            labels: labels.row()?,
-            ..UserRow::default()
-        };
-        if row.uin == self.account.uin.0 {
-            return Err(Error::Internal("a number was drawn twice".into()).into());
+        for _ in 0..DRAWS {
+            let uin = UIN_FIRST + random_below(UIN_FIRST, &*self.entropy);
+            let row = UserRow {
+                uin,
+                uid: uin,
+                name: name.to_owned(),
+                remark: details.remark.clone(),
+                phone: details.phone.clone(),
+                country_code: details.country_code.clone(),
+                email: details.email.clone(),
+                created_ms: self.clock.now_ms(),
+                labels: labels.row()?,
+                ..UserRow::default()
+            };
+            let rows = [user_name_row(name), user_row(uin)];
+            let made = self.change(&rows, |found| match found {
+                [Some(_), _] => Err(IdentityError::UserExists),
+                // Somebody has the number.
+                [_, taken] if taken.is_some() || uin == self.account.uin.0 => {
+                    Ok((None, Vec::new()))
+                }
+                _ => {
+                    let writes =
+                        vec![put_number(user_name_row(name), uin), put(user_row(uin), &row)];
+                    Ok((Some(User::of(row.clone())), writes))
+                }
+            });
+            if let Some(user) = made.await? {
+                return Ok(user);
+            }
         }
-        self.change(&[user_name_row(name), user_row(row.uin)], |found| match found {
-            [None, None] => Ok((
-                User::of(row.clone()),
-                vec![put_number(user_name_row(name), row.uin), put(user_row(row.uin), &row)],
-            )),
-            [None, _] => Err(Error::Internal("a number was drawn twice".into()).into()),
-            _ => Err(IdentityError::UserExists),
-        })
-        .await
+        Err(Error::Internal("no number is free".into()).into())
     }
 
     pub async fn user_named(&self, name: &str) -> Result<User, IdentityError> {
@@ -158,17 +175,58 @@ impl Accounts {
         row.map(User::of).ok_or(IdentityError::NoSuchUser)
     }
 
-    /// A user by his number within the account. Every user is looked at: clients that go
-    /// by it are of before there were the others.
+    /// A user by what clients of CAM know as his number within the account.
     pub async fn user_of_uid(&self, uid: u64) -> Result<User, IdentityError> {
-        let (_, rows) = self.page(b'u', |row: &UserRow| row.uid == uid, 0, 1).await?;
-        rows.into_iter().next().map(User::of).ok_or(IdentityError::NoSuchUser)
+        if uid >= UIN_FIRST {
+            return self.user(Uin(uid)).await;
+        }
+        // Of those who were made when the numbers were others, and short enough for two to
+        // have the same.
+        let (count, rows) = self.page(b'u', |row: &UserRow| row.uid == uid, 0, 1).await?;
+        let only = rows.into_iter().next().filter(|_| count == 1);
+        only.map(User::of).ok_or(IdentityError::NoSuchUser)
     }
 
     /// All users, in the order of their numbers.
     pub async fn users(&self) -> Result<Vec<User>> {
         let (_, rows) = self.page(b'u', |_: &UserRow| true, 0, usize::MAX).await?;
         Ok(rows.into_iter().map(User::of).collect())
+    }
+
+    /// Users in the order of their names' bytes, from behind `after`: those that are wanted,
+    /// `limit` at most, and behind which name to go on, if there may be more. A page costs
+    /// the same however many users there are; where few are wanted, it may be short.
+    pub async fn users_by_name(
+        &self,
+        after: &str,
+        limit: usize,
+        wanted: impl Fn(&User) -> bool,
+    ) -> Result<(Vec<User>, Option<String>)> {
+        let (mut users, mut looked_at, mut after) = (Vec::new(), 0, after.to_owned());
+        while looked_at < LOOKED_AT_MAX {
+            let rows_max = (limit - users.len() + 1).clamp(64, 512);
+            let named = self.names_behind(&user_name_row(&after), rows_max).await?;
+            let rows: Vec<RowRef> = named.iter().map(|(_, uin)| user_row(*uin)).collect();
+            let found = self.read_identities(&rows).await?;
+            looked_at += rows.len();
+            let is_last = rows.len() < rows_max;
+            for ((name, _), row) in named.into_iter().zip(found) {
+                if users.len() == limit {
+                    return Ok((users, Some(after)));
+                }
+                after = name;
+                // Whoever was renamed or deleted meanwhile is left out.
+                let Some(row) = row else { continue };
+                let user = User::of(decode(&row)?);
+                if user.name == after && wanted(&user) {
+                    users.push(user);
+                }
+            }
+            if is_last {
+                return Ok((users, None));
+            }
+        }
+        Ok((users, Some(after)))
     }
 
     pub async fn set_user_details(

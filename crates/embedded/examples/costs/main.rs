@@ -3,9 +3,11 @@
 //! `cargo run --release -p costrel-embedded --example costs -- DIR lists KEYS VERSIONS`
 //! `cargo run --release -p costrel-embedded --example costs -- DIR walk OBJECTS`
 //! `cargo run --release -p costrel-embedded --example costs -- DIR scale OBJECTS SIZE`
+//! `cargo run --release -p costrel-embedded --example costs -- DIR users USERS`
 
 mod lists;
 mod scale;
+mod users;
 mod walk;
 
 use std::path::PathBuf;
@@ -43,13 +45,14 @@ impl Entropy for Machine {
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let dir = PathBuf::from(arguments.next().expect("a directory"));
-    let what = arguments.next().expect("`lists`, `walk` or `scale`");
+    let what = arguments.next().expect("`lists`, `walk`, `scale` or `users`");
     let mut number = || arguments.next().expect("a number").parse().expect("a number");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     match what.as_str() {
         "lists" => runtime.block_on(lists::lists(dir, number(), number())),
         "walk" => runtime.block_on(walk::walk(dir, number())),
+        "users" => runtime.block_on(users::users(dir, number())),
         _ => runtime.block_on(scale::scale(dir, number(), number())),
     }
 }

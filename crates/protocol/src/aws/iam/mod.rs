@@ -348,20 +348,28 @@ fn page(asked: &Asked<'_>, name: &'static str, list: Vec<Node>) -> Result<Fields
 /// A page of a list, and what is said of the rest. A marker is the number of entries
 /// before it.
 fn page_of<T>(asked: &Asked<'_>, list: Vec<T>) -> Result<(Vec<T>, Fields), AwsFailure> {
-    let limit = asked.call.number("MaxItems")?.unwrap_or(PAGE);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(AwsFailure::BadValue("MaxItems"));
-    }
+    let limit = page_limit(asked)?;
     let skip = asked.call.number("Marker")?.unwrap_or(0);
-    let (skip, limit) = (usize::try_from(skip).unwrap_or(usize::MAX), limit as usize);
+    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
     let end = skip.saturating_add(limit);
-    let truncated = end < list.len();
+    let next = (end < list.len()).then(|| end.to_string());
     let shown = list.into_iter().skip(skip).take(limit).collect();
-    let mut fields: Fields = vec![("IsTruncated", if truncated { "true" } else { "false" }.into())];
-    if truncated {
-        fields.push(("Marker", end.to_string().into()));
+    Ok((shown, rest(next)))
+}
+
+/// How many entries of a list are wanted at once.
+fn page_limit(asked: &Asked<'_>) -> Result<usize, AwsFailure> {
+    match asked.call.number("MaxItems")?.unwrap_or(PAGE) {
+        limit @ 1..=PAGE_MAX => Ok(limit as usize),
+        _ => Err(AwsFailure::BadValue("MaxItems")),
     }
-    Ok((shown, fields))
+}
+
+/// What is said of a list behind the entries that are shown.
+fn rest(next: Option<String>) -> Fields {
+    let truncated = if next.is_some() { "true" } else { "false" };
+    let marker = next.map(|marker| ("Marker", marker.into()));
+    [("IsTruncated", truncated.into())].into_iter().chain(marker).collect()
 }
 
 fn time(unix_ms: u64) -> Node {
