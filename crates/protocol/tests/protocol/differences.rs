@@ -1,12 +1,12 @@
-//! The pages of differences name tests; here it is made sure that they exist.
+//! The pages of differences and of advisories name tests; here it is made sure that they exist.
 
 use std::path::Path;
 
 #[test]
 fn every_difference_has_its_test() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in ["cos", "s3", "cloud-api"] {
-        let page = here.join(format!("../../docs/differences/{page}.md"));
+    for page in ["differences/cos", "differences/s3", "differences/cloud-api", "advisories"] {
+        let page = here.join(format!("../../docs/{page}.md"));
         let text = std::fs::read_to_string(&page).expect("the page exists");
         let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
         for row in rows {
@@ -25,6 +25,9 @@ fn every_difference_has_its_test() {
                     }
                     ("program", _) => {
                         (format!("../server/tests/{module}.rs"), format!("fn {test}("))
+                    }
+                    ("corpus", _) => {
+                        (format!("../fuzz-targets/tests/{module}.rs"), format!("fn {test}("))
                     }
                     ("account" | "users", _) => {
                         (format!("../core/tests/{module}.rs"), format!("fn {test}("))

@@ -24,6 +24,8 @@ mod multipart;
 mod notifications;
 mod objects;
 mod policies;
+mod policy_conditions;
+mod public;
 mod referers;
 mod refusals;
 mod restores;

@@ -1,0 +1,216 @@
+//! What conditions of policies know of a request, in both dialects.
+
+use costrel_protocol::dialect::Dialect;
+
+use crate::client::{Call, Signing, delete, get, put};
+use crate::policies::{document, iam, set, statement, with_objects};
+use crate::world::BUCKET;
+
+/// One condition after the other, each met and not met.
+#[tokio::test]
+async fn conditions() {
+    let world = with_objects().await;
+    let tagged = format!("/{BUCKET}/tagged");
+    put(Dialect::S3, &tagged)
+        .header("x-amz-tagging", "team=blue")
+        .body("x")
+        .send(&world)
+        .await
+        .ok();
+    let key = format!("/{BUCKET}/key");
+    let new = format!("/{BUCKET}/new");
+    let bucket = format!("/{BUCKET}");
+    let tagging = |tag: &str| {
+        let body = format!(
+            "<Tagging><TagSet><Tag><Key>team</Key><Value>{tag}</Value></Tag></TagSet></Tagging>"
+        );
+        put(Dialect::S3, &key).query("tagging", "").body(body)
+    };
+    let s3 = Dialect::S3;
+    // Condition, what meets it, what does not.
+    let iam_cases: Vec<(&str, Call, Option<Call>)> = vec![
+        (r#""IpAddress": {"aws:SourceIp": "127.0.0.0/8"}"#, get(s3, &key), None),
+        (r#""Bool": {"aws:SecureTransport": "false"}"#, get(s3, &key), None),
+        (r#""DateLessThan": {"aws:CurrentTime": "2026-01-03T00:00:00Z"}"#, get(s3, &key), None),
+        (r#""NumericGreaterThan": {"aws:EpochTime": 1767000000}"#, get(s3, &key), None),
+        (
+            r#""StringLike": {"aws:UserAgent": "good/*"}"#,
+            get(s3, &key).header("User-Agent", "good/1"),
+            Some(get(s3, &key).header("User-Agent", "bad")),
+        ),
+        (
+            r#""StringEquals": {"aws:Referer": "http://a/"}"#,
+            get(s3, &key).header("Referer", "http://a/"),
+            Some(get(s3, &key)),
+        ),
+        (
+            r#""StringEquals": {"s3:prefix": "home/"}"#,
+            get(s3, &bucket).query("prefix", "home/"),
+            Some(get(s3, &bucket)),
+        ),
+        (
+            r#""NumericLessThanEquals": {"s3:max-keys": "10"}"#,
+            get(s3, &bucket).query("max-keys", "10"),
+            Some(get(s3, &bucket).query("max-keys", "11")),
+        ),
+        (
+            r#""StringEquals": {"s3:delimiter": "/"}"#,
+            get(s3, &bucket).query("delimiter", "/"),
+            Some(get(s3, &bucket).query("delimiter", "-")),
+        ),
+        (
+            r#""StringEquals": {"s3:x-amz-storage-class": "STANDARD_IA"}"#,
+            put(s3, &new).header("x-amz-storage-class", "STANDARD_IA"),
+            Some(put(s3, &new)),
+        ),
+        (
+            r#""StringEquals": {"s3:x-amz-acl": "private"}"#,
+            put(s3, &new).header("x-amz-acl", "private"),
+            Some(put(s3, &new)),
+        ),
+        (
+            r#""StringEquals": {"s3:x-amz-copy-source": "/examplebucket-1250000000/key"}"#,
+            put(s3, &new).header("x-amz-copy-source", &key),
+            None,
+        ),
+        (
+            r#""StringEquals": {"s3:RequestObjectTag/team": "blue"}"#,
+            put(s3, &new).header("x-amz-tagging", "team=blue"),
+            Some(put(s3, &new).header("x-amz-tagging", "team=red")),
+        ),
+        (
+            r#""StringEquals": {"s3:RequestObjectTag/team": "blue"}"#,
+            tagging("blue"),
+            Some(tagging("red")),
+        ),
+        (r#""ForAllValues:StringLike": {"s3:RequestObjectTagKeys": "te*"}"#, tagging("blue"), None),
+        (
+            r#""StringEquals": {"s3:ExistingObjectTag/team": "blue"}"#,
+            get(s3, &tagged),
+            Some(get(s3, &format!("/{BUCKET}/source"))),
+        ),
+        (
+            r#""StringEquals": {"s3:versionid": "null"}"#,
+            get(s3, &key).query("versionId", "null"),
+            Some(get(s3, &key)),
+        ),
+        (
+            r#""Null": {"s3:if-none-match": "false"}"#,
+            put(s3, &format!("{new}2")).header("If-None-Match", "*"),
+            Some(put(s3, &new)),
+        ),
+        (r#""StringEquals": {"aws:PrincipalType": "Anonymous"}"#, get(s3, &key), None),
+        // The other dialect's requests mean the same.
+        (
+            r#""StringEquals": {"s3:prefix": "home/"}"#,
+            get(Dialect::Cos, &bucket).query("prefix", "home/"),
+            Some(get(Dialect::Cos, &bucket)),
+        ),
+        (
+            r#""StringEquals": {"s3:x-amz-storage-class": "STANDARD_IA"}"#,
+            put(Dialect::Cos, &new).header("x-cos-storage-class", "STANDARD_IA"),
+            Some(put(Dialect::Cos, &new)),
+        ),
+    ];
+    let cos = Dialect::Cos;
+    let cam_cases: Vec<(&str, Call, Option<Call>)> = vec![
+        (r#""ip_equal": {"qcs:ip": ["10.0.0.0/8", "127.0.0.1"]}"#, get(cos, &key), None),
+        (r#""ip_not_equal": {"qcs:ip": "10.0.0.0/8"}"#, get(cos, &key), None),
+        (r#""bool_equal": {"cos:secure-transport": "false"}"#, get(cos, &key), None),
+        (
+            r#""string_like": {"cos:prefix": "home/*"}"#,
+            get(cos, &bucket).query("prefix", "home/a"),
+            Some(get(cos, &bucket)),
+        ),
+        (
+            r#""numeric_less_than": {"cos:content-length": 10}"#,
+            put(cos, &new).body("short"),
+            Some(put(cos, &new).body("long enough")),
+        ),
+        (
+            r#""string_equal": {"cos:content-type": "image/jpeg"}"#,
+            put(cos, &new).header("Content-Type", "image/jpeg"),
+            Some(put(cos, &new).header("Content-Type", "text/html")),
+        ),
+        (
+            r#""string_equal_if_exist": {"cos:x-cos-storage-class": "STANDARD"}"#,
+            put(cos, &new),
+            Some(put(cos, &new).header("x-cos-storage-class", "STANDARD_IA")),
+        ),
+        (
+            r#""string_equal": {"cos:versionid": "null"}"#,
+            get(cos, &key).query("versionId", "null"),
+            Some(get(cos, &key)),
+        ),
+        // Not there is not unequal, in CAM.
+        (
+            r#""string_not_equal": {"cos:versionid": "1"}"#,
+            get(cos, &key).query("versionId", "null"),
+            Some(get(cos, &key)),
+        ),
+    ];
+    let all = iam_cases.into_iter().map(|case| (Dialect::S3, case));
+    let all = all.chain(cam_cases.into_iter().map(|case| (Dialect::Cos, case)));
+    for (grammar, (condition, good, bad)) in all {
+        let action = if grammar == Dialect::S3 { "s3:*" } else { "cos:*" };
+        let name = if grammar == Dialect::S3 { "Condition" } else { "condition" };
+        let action = format!(r#""Action": "{action}""#);
+        let read = if grammar == Dialect::S3 { "s3:GetObject" } else { "cos:GetObject" };
+        // A copy's source is read under no such condition.
+        let source = match condition.contains("copy-source") {
+            true => {
+                format!(", {}", statement(grammar, "Allow", &format!(r#""Action": "{read}""#), ""))
+            }
+            false => String::new(),
+        };
+        let more = format!(r#", "{name}": {{{condition}}}"#);
+        let allow = statement(grammar, "Allow", &action, &more);
+        set(&world, grammar, &document(grammar, &format!("{allow}{source}"))).await;
+        let answer = good.clone().signing(Signing::Nothing).send(&world).await;
+        assert_eq!(answer.status, 200, "{condition}: {}", answer.dump());
+        if let Some(bad) = bad {
+            let answer = bad.signing(Signing::Nothing).send(&world).await;
+            answer.refused(403, "AccessDenied");
+        }
+        let gone = delete(grammar, &bucket).query("policy", "").send(&world).await;
+        assert_eq!(gone.status, 204);
+    }
+}
+
+/// No header says where a request comes from.
+#[tokio::test]
+async fn addresses_are_the_connection_s() {
+    let world = with_objects().await;
+    let key = format!("/{BUCKET}/key");
+    let away = statement(
+        Dialect::S3,
+        "Allow",
+        r#""Action": "s3:*""#,
+        r#", "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}"#,
+    );
+    set(&world, Dialect::S3, &iam(&away)).await;
+    let call = get(Dialect::S3, &key).signing(Signing::Nothing);
+    for name in ["X-Forwarded-For", "X-Real-IP", "Forwarded", "True-Client-IP"] {
+        let forged = call.clone().header(name, "10.0.0.1").header("X-Forwarded-Proto", "https");
+        forged.send(&world).await.refused(403, "AccessDenied");
+    }
+}
+
+/// What `aws:SecureTransport` is mostly used for.
+#[tokio::test]
+async fn a_policy_may_forbid_plain_http_to_everybody() {
+    let world = with_objects().await;
+    let plain = statement(
+        Dialect::S3,
+        "Deny",
+        r#""Action": "s3:*""#,
+        r#", "Condition": {"Bool": {"aws:SecureTransport": "false"}}"#,
+    );
+    set(&world, Dialect::S3, &iam(&plain)).await;
+    for dialect in Dialect::ALL {
+        get(dialect, &format!("/{BUCKET}/key")).send(&world).await.refused(403, "AccessDenied");
+    }
+    let gone = delete(Dialect::S3, &format!("/{BUCKET}")).query("policy", "").send(&world).await;
+    assert_eq!(gone.status, 204, "{}", gone.dump());
+    get(Dialect::S3, &format!("/{BUCKET}/key")).send(&world).await.ok();
+}
