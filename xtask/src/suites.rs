@@ -245,7 +245,12 @@ const SUITES: &[Suite] = &[
         &[Python],
         Runner::Pytest("sdk/test_roles.py"),
     ),
-    suite("aws-sts", "AWS STS through boto3", &[Python], Runner::Pytest("sdk/test_aws_sts.py")),
+    suite(
+        "aws-sts",
+        "AWS STS through boto3, and what it says of whoever has a key",
+        &[Python],
+        Runner::Pytest("sdk/test_aws_sts.py sdk/test_session_tags.py"),
+    ),
     suite(
         "web-identity",
         "roles by tokens of an identity provider, which the suite is",

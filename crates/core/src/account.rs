@@ -54,7 +54,8 @@ pub use managed::ManagedPolicy;
 pub use providers::{Provider, ProviderChanges};
 pub use roles::{ROLE_SESSION_S_MAX, Role, RoleChanges};
 pub use session::{
-    GrantError, Session, SessionKind, SessionRequest, TOKEN_BYTES_MAX, TemporaryKey, Whose,
+    GrantError, Session, SessionKind, SessionRequest, SessionTags, TOKEN_BYTES_MAX, TemporaryKey,
+    Whose,
 };
 pub use users::{KeyInfo, USER_KEYS_MAX, User, UserDetails};
 pub use uses::{LastUse, USE_WRITTEN_MS, UsedFor};

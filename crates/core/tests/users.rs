@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use costrel_core::account::{
     Accounts, FixedIdentity, GrantError, IdentityError, KEY_CACHE_MS, KeyError, KeyPair, Labelled,
-    Labels, ManagedPolicy, PolicyHolder, RoleChanges, SessionRequest, UserDetails, Whose,
+    Labels, ManagedPolicy, PolicyHolder, RoleChanges, SessionRequest, SessionTags, UserDetails, Whose,
 };
 use costrel_core::engine::Engine;
 use costrel_core::env::{Clock, Entropy};
@@ -398,6 +398,20 @@ async fn a_roles_life() {
         Ok::<_, String>(key.policies().len())
     };
     assert_eq!((policies(&here).await, policies(&there).await), (Ok(1), Ok(1)));
+    let said = SessionTags {
+        tags: [("team".to_owned(), "red".to_owned()), ("cost".to_owned(), "1".to_owned())].into(),
+        transitive: ["team".to_owned()].into(),
+        source_identity: "ann".into(),
+    };
+    let tagged = here.grant_tagged(&asker, &ask(60), &said).unwrap();
+    let tagged = there.find(tagged.pair.id(), Some(tagged.token.expose())).await.unwrap();
+    assert_eq!(tagged.session.as_ref().unwrap().said, said);
+    assert_eq!((tagged.tag("TEAM"), tagged.tag("other")), (Some("red"), None));
+    let goes_on = SessionTags::default().inherited(&tagged).unwrap();
+    assert_eq!(goes_on.tags, [("team".to_owned(), "red".to_owned())].into());
+    assert_eq!((goes_on.transitive.len(), &*goes_on.source_identity), (1, "ann"));
+    let changed = SessionTags { source_identity: "bob".into(), ..SessionTags::default() };
+    assert!(matches!(changed.inherited(&tagged), Err(GrantError::SourceIdentity)));
     here.detach_policy(holder, id).await.unwrap();
     assert_eq!(policies(&here).await, Ok(0), "at once here");
     clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);

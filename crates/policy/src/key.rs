@@ -60,6 +60,17 @@ pub enum Key {
     ExternalId,
     /// What he wants to be called.
     RoleSessionName,
+    /// Who he says that he is in truth.
+    NewSourceIdentity,
+    /// A tag that he wants his key to have, and the names of all of them.
+    SessionTag(Box<str>),
+    SessionTagKeys,
+    /// The names of those that keys have, too, which are asked for with it.
+    TransitiveTagKeys,
+    /// A tag of the caller: of his key, else of the user or the role.
+    PrincipalTag(Box<str>),
+    /// Who whoever took on a role said that he is in truth.
+    SourceIdentity,
     /// What the token says by which he takes it on: to an issuer's name in IAM, whoever
     /// issued it in CAM.
     Claim {
@@ -122,6 +133,8 @@ impl Key {
             (_, Some((name, _))) => (*name).to_owned(),
             (Key::RequestTag(tag), _) => format!("s3:requestobjecttag/{tag}"),
             (Key::ExistingTag(tag), _) => format!("s3:existingobjecttag/{tag}"),
+            (Key::SessionTag(tag), _) => format!("aws:requesttag/{tag}"),
+            (Key::PrincipalTag(tag), _) => format!("aws:principaltag/{tag}"),
             (Key::Claim { issuer, claim }, _) => {
                 let issuer = issuer.as_deref().unwrap_or("oidc");
                 format!("{issuer}:{}", claim.name())
@@ -191,6 +204,10 @@ const IAM: &[(&str, Key)] = &[
     ("s3:requestobjecttagkeys", Key::RequestTagKeys),
     ("sts:externalid", Key::ExternalId),
     ("sts:rolesessionname", Key::RoleSessionName),
+    ("sts:sourceidentity", Key::NewSourceIdentity),
+    ("sts:transitivetagkeys", Key::TransitiveTagKeys),
+    ("aws:tagkeys", Key::SessionTagKeys),
+    ("aws:sourceidentity", Key::SourceIdentity),
 ];
 
 /// IAM's keys that exist and cannot be known here, lower-case; with a slash at the
@@ -207,15 +224,11 @@ const IAM_UNSUPPORTED: &[&str] = &[
     "aws:principalorgpaths",
     "aws:principalservicename",
     "aws:principalservicenameslist",
-    "aws:principaltag/",
-    "aws:requesttag/",
-    "aws:tagkeys",
     "aws:resourcetag/",
     "aws:resourceorgid",
     "aws:resourceorgpaths",
     "aws:sourceorgid",
     "aws:sourceorgpaths",
-    "aws:sourceidentity",
     "aws:federatedprovider",
     "aws:calledvia",
     "aws:calledviafirst",
@@ -245,6 +258,8 @@ pub(crate) fn of_iam(name: &str) -> Result<Key, Unnamed> {
         match kind.to_ascii_lowercase().as_str() {
             "s3:requestobjecttag" => return Ok(Key::RequestTag(tag.into())),
             "s3:existingobjecttag" => return Ok(Key::ExistingTag(tag.into())),
+            "aws:requesttag" => return Ok(Key::SessionTag(tag.into())),
+            "aws:principaltag" => return Ok(Key::PrincipalTag(tag.into())),
             _ => {}
         }
     }
@@ -322,7 +337,16 @@ pub(crate) fn of_cam(name: &str) -> Result<Key, Unnamed> {
 
 /// What may stand as a variable in a policy of IAM: keys of one value.
 pub(crate) fn variable_of_iam(name: &str) -> Option<Key> {
-    let one = |key: &Key| !matches!(key, Key::RequestTagKeys | Key::Claim { .. });
+    let one = |key: &Key| {
+        let several = matches!(
+            key,
+            Key::RequestTagKeys
+                | Key::SessionTagKeys
+                | Key::TransitiveTagKeys
+                | Key::Claim { .. }
+        );
+        !several
+    };
     of_iam(name).ok().filter(one)
 }
 

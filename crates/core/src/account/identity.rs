@@ -8,7 +8,7 @@ use costrel_policy::Policy;
 
 use super::holders::InForce;
 use super::roles::Role;
-use super::session::Session;
+use super::session::{Session, named};
 use super::users::User;
 use crate::env::Entropy;
 use crate::secret::Secret;
@@ -154,6 +154,18 @@ impl AccessKey {
             Holder::Role(role) => Some(role),
             Holder::Root | Holder::User(_) => None,
         }
+    }
+
+    /// A tag that policies know him by, by its name in any case: of a role's key, else of
+    /// the user or the role.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        let of_session = self.session.as_ref().and_then(|session| session.said.tag(name));
+        let of_holder = || match &self.holder {
+            Holder::Root => None,
+            Holder::User(user) => named(&user.labels.tags, name),
+            Holder::Role(role) => named(&role.labels.tags, name),
+        };
+        of_session.or_else(of_holder)
     }
 
     /// The user's number, or the account's.

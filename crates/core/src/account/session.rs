@@ -6,7 +6,7 @@
 //! time, with the permanent key that asked for it, or with the role that it is for. One
 //! that an identity provider's token was shown for has no such key behind it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use ring::digest::{SHA256, digest};
 
+use super::labels::Labels;
 use super::users::is_name;
 use super::{AccessKey, Accounts, Holder, KeyError, KeyPair, Role};
 use crate::error::{Error, Result};
@@ -54,6 +55,69 @@ pub struct Session {
     pub policies: Vec<Arc<Policy>>,
     /// The permanent key that asked for it; empty if a token was shown for it.
     pub issuer: String,
+    pub said: SessionTags,
+}
+
+/// What is said of whoever has a role's key, for policies to ask about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionTags {
+    /// Values by names, no two of which differ in nothing but case.
+    pub tags: BTreeMap<String, String>,
+    /// Names of those that keys of further roles have as well, which are asked for with
+    /// this one.
+    pub transitive: BTreeSet<String>,
+    /// Who he is in truth; empty if nobody has said so. Keys of further roles say the same.
+    pub source_identity: String,
+}
+
+impl SessionTags {
+    /// A tag by its name in any case.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        named(&self.tags, name)
+    }
+
+    /// With what goes on from the key that asks.
+    pub fn inherited(mut self, issuer: &AccessKey) -> Result<SessionTags, GrantError> {
+        let Some(session) = &issuer.session else { return Ok(self) };
+        for name in &session.said.transitive {
+            let Some(value) = session.said.tags.get(name) else { continue };
+            if self.tag(name).is_some() {
+                return Err(GrantError::TagInherited(name.clone()));
+            }
+            self.tags.insert(name.clone(), value.clone());
+            self.transitive.insert(name.clone());
+        }
+        let identity = &session.said.source_identity;
+        if !identity.is_empty() {
+            if !self.source_identity.is_empty() && self.source_identity != *identity {
+                return Err(GrantError::SourceIdentity);
+            }
+            self.source_identity.clone_from(identity);
+        }
+        Ok(self)
+    }
+
+    fn check(&self) -> Result<(), GrantError> {
+        let tags = Labels { tags: self.tags.clone(), ..Labels::default() };
+        let mut lower = BTreeSet::new();
+        let distinct = self.tags.keys().all(|name| lower.insert(name.to_lowercase()));
+        let known = self.transitive.iter().all(|name| self.tags.contains_key(name));
+        if tags.row().is_err() || !distinct || !known {
+            return Err(GrantError::Tags);
+        }
+        let identity = &*self.source_identity;
+        match identity.is_empty() || (identity.len() >= 2 && is_name(identity, NAME_BYTES_MAX)) {
+            true => Ok(()),
+            false => Err(GrantError::SourceIdentity),
+        }
+    }
+}
+
+/// A tag by its name in any case.
+pub(super) fn named<'a>(tags: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    let exact = tags.get(name);
+    let other = || tags.iter().find(|(known, _)| known.to_lowercase() == name.to_lowercase());
+    exact.or_else(|| Some(other()?.1)).map(String::as_str)
 }
 
 /// Whose temporary key it is.
@@ -112,6 +176,13 @@ pub enum GrantError {
     Duration { max: u64 },
     #[error(transparent)]
     Policy(#[from] PolicyFault),
+    #[error("tags have distinct names of 1 to 128 characters, values of 256 at most, and are 50")]
+    Tags,
+    /// By its name.
+    #[error("the key that asks has a tag {0} that goes on and cannot be changed")]
+    TagInherited(String),
+    #[error("the source identity has 2 to {NAME_BYTES_MAX} letters, digits and +=,.@_-, and stays")]
+    SourceIdentity,
     #[error("the policy makes a token of more than {TOKEN_BYTES_MAX} bytes")]
     TooLong,
     #[error(transparent)]
@@ -139,6 +210,20 @@ struct TokenRecord {
     /// It is its issuer's own. If it is neither this nor a role's, there is a policy.
     #[prost(bool, tag = "8")]
     own: bool,
+    #[prost(message, repeated, tag = "9")]
+    tags: Vec<TokenTag>,
+    #[prost(string, tag = "10")]
+    source_identity: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+struct TokenTag {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+    #[prost(bool, tag = "3")]
+    transitive: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -186,6 +271,17 @@ impl Accounts {
         issuer: &AccessKey,
         request: &SessionRequest<'_>,
     ) -> Result<TemporaryKey, GrantError> {
+        self.grant_tagged(issuer, request, &SessionTags::default().inherited(issuer)?)
+    }
+
+    /// The same, of which something is said besides: all of it, with what goes on from the
+    /// key that asks.
+    pub fn grant_tagged(
+        &self,
+        issuer: &AccessKey,
+        request: &SessionRequest<'_>,
+        said: &SessionTags,
+    ) -> Result<TemporaryKey, GrantError> {
         // What was asked for with a temporary key ends with the permanent one behind it.
         let origin = match &issuer.session {
             None => &issuer.id,
@@ -200,7 +296,7 @@ impl Accounts {
             (Whose::Federated | Whose::Own, Holder::Root) => ROOT_DURATION_S_MAX,
             (Whose::Federated | Whose::Own, _) => USER_DURATION_S_MAX,
         };
-        self.issue(origin, max, request)
+        self.issue(origin, max, request, said)
     }
 
     /// Makes a temporary key of a role for whoever has shown an identity provider's
@@ -209,9 +305,10 @@ impl Accounts {
         &self,
         role: &Role,
         request: &SessionRequest<'_>,
+        said: &SessionTags,
     ) -> Result<TemporaryKey, GrantError> {
         let request = SessionRequest { whose: Whose::Role(role), ..request.clone() };
-        self.issue("", role.session_s_max, &request)
+        self.issue("", role.session_s_max, &request, said)
     }
 
     fn issue(
@@ -219,7 +316,9 @@ impl Accounts {
         origin: &str,
         duration_s_max: u64,
         request: &SessionRequest<'_>,
+        said: &SessionTags,
     ) -> Result<TemporaryKey, GrantError> {
+        said.check()?;
         let named = is_name(request.name, NAME_BYTES_MAX);
         if named == matches!(request.whose, Whose::Own) {
             return Err(GrantError::Name);
@@ -254,6 +353,16 @@ impl Accounts {
             policies,
             role,
             own,
+            tags: said
+                .tags
+                .iter()
+                .map(|(name, value)| TokenTag {
+                    name: name.clone(),
+                    value: value.clone(),
+                    transitive: said.transitive.contains(name),
+                })
+                .collect(),
+            source_identity: said.source_identity.clone(),
         };
         let key = self.master_key.derived(PURPOSE, pair.id.as_bytes());
         let token = BASE64.encode(key.seal(&record.encode_to_vec(), b"", &*self.entropy));
@@ -337,6 +446,16 @@ impl Accounts {
             expires_ms: record.expires_ms,
             policies,
             issuer: record.issuer,
+            said: SessionTags {
+                transitive: record
+                    .tags
+                    .iter()
+                    .filter(|tag| tag.transitive)
+                    .map(|tag| tag.name.clone())
+                    .collect(),
+                tags: record.tags.into_iter().map(|tag| (tag.name, tag.value)).collect(),
+                source_identity: record.source_identity,
+            },
         };
         let key = AccessKey {
             id: key_id.to_owned(),

@@ -24,6 +24,7 @@ const ABOUT: &[&str] = &[
     "NewPath",
     "RoleArn",
     "RoleSessionName",
+    "SourceIdentity",
     "Name",
     "DurationSeconds",
     "VersionId",

@@ -163,7 +163,10 @@ impl AwsFailure {
                 GrantError::Name
                 | GrantError::NoDuration
                 | GrantError::NoPolicy
+                | GrantError::Tags
+                | GrantError::SourceIdentity
                 | GrantError::Duration { .. } => (BAD, "ValidationError"),
+                GrantError::TagInherited(_) => (BAD, "InvalidParameterValue"),
                 GrantError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure"),
             },
             AwsFailure::Identity(error) => match error {

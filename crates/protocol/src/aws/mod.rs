@@ -13,7 +13,7 @@ mod sts;
 mod tree;
 
 use bytes::Bytes;
-use costrel_core::account::{AccessKey, Accounts};
+use costrel_core::account::{AccessKey, Accounts, SessionTags};
 use costrel_policy::Action as PolicyAction;
 use costrel_signature::encode::parse_query;
 use costrel_signature::{RequestView, V4Presented};
@@ -263,12 +263,14 @@ async fn answer(
         "iam" => iam::resources(&call, accounts, key.user()).await?,
         _ => vec![Vec::new()],
     };
+    let said = SessionTags { tags: call.tags()?, ..SessionTags::default() };
     let permitted = |permission, resources: &Vec<String>| {
         let named = permission::Named {
             action: permission,
             resources,
             external_id: None,
             session_name: None,
+            said: Some(&said),
         };
         let judged = permission::judge_action(&key, named, connection, now_ms);
         let allowed = judged.allowed;

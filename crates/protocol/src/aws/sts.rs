@@ -1,7 +1,7 @@
 //! Security Token Service.
 
 use costrel_core::account::{
-    Accounts, IdentityError, Role, SessionRequest, TemporaryKey, Uin, Whose,
+    Accounts, IdentityError, Role, SessionRequest, SessionTags, TemporaryKey, Uin, Whose,
 };
 use costrel_policy::{Action as PolicyAction, Grammar};
 use futures_util::future::BoxFuture;
@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use super::call::Call;
 use super::tree::{Fields, Node};
 use super::{Answer, Answered, Asked, AwsFailure, Service, Unsigned, action};
+use crate::permission::Shown;
 use crate::{date, permission};
 
 pub(super) const SERVICE: Service = Service {
@@ -31,7 +32,16 @@ pub(super) const SERVICE: Service = Service {
         action!(
             "AssumeRole",
             None,
-            &["RoleArn", "RoleSessionName", "Policy", "DurationSeconds", "ExternalId"],
+            &[
+                "RoleArn",
+                "RoleSessionName",
+                "Policy",
+                "DurationSeconds",
+                "ExternalId",
+                "Tags",
+                "TransitiveTagKeys",
+                "SourceIdentity"
+            ],
             Answer::Signed(assume_role)
         ),
         action!("AssumeRoleWithSAML", None, &[], Answer::NotYet),
@@ -110,7 +120,13 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let trust = role.trust_policy()?;
         let (key, external_id) = (asked.key, call.text("ExternalId"));
         let (connection, now_ms) = (asked.connection, asked.now_ms);
-        let shown = (external_id, name);
+        let said = SessionTags {
+            tags: call.tags()?,
+            transitive: call.list("TransitiveTagKeys")?.into_iter().map(str::to_owned).collect(),
+            source_identity: call.text("SourceIdentity").unwrap_or_default().to_owned(),
+        };
+        let said = said.inherited(key)?;
+        let shown = Shown { external_id, session_name: name, said: &said };
         let judged = permission::judge_role(key, &role, &trust, shown, connection, now_ms);
         let allowed = judged.allowed;
         asked.notes.judged(judged);
@@ -124,9 +140,12 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
             policy,
             whose: Whose::Role(&role),
         };
-        let granted = asked.accounts.grant(key, &request)?;
+        let granted = asked.accounts.grant_tagged(key, &request, &said)?;
         let user = role_user(key.account.uin, &role, name);
-        Ok(Some(vec![("Credentials", credentials(&granted)), ("AssumedRoleUser", user)]))
+        let mut answer =
+            vec![("Credentials", credentials(&granted)), ("AssumedRoleUser", user)];
+        answer.extend(source_identity(&said));
+        Ok(Some(answer))
     })
 }
 
@@ -146,7 +165,9 @@ fn assume_role_with_web_identity<'a>(asked: &'a Unsigned<'a>) -> BoxFuture<'a, A
         let trust = role.trust_policy()?;
         let (connection, now_ms) = (asked.connection, asked.now_ms);
         let own = accounts.account();
-        let judged = permission::judge_bearer(&bearer, own, name, &trust, connection, now_ms);
+        let said = bearer.said()?;
+        let shown = Shown { external_id: None, session_name: name, said: &said };
+        let judged = permission::judge_bearer(&bearer, own, shown, &trust, connection, now_ms);
         let allowed = judged.allowed;
         asked.notes.judged(judged);
         if !allowed {
@@ -158,15 +179,22 @@ fn assume_role_with_web_identity<'a>(asked: &'a Unsigned<'a>) -> BoxFuture<'a, A
             policy: call.text("Policy").map(|text| (Grammar::Iam, text.trim().as_bytes())),
             whose: Whose::Role(&role),
         };
-        let granted = accounts.grant_to_bearer(&role, &request)?;
-        Ok(Some(vec![
+        let granted = accounts.grant_to_bearer(&role, &request, &said)?;
+        let mut answer = vec![
             ("Credentials", credentials(&granted)),
             ("SubjectFromWebIdentityToken", bearer.subject.as_str().into()),
             ("AssumedRoleUser", role_user(account, &role, name)),
             ("Provider", bearer.provider.url.as_str().into()),
             ("Audience", bearer.audience().into()),
-        ]))
+        ];
+        answer.extend(source_identity(&said));
+        Ok(Some(answer))
     })
+}
+
+fn source_identity(said: &SessionTags) -> Option<(&'static str, Node)> {
+    let identity = &*said.source_identity;
+    (!identity.is_empty()).then(|| ("SourceIdentity", identity.into()))
 }
 
 fn role_user(account: Uin, role: &Role, name: &str) -> Node {

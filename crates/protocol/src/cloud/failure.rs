@@ -133,7 +133,12 @@ impl CloudFailure {
             CloudFailure::Identity(error) => code_of_identity(error),
             CloudFailure::Grant(error) => match error {
                 GrantError::Temporary => "FailedOperation.TempKeyNotAllowed",
-                GrantError::Name | GrantError::NoDuration | GrantError::NoPolicy => {
+                GrantError::Name
+                | GrantError::NoDuration
+                | GrantError::NoPolicy
+                | GrantError::Tags
+                | GrantError::TagInherited(_)
+                | GrantError::SourceIdentity => {
                     "InvalidParameter.ParamError"
                 }
                 GrantError::Duration { .. } => "InvalidParameter.OverTimeError",

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use costrel_core::account::{
-    Holder, IdentityError, SessionKind, SessionRequest, TemporaryKey, Uin, Whose,
+    Holder, IdentityError, SessionKind, SessionRequest, SessionTags, TemporaryKey, Uin, Whose,
 };
 use costrel_policy::Grammar;
 use costrel_signature::encode::decode_form;
@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::{Action, Answered, Asked, CloudFailure, Service, not_yet, object};
+use crate::permission::Shown;
 use crate::{date, permission};
 
 pub(super) const SERVICE: Service = Service {
@@ -113,7 +114,8 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         };
         let (trust, now_ms) = (role.trust_policy()?, asked.now_ms);
         let (key, connection) = (asked.key, asked.connection);
-        let shown = (external_id, name);
+        let said = SessionTags::default().inherited(key)?;
+        let shown = Shown { external_id, session_name: name, said: &said };
         let judged = permission::judge_role(key, &role, &trust, shown, connection, now_ms);
         let allowed = judged.allowed;
         asked.notes.judged(judged);
@@ -128,7 +130,7 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
             policy: policy.as_ref().map(|policy| (Grammar::Cam, policy.as_bytes())),
             whose: Whose::Role(&role),
         };
-        Ok(credentials(&asked.accounts.grant(key, &request)?))
+        Ok(credentials(&asked.accounts.grant_tagged(key, &request, &said)?))
     })
 }
 

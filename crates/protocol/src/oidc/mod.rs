@@ -6,7 +6,7 @@
 mod keys;
 
 use costrel_core::Error;
-use costrel_core::account::{Accounts, IdentityError, Provider};
+use costrel_core::account::{Accounts, IdentityError, Provider, SessionTags};
 use costrel_policy::{Claim, Fact};
 use costrel_signature::{Token, TokenError};
 use serde_json::{Map, Value};
@@ -21,6 +21,10 @@ pub(crate) const TOKEN_BYTES_MAX: usize = 20_000;
 /// How far an issuer's clock may be ahead of ours, in seconds. A token that has expired
 /// has expired.
 const SKEW_S: u64 = 60;
+
+/// Claims of what is to be said of whoever has the key that the token is worth. (AWS.)
+const TAGS: &str = "https://aws.amazon.com/tags";
+const SOURCE_IDENTITY: &str = "https://aws.amazon.com/source_identity";
 
 /// Why a token is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +124,31 @@ impl Bearer {
     pub fn audience(&self) -> &str {
         let first = self.audiences.iter().find(|id| self.provider.clients.contains(id));
         self.party.as_ref().or(first).map_or("", String::as_str)
+    }
+
+    /// What is to be said of whoever has the key that the token is worth. A tag has one
+    /// value, in a list.
+    pub fn said(&self) -> Result<SessionTags, BearerError> {
+        let mut said = SessionTags {
+            source_identity: text(&self.claims, SOURCE_IDENTITY)?.unwrap_or_default().to_owned(),
+            ..SessionTags::default()
+        };
+        let wrong = || BearerError::Claim(TAGS);
+        let Some(tags) = self.claims.get(TAGS) else { return Ok(said) };
+        let tags = tags.as_object().ok_or_else(wrong)?;
+        if let Some(given) = tags.get("principal_tags") {
+            for (name, values) in given.as_object().ok_or_else(wrong)? {
+                let values = values.as_array().map(Vec::as_slice);
+                let Some([Value::String(value)]) = values else { return Err(wrong()) };
+                said.tags.insert(name.clone(), value.clone());
+            }
+        }
+        if let Some(names) = tags.get("transitive_tag_keys") {
+            let names = names.as_array().ok_or_else(wrong)?.iter();
+            let names = names.map(|name| name.as_str().map(str::to_owned));
+            said.transitive = names.collect::<Option<_>>().ok_or_else(wrong)?;
+        }
+        Ok(said)
     }
 
     /// What a trust policy is told. A condition on another issuer's tokens is about

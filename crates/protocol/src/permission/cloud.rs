@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use costrel_core::account::{AccessKey, Account, Role};
+use costrel_core::account::{AccessKey, Account, Role, SessionTags};
 use costrel_policy::{
     Action, Attempt, Caller, Fact, Facts, Grants, Key, Policy, Target, Value, Who, decide,
     decide_trust,
@@ -26,6 +26,45 @@ pub(crate) struct Named<'a> {
     pub external_id: Option<&'a str>,
     /// What he wants to be called.
     pub session_name: Option<&'a str>,
+    /// What is to be said of whoever has the key, or of what is made; nothing if that is
+    /// not known.
+    pub said: Option<&'a SessionTags>,
+}
+
+/// What whoever takes on a role says beside its name.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    /// What its owner has told him.
+    pub external_id: Option<&'a str>,
+    /// What he wants to be called.
+    pub session_name: &'a str,
+    pub said: &'a SessionTags,
+}
+
+impl Shown<'_> {
+    /// What has to be allowed besides for it.
+    fn further(&self) -> impl Iterator<Item = &'static str> {
+        let tags = (!self.said.tags.is_empty()).then_some("name/sts:TagSession");
+        let is_said = !self.said.source_identity.is_empty();
+        tags.into_iter().chain(is_said.then_some("name/sts:SetSourceIdentity"))
+    }
+}
+
+/// What is to be said of whoever has the key that is asked for.
+fn of_said<'a>(said: Option<&'a SessionTags>, key: &Key) -> Option<Fact<'a>> {
+    fn many<'a>(names: impl Iterator<Item = &'a String>) -> Fact<'a> {
+        let names: Vec<_> = names.map(|name| name.as_str().into()).collect();
+        if names.is_empty() { Fact::Absent } else { Fact::Many(names) }
+    }
+    Some(match (key, said) {
+        (Key::SessionTag(name), Some(said)) => Fact::optional(said.tag(name)),
+        (Key::SessionTagKeys, Some(said)) => many(said.tags.keys()),
+        (Key::TransitiveTagKeys, Some(said)) => many(said.transitive.iter()),
+        (Key::NewSourceIdentity, Some(said)) => {
+            Fact::optional(Some(&*said.source_identity).filter(|text| !text.is_empty()))
+        }
+        _ => return None,
+    })
 }
 
 impl Named<'_> {
@@ -38,6 +77,7 @@ impl Named<'_> {
             resources: &[],
             external_id: None,
             session_name: None,
+            said: None,
         }
     }
 
@@ -70,7 +110,10 @@ impl Facts for CloudFacts<'_> {
             Key::RoleSessionName => Fact::optional(self.named.session_name),
             // Who has a key brings no token.
             Key::Claim { .. } => Fact::Absent,
-            key => of_caller(Some(self.key), key, self.now_ms).unwrap_or(Fact::Unknown),
+            key => {
+                let of_caller = || of_caller(Some(self.key), key, self.now_ms);
+                of_said(self.named.said, key).or_else(of_caller).unwrap_or(Fact::Unknown)
+            }
         }
     }
 
@@ -118,7 +161,7 @@ pub(crate) fn judge_role(
     key: &AccessKey,
     role: &Role,
     trust: &Arc<Policy>,
-    (external_id, session_name): (Option<&str>, &str),
+    shown: Shown<'_>,
     connection: ConnectionInfo,
     now_ms: u64,
 ) -> Explained {
@@ -128,20 +171,31 @@ pub(crate) fn judge_role(
         format!("qcs::cam::uin/{account}:role/{}", role.id),
         format!("arn:aws:iam::{account}:role{}", role.labels.place(&role.name)),
     ];
-    let named = Named {
-        resources: &resources,
-        external_id,
-        session_name: Some(session_name),
-        ..Named::of_cam("name/sts:AssumeRole")
+    let judge = |action| {
+        let named = Named {
+            resources: &resources,
+            external_id: shown.external_id,
+            session_name: Some(shown.session_name),
+            said: Some(shown.said),
+            ..Named::of_cam(action)
+        };
+        judged(key, named, connection, now_ms, Some(trust))
     };
-    judged(key, named, connection, now_ms, Some(trust))
+    let further = shown.further().map(judge);
+    all_of(judge("name/sts:AssumeRole"), further)
+}
+
+/// The first that is refused, or else the first.
+fn all_of(first: Explained, mut further: impl Iterator<Item = Explained>) -> Explained {
+    let refused = if first.allowed { further.find(|judged| !judged.allowed) } else { None };
+    refused.unwrap_or(first)
 }
 
 /// What is known of a request by whoever brings a token.
 struct BearerFacts<'a> {
     bearer: &'a Bearer,
     account: &'a Account,
-    session_name: &'a str,
+    shown: Shown<'a>,
     connection: ConnectionInfo,
     now_ms: u64,
 }
@@ -153,7 +207,7 @@ impl Facts for BearerFacts<'_> {
             Key::SecureTransport => Fact::One(Value::Bool(self.connection.secure)),
             Key::CurrentTime => Fact::One(Value::Time(self.now_ms as i64)),
             Key::EpochTime => Fact::One(Value::Number(self.now_ms / 1000)),
-            Key::RoleSessionName => Fact::text(self.session_name),
+            Key::RoleSessionName => Fact::text(self.shown.session_name),
             Key::Claim { issuer, claim } => self.bearer.fact(issuer.as_deref(), *claim),
             Key::OwnerUin => Fact::text(self.account.uin.to_string()),
             Key::AppId => Fact::text(self.account.appid.to_string()),
@@ -163,8 +217,10 @@ impl Facts for BearerFacts<'_> {
             | Key::UserName
             | Key::UserId
             | Key::PrincipalArn
-            | Key::ExternalId => Fact::Absent,
-            _ => Fact::Unknown,
+            | Key::ExternalId
+            | Key::PrincipalTag(_)
+            | Key::SourceIdentity => Fact::Absent,
+            key => of_said(Some(self.shown.said), key).unwrap_or(Fact::Unknown),
         }
     }
 }
@@ -174,7 +230,7 @@ impl Facts for BearerFacts<'_> {
 pub(crate) fn judge_bearer(
     bearer: &Bearer,
     account: &Account,
-    session_name: &str,
+    shown: Shown<'_>,
     trust: &Arc<Policy>,
     connection: ConnectionInfo,
     now_ms: u64,
@@ -184,16 +240,17 @@ pub(crate) fn judge_bearer(
     caller.name = Some(provider.place().into());
     caller.session_name =
         Some(provider.name.as_str()).filter(|name| !name.is_empty()).map(Into::into);
-    let attempt = Attempt {
-        caller: &caller,
-        action: Action {
-            cam: "name/sts:AssumeRoleWithWebIdentity",
-            iam: "sts:AssumeRoleWithWebIdentity",
-        },
-        target: Named::target(account),
-        on_policy: false,
-        facts: &BearerFacts { bearer, account, session_name, connection, now_ms },
+    let judge = |action| {
+        let attempt = Attempt {
+            caller: &caller,
+            action: Named::of_cam(action).action,
+            target: Named::target(account),
+            on_policy: false,
+            facts: &BearerFacts { bearer, account, shown, connection, now_ms },
+        };
+        let judges = Judges { trust: Some(trust), ..Judges::of(&caller, None) };
+        judges.explain(decide_trust(&attempt, trust), None)
     };
-    let judges = Judges { trust: Some(trust), ..Judges::of(&caller, None) };
-    judges.explain(decide_trust(&attempt, trust), None)
+    let further = shown.further().map(judge);
+    all_of(judge("name/sts:AssumeRoleWithWebIdentity"), further)
 }

@@ -151,6 +151,11 @@ pub(super) fn of_caller<'a>(
             None => Fact::Absent,
         },
         Key::SourceArn | Key::SourceAccount => Fact::Absent,
+        Key::PrincipalTag(name) => Fact::optional(identity.and_then(|key| key.tag(name))),
+        Key::SourceIdentity => {
+            let said = session.map(|session| session.said.source_identity.as_str());
+            Fact::optional(said.filter(|text| !text.is_empty()))
+        }
         // A role has a number of another kind.
         Key::Uin => match identity.filter(|key| key.role().is_none()) {
             Some(key) => Fact::text(key.uin().to_string()),
@@ -178,7 +183,16 @@ impl Facts for RequestFacts<'_> {
             Key::UserAgent => Fact::optional(self.request.header(&header::USER_AGENT)),
             Key::Referer => Fact::optional(self.request.header(&header::REFERER)),
             // Of whoever takes on a role.
-            Key::ExternalId | Key::RoleSessionName | Key::Claim { .. } => Fact::Absent,
+            Key::ExternalId
+            | Key::RoleSessionName
+            | Key::NewSourceIdentity
+            | Key::TransitiveTagKeys
+            | Key::Claim { .. } => Fact::Absent,
+            // Of a bucket, its body says them.
+            Key::SessionTag(_) | Key::SessionTagKeys => match self.need.operation {
+                Operation::CreateBucket | Operation::PutBucketTagging => Fact::Unknown,
+                _ => Fact::Absent,
+            },
             // Told above.
             Key::CurrentTime
             | Key::EpochTime
@@ -194,6 +208,8 @@ impl Facts for RequestFacts<'_> {
             | Key::TokenIssueTime
             | Key::SourceArn
             | Key::SourceAccount
+            | Key::PrincipalTag(_)
+            | Key::SourceIdentity
             | Key::Uin
             | Key::OwnerUin
             | Key::AppId => Fact::Unknown,

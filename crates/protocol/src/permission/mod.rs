@@ -28,7 +28,7 @@ use crate::ops::{self, Granted, OpRow, Operation};
 use crate::request::{Outcome, Request};
 
 use besides::Besides;
-pub(crate) use cloud::{Named, judge_action, judge_bearer, judge_role};
+pub(crate) use cloud::{Named, Shown, judge_action, judge_bearer, judge_role};
 use explained::Judges;
 pub use explained::{Basis, Explained, PolicyName};
 use facts::{Place, RequestFacts};
