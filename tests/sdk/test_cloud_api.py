@@ -82,7 +82,8 @@ def test_who_is_nobody(server, signature, method):
 
 def test_what_is_not_there(server):
     sts = client(server)
-    assert refused(sts.GetSessionToken, models.GetSessionTokenRequest()) == "UnsupportedOperation"
+    saml = models.AssumeRoleWithSAMLRequest()
+    assert refused(sts.AssumeRoleWithSAML, saml) == "UnsupportedOperation"
 
     def call(service, version, action, parameters):
         common = CommonClient(

@@ -235,6 +235,40 @@ def test_who_may_administer(server, cam, somebody):
     assert refused(lambda: temporary.ListUsers()) == "AuthFailure.TokenFailure"
 
 
+def test_what_sts_says_of_keys(server, cam, somebody, bucket):
+    def told(client, **parameters):
+        request = sts_models.QueryApiKeyRequest()
+        request._deserialize(parameters)
+        return {key.SecretId: key.Status for key in client.QueryApiKey(request).IdKeys}
+
+    second = cam.CreateAccessKey(TargetUin=somebody.Uin).AccessKey.AccessKeyId
+    cam.UpdateAccessKey(TargetUin=somebody.Uin, AccessKeyId=second, Status="Inactive")
+    expected = {somebody.SecretId: 2, second: 3}
+    assert told(sts_client(server), TargetUin=somebody.Uin) == expected
+    sts = sts_client(server, id=somebody.SecretId, key=somebody.SecretKey)
+    assert refused(lambda: told(sts)) == "AuthFailure.UnauthorizedOperation"
+    may = policy(cam, {"action": ["sts:QueryApiKey", "cos:GetObject"]})
+    cam.AttachUserPolicy(PolicyId=may, AttachUin=somebody.Uin)
+    time.sleep(SEEN_S)
+    assert told(sts) == expected
+
+    # A temporary key of his own may do what he may.
+    s3(server).put_object(Bucket=bucket, Key="a", Body=b"seen")
+    request = sts_models.GetSessionTokenRequest()
+    answer = sts.GetSessionToken(request)
+    assert 1790 < answer.ExpiredTime - time.time() <= 1801
+    key = answer.Credentials
+    mine = make_client(server, key.TmpSecretId, key.TmpSecretKey, Token=key.Token)
+    assert read(mine.get_object(Bucket=bucket, Key="a")) == b"seen"
+    expect(cos_refused(mine.delete_object, Bucket=bucket, Key="a"), 403, "AccessDenied")
+    own = sts_client(server, id=key.TmpSecretId, key=key.TmpSecretKey, token=key.Token)
+    assert refused(own.GetSessionToken, request) == "FailedOperation.TempKeyNotAllowed"
+    request.DurationSeconds = 129_601
+    assert refused(sts.GetSessionToken, request) == "InvalidParameter.OverTimeError"
+    request.DurationSeconds, request.TokenCode = 900, "123456"
+    assert refused(sts.GetSessionToken, request) == "UnsupportedOperation"
+
+
 def test_users_outlive_a_restart():
     server = harness.Server().start()
     cam = Cam(server)

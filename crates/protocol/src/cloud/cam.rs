@@ -531,7 +531,7 @@ fn details(asked: &Asked<'_>, known: UserDetails) -> Result<UserDetails, CloudFa
 
 /// Whose keys are meant: the caller's own if nobody is named. The root's key is a
 /// matter of the configuration.
-fn key_owner(asked: &Asked<'_>) -> Result<Uin, CloudFailure> {
+pub(super) fn key_owner(asked: &Asked<'_>) -> Result<Uin, CloudFailure> {
     let uin = match asked.call.number("TargetUin")? {
         Some(_) => user(asked, "TargetUin")?,
         None => asked.key.uin(),

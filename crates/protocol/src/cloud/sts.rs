@@ -10,7 +10,7 @@ use costrel_signature::encode::decode_form;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::{Action, Answered, Asked, CloudFailure, Service, not_yet, object};
+use super::{Action, Answered, Asked, CloudFailure, Service, cam, not_yet, object};
 use crate::permission::Shown;
 use crate::{date, permission};
 
@@ -30,7 +30,12 @@ pub(super) const SERVICE: Service = Service {
             parameters: &["Name", "Policy", "DurationSeconds"],
             answer: Some(get_federation_token),
         },
-        not_yet("GetSessionToken"),
+        Action {
+            name: "GetSessionToken",
+            permission: None,
+            parameters: &["SerialNumber", "TokenCode", "DurationSeconds"],
+            answer: Some(get_session_token),
+        },
         Action {
             name: "AssumeRole",
             // Judged with the role's trust policy, by its name.
@@ -40,7 +45,12 @@ pub(super) const SERVICE: Service = Service {
         },
         not_yet("AssumeRoleWithSAML"),
         not_yet("AssumeRoleWithWebIdentity"),
-        not_yet("QueryApiKey"),
+        Action {
+            name: "QueryApiKey",
+            permission: Some("name/sts:QueryApiKey"),
+            parameters: &["TargetUin"],
+            answer: Some(query_api_key),
+        },
     ],
 };
 
@@ -91,6 +101,38 @@ fn federation_token(asked: &Asked<'_>) -> Answered {
         whose: Whose::Federated,
     };
     Ok(credentials(&asked.accounts.grant(asked.key, &request)?))
+}
+
+/// A temporary key of one's own.
+fn get_session_token<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let call = asked.call;
+        if call.text("SerialNumber")?.is_some() || call.text("TokenCode")?.is_some() {
+            return Err(CloudFailure::Unsupported("a second factor"));
+        }
+        let duration = call.number("DurationSeconds")?.unwrap_or(FEDERATION_DURATION_S);
+        let duration_s = u64::try_from(duration).unwrap_or(0);
+        let request = SessionRequest { name: "", duration_s, policy: None, whose: Whose::Own };
+        Ok(credentials(&asked.accounts.grant(asked.key, &request)?))
+    })
+}
+
+/// Somebody's keys, as the service numbers what they are: good or disabled.
+fn query_api_key<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let keys = asked.accounts.keys(cam::key_owner(asked)?).await?;
+        let keys: Vec<Value> = keys
+            .iter()
+            .map(|key| {
+                json!({
+                    "SecretId": key.id,
+                    "CreateTime": key.created_ms / 1000,
+                    "Status": if key.enabled { 2 } else { 3 },
+                })
+            })
+            .collect();
+        Ok(object([("IdKeys", keys.into())]))
+    })
 }
 
 /// A temporary key of a role that trusts the caller.
