@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use costrel_core::account::{
     Accounts, FixedIdentity, GrantError, IdentityError, KEY_CACHE_MS, KeyError, KeyPair, Labelled,
-    Labels, ManagedPolicy, PolicyHolder, RoleChanges, SessionRequest, SessionTags, UserDetails, Whose,
+    Labels, ManagedPolicy, PolicyHolder, RoleChanges, SessionRequest, SessionTags, UserDetails,
+    Whose,
 };
 use costrel_core::engine::Engine;
 use costrel_core::env::{Clock, Entropy};

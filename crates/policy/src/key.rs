@@ -340,10 +340,7 @@ pub(crate) fn variable_of_iam(name: &str) -> Option<Key> {
     let one = |key: &Key| {
         let several = matches!(
             key,
-            Key::RequestTagKeys
-                | Key::SessionTagKeys
-                | Key::TransitiveTagKeys
-                | Key::Claim { .. }
+            Key::RequestTagKeys | Key::SessionTagKeys | Key::TransitiveTagKeys | Key::Claim { .. }
         );
         !several
     };

@@ -98,7 +98,12 @@ async fn main() {
     let granted = measure("100 statements in vain, a grant decides", by_acl, identity).await;
 
     let more = |took: Duration| (took.as_secs_f64() - least.as_secs_f64()) * 1e6;
-    println!("more than the root's: {:.2}, {:.2}, {:.2} µs", more(one), more(decided), more(granted));
+    println!(
+        "more than the root's: {:.2}, {:.2}, {:.2} µs",
+        more(one),
+        more(decided),
+        more(granted)
+    );
 }
 
 fn document(statements: Vec<String>) -> Vec<u8> {
@@ -216,10 +221,8 @@ impl Case {
     /// Gives the object as many grants as there may be, the last of them the user's.
     async fn grant(&self, user: Uin) {
         let account = self.accounts.account().uin.get();
-        let grant = |uin| Grant {
-            grantee: Grantee::User { account, uin },
-            permission: Permission::Read,
-        };
+        let grant =
+            |uin| Grant { grantee: Grantee::User { account, uin }, permission: Permission::Read };
         let grants = (user.get() - 98..=user.get()).map(grant).collect();
         let acl = ObjectAcl::Own(Acl { grants }.with_owner(account));
         self.put().await;
@@ -259,7 +262,8 @@ impl Case {
         });
         tokio::spawn(async move {
             let server = TokioIo::new(server);
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(server, service).await;
+            let _ =
+                hyper::server::conn::http1::Builder::new().serve_connection(server, service).await;
         });
         client
     }

@@ -43,6 +43,7 @@ pub fn shown_class(class: &str) -> &str {
 /// Headers that say something of the object that is made, by their names behind
 /// the prefix. Other operations would not obey them.
 pub const OF_NEW_OBJECTS: &[&str] = &[
+    "website-redirect-location",
     "tagging",
     "object-lock-mode",
     "object-lock-retain-until-date",
@@ -55,8 +56,11 @@ pub const OF_NEW_OBJECTS: &[&str] = &[
     "grant-full-control",
 ];
 
+/// Longest location of a redirect, in bytes. (AWS.)
+const REDIRECT_BYTES_MAX: usize = 2048;
+
 /// Those of ACLs alone.
-pub const OF_ACLS: &[&str] = OF_NEW_OBJECTS.split_at(4).1;
+pub const OF_ACLS: &[&str] = OF_NEW_OBJECTS.split_at(5).1;
 
 /// Refuses headers that ask for what is not there yet, so that nothing is
 /// accepted that would not be obeyed.
@@ -201,7 +205,9 @@ pub fn metadata_of_request(request: &Request<'_>) -> Outcome<Metadata> {
     let mut metadata = Metadata::default();
     for name in request.headers.keys() {
         let name = name.as_str();
-        let is_metadata = name.starts_with(request.dialect.headers().meta_prefix);
+        let names = request.dialect.headers();
+        let is_metadata =
+            name.starts_with(names.meta_prefix) || name == names.website_redirect_location.as_str();
         if !is_metadata && !is_standard(name) {
             continue;
         }
@@ -250,6 +256,9 @@ pub fn put(metadata: &mut Metadata, dialect: Dialect, name: &str, value: &str) -
         "content-language" => metadata.content_language = value.into(),
         "cache-control" => metadata.cache_control = value.into(),
         "expires" => metadata.expires = value.into(),
+        name if name == dialect.headers().website_redirect_location.as_str() => {
+            metadata.website_redirect = website_redirect(value)?;
+        }
         _ => {
             if let Some(user) = name.strip_prefix(dialect.headers().meta_prefix) {
                 let sendable = HeaderName::from_bytes(name.as_bytes()).is_ok()
@@ -266,6 +275,16 @@ pub fn put(metadata: &mut Metadata, dialect: Dialect, name: &str, value: &str) -
         }
     }
     Ok(())
+}
+
+/// Where visitors of a website's host are sent instead; empty for nowhere.
+pub fn website_redirect(location: &str) -> Outcome<String> {
+    let is_place = ["/", "http://", "https://"].iter().any(|front| location.starts_with(front));
+    let sendable = HeaderValue::from_bytes(location.as_bytes()).is_ok();
+    match location.is_empty() || (is_place && sendable && location.len() <= REDIRECT_BYTES_MAX) {
+        true => Ok(location.to_owned()),
+        false => Err(Failure::RedirectLocation),
+    }
 }
 
 /// `aws-chunked` is how the body travels, not what it is. What else there is
@@ -322,6 +341,10 @@ pub fn describe(reply: &mut Reply, dialect: Dialect, info: &ObjectInfo, now_ms: 
         if !value.is_empty() {
             set(reply, name, value);
         }
+    }
+    if !metadata.website_redirect.is_empty() {
+        let name = dialect.headers().website_redirect_location.clone();
+        set(reply, name, &metadata.website_redirect);
     }
     for pair in &metadata.user {
         let name = [dialect.headers().meta_prefix, &pair.name].concat();

@@ -41,6 +41,9 @@ pub struct CopyRequest {
     pub key: ObjectKey,
     /// `None` keeps the source's.
     pub metadata: Option<Metadata>,
+    /// Where visitors of the copy are sent, if the source's metadata is copied: this one
+    /// thing never is. (AWS.)
+    pub website_redirect: String,
     /// `None` when the request names none, which means STANDARD.
     pub storage_class: Option<String>,
     /// `None` keeps the source's.
@@ -52,6 +55,21 @@ pub struct CopyRequest {
     /// A checksum to compute besides those the source has.
     pub checksum: Option<Algorithm>,
     pub conditions: WriteConditions,
+}
+
+impl CopyRequest {
+    /// Whether the copy is the source again, but perhaps for its tags and its ACL.
+    fn changes_nothing(&self) -> bool {
+        self.metadata.is_none() && self.website_redirect.is_empty() && self.storage_class.is_none()
+    }
+
+    fn metadata_of(&self, source: &ObjectRecord) -> Metadata {
+        let copied = || Metadata {
+            website_redirect: self.website_redirect.clone(),
+            ..source.metadata.clone().unwrap_or_default()
+        };
+        self.metadata.clone().unwrap_or_else(copied)
+    }
 }
 
 impl Store {
@@ -96,7 +114,7 @@ impl Store {
         // An older version that is copied onto its key becomes the current one.
         let onto_itself =
             source.bucket.id == bucket.id && source.key == request.key && source.version.is_none();
-        if onto_itself && request.metadata.is_none() && request.storage_class.is_none() {
+        if onto_itself && request.changes_nothing() {
             return Err(Error::CopyOntoItself);
         }
         let class = request.storage_class.as_deref().unwrap_or_default();
@@ -130,9 +148,9 @@ impl Store {
         if size > PUT_BYTES_MAX {
             return Err(Error::TooLarge { size, max: PUT_BYTES_MAX });
         }
-        let metadata = request.metadata.clone().or(info.record.metadata.clone());
+        let metadata = request.metadata_of(&info.record);
         let attributes = Attributes {
-            metadata: metadata.unwrap_or_default(),
+            metadata,
             storage_class: request.storage_class.clone().unwrap_or_default(),
             tags: request.tags.clone().unwrap_or_else(|| info.tags()),
             lock: request.lock,
@@ -229,7 +247,7 @@ impl Store {
             current.judge(&request.conditions)?;
             self.check_readable(old)?;
             let attributes = Attributes {
-                metadata: request.metadata.clone().or(old.metadata.clone()).unwrap_or_default(),
+                metadata: request.metadata_of(old),
                 storage_class: request.storage_class.clone().unwrap_or_default(),
                 tags: Tags::default(),
                 lock: request.lock,

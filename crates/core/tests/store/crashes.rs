@@ -243,6 +243,7 @@ fn copy_request(bucket: &Arc<Bucket>, from: &str, to: &str, class: Option<&str>)
         },
         key: key(to),
         metadata: Some(Metadata::default()),
+        website_redirect: String::new(),
         storage_class: class.map(str::to_owned),
         tags: None,
         lock: Default::default(),

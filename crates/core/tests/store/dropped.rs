@@ -208,6 +208,7 @@ async fn copies() {
                 },
                 key: key(at),
                 metadata: Some(Metadata::default()),
+                website_redirect: String::new(),
                 storage_class: None,
                 tags: None,
                 lock: Default::default(),

@@ -282,6 +282,7 @@ async fn copy(
         source,
         key: key(at),
         metadata: Some(Default::default()),
+        website_redirect: String::new(),
         storage_class: None,
         tags: tags.clone(),
         lock: Default::default(),

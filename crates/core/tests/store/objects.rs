@@ -361,6 +361,7 @@ fn copy(source: &CopySource, at: &str) -> CopyRequest {
         source: source.clone(),
         key: key(at),
         metadata: None,
+        website_redirect: String::new(),
         storage_class: None,
         tags: None,
         lock: Default::default(),

@@ -148,6 +148,7 @@ async fn copies_are_of_what_a_link_leads_to(world: &World) {
             source,
             key: key(to),
             metadata: None,
+            website_redirect: String::new(),
             storage_class: class.map(str::to_owned),
             tags: None,
             lock: Default::default(),

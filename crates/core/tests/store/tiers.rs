@@ -44,6 +44,7 @@ async fn copy(
         },
         key: key(to),
         metadata: None,
+        website_redirect: String::new(),
         storage_class: Some(class.to_owned()),
         tags: None,
         lock: Default::default(),

@@ -317,6 +317,7 @@ async fn parts_copied_from_objects(world: &World) {
         source,
         key: key("copy"),
         metadata: None,
+        website_redirect: String::new(),
         storage_class: None,
         tags: None,
         lock: Default::default(),

@@ -235,6 +235,7 @@ async fn copies_are_versions(world: &World) {
             },
             key: key(&at),
             metadata,
+            website_redirect: String::new(),
             storage_class: None,
             tags: None,
             lock: Default::default(),

@@ -142,8 +142,7 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         };
         let granted = asked.accounts.grant_tagged(key, &request, &said)?;
         let user = role_user(key.account.uin, &role, name);
-        let mut answer =
-            vec![("Credentials", credentials(&granted)), ("AssumedRoleUser", user)];
+        let mut answer = vec![("Credentials", credentials(&granted)), ("AssumedRoleUser", user)];
         answer.extend(source_identity(&said));
         Ok(Some(answer))
     })

@@ -138,9 +138,7 @@ impl CloudFailure {
                 | GrantError::NoPolicy
                 | GrantError::Tags
                 | GrantError::TagInherited(_)
-                | GrantError::SourceIdentity => {
-                    "InvalidParameter.ParamError"
-                }
+                | GrantError::SourceIdentity => "InvalidParameter.ParamError",
                 GrantError::Duration { .. } => "InvalidParameter.OverTimeError",
                 GrantError::Policy(PolicyFault::TooLarge) | GrantError::TooLong => {
                     "InvalidParameter.PolicyTooLong"

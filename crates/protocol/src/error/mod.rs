@@ -76,6 +76,9 @@ pub enum Failure {
     /// Whoever may use a bucket of another account may not see or change its policies.
     #[error("a bucket's policies are for its owner's account alone")]
     ForeignPolicy,
+    /// What an object's visitors are to be sent to is no place.
+    #[error("a redirect leads to a path, or to an address of http or https")]
+    RedirectLocation,
     /// The page that the request comes from may not show the bucket's objects.
     #[error("the bucket's referer list does not allow the page")]
     Referer,
@@ -232,6 +235,11 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
             S::METHOD_NOT_ALLOWED,
             Code::both("MethodNotAllowed"),
             "The specified method is not allowed against this resource.",
+        ),
+        Failure::RedirectLocation => new(
+            S::BAD_REQUEST,
+            Code::both("InvalidRedirectLocation"),
+            "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
         ),
         Failure::Route(RouteError::MissingParameter { missing, .. }) => {
             new(S::BAD_REQUEST, Code::both("InvalidArgument"), "A required parameter is missing.")

@@ -54,6 +54,9 @@ pub async fn copy_object(
         source: source(gateway, request, row).await?,
         key: request.new_key()?,
         metadata,
+        website_redirect: attributes::website_redirect(
+            request.header(&names.website_redirect_location).unwrap_or_default(),
+        )?,
         tags,
         lock: attributes::lock_of_request(request)?,
         acl: acl::of_new_object(gateway, request, bucket).await?,

@@ -13,7 +13,9 @@ use crate::reply::{self, Reply, set, set_etag};
 use crate::request::{Outcome, Request, bad_header, new_object_key};
 
 pub async fn put(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    let obeyed = [OF_NEW_OBJECTS, &["symlink-target"]].concat();
+    let mut obeyed = [OF_NEW_OBJECTS, &["symlink-target"]].concat();
+    // Visitors are shown the target.
+    obeyed.retain(|name| *name != "website-redirect-location");
     refuse_unsupported_but(request.dialect, request.headers, &obeyed)?;
     let name = &SYMLINK_TARGET;
     let text = request.header(name).unwrap_or_default();

@@ -119,7 +119,7 @@ impl Visit<'_> {
         }
         let key = site.index_of(self.key);
         let failure = match self.fetch(self.request.method, &key, self.request.headers).await {
-            Ok(reply) => return Ok(reply),
+            Ok(reply) => return Ok(self.redirected(reply)),
             Err(failure) => failure,
         };
         if !self.is_missing(&failure) || key != self.key {
@@ -128,7 +128,7 @@ impl Visit<'_> {
         if site.adds_extension {
             let page = format!("{key}.html");
             if let Ok(reply) = self.fetch(self.request.method, &page, self.request.headers).await {
-                return Ok(reply);
+                return Ok(self.redirected(reply));
             }
         }
         // Links in a folder's index are relative to the folder.
@@ -196,6 +196,21 @@ impl Visit<'_> {
         let body =
             RequestBody { incoming: self.incoming, payload: Payload::Unsigned, chunks: None };
         self.gateway.dispatch(&request, row, body).await
+    }
+
+    /// What an object that has a place to send visitors to is shown as.
+    fn redirected(&self, reply: Reply) -> Reply {
+        let name = &self.request.dialect.headers().website_redirect_location;
+        match reply.headers().get(name).and_then(|value| value.to_str().ok()) {
+            None => reply,
+            Some(place) => {
+                let here = match place.starts_with('/') {
+                    true => format!("{}://{}", self.scheme(), self.request.host()),
+                    false => String::new(),
+                };
+                redirect(StatusCode::MOVED_PERMANENTLY, &[&here, place].concat())
+            }
+        }
     }
 
     fn routed(&self, rule: &RoutingRule) -> Reply {

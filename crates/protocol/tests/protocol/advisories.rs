@@ -364,13 +364,19 @@ async fn headers_of_other_servers_mean_nothing() {
 #[tokio::test]
 async fn what_is_logged_tells_no_secrets() {
     let world = with_objects().await;
-    let key = world.temporary(Grammar::Iam, &iam(r#"{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}"#)).await;
+    let key = world
+        .temporary(Grammar::Iam, &iam(r#"{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}"#))
+        .await;
     let path = format!("/{BUCKET}/key");
     get(Dialect::S3, &path).temporary(&key).send(&world).await.ok();
     let link = get(Dialect::S3, &path).signing(Signing::V4Query).temporary(&key);
     link.send(&world).await.ok();
     let (secret, token) = (key.pair.secret().expose(), key.token.expose());
-    get(Dialect::S3, &path).key(key.pair.id(), secret).send(&world).await.refused(403, "InvalidAccessKeyId");
+    get(Dialect::S3, &path)
+        .key(key.pair.id(), secret)
+        .send(&world)
+        .await
+        .refused(403, "InvalidAccessKeyId");
     let root = Identity::new(crate::world::KEY_ID, crate::world::SECRET);
     let made = asks(&world, "iam", &root, "Action=CreateUser&UserName=one").await;
     assert_eq!(made.status, 200, "{}", made.dump());

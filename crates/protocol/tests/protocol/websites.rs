@@ -2,7 +2,7 @@
 
 use costrel_protocol::dialect::Dialect;
 
-use crate::client::{Answer, Call, Signing, delete, get, head, put};
+use crate::client::{Answer, Call, Signing, delete, get, head, post, put};
 use crate::world::{BUCKET, World};
 
 const HOSTS: [(Dialect, &str); 2] = [
@@ -236,4 +236,69 @@ async fn visitors_are_sent_elsewhere() {
     assert_eq!(visit(host, "/about").send(&world).await.text(), "about.html");
     let answer = visit(host, "/none").send(&world).await;
     assert_eq!((answer.status, answer.text()), (200, "error.html"));
+}
+
+/// An object may have a place that its visitors are sent to; a copy has none but its own.
+#[tokio::test]
+async fn objects_send_their_visitors_elsewhere() {
+    for (dialect, host) in HOSTS {
+        let world = with_pages().await;
+        site(dialect, INDEX).send(&world).await.ok();
+        let names = dialect.headers();
+        let name = names.website_redirect_location.as_str();
+        let open = |call: Call| call.header(names.acl.as_str(), "public-read");
+        let path = |key: &str| format!("/{BUCKET}/{key}");
+        for (key, place) in [
+            ("here", "/docs/"),
+            ("away", "https://other.example/a%20b?c#d"),
+            ("docs/index.html", "/about.html"),
+        ] {
+            let made = open(put(dialect, &path(key))).header(name, place).body("unseen");
+            made.send(&world).await.ok();
+            let read = get(dialect, &path(key)).send(&world).await;
+            assert_eq!((read.ok().text(), read.header(name)), ("unseen", Some(place)));
+            let at = if key == "docs/index.html" { "docs/" } else { key };
+            for method in ["GET", "HEAD"] {
+                let sent = visit(host, &format!("/{at}")).method(method).send(&world).await;
+                assert_eq!((sent.status, &sent.body[..]), (301, &b""[..]), "{}", sent.dump());
+                let here = format!("http://{BUCKET}.{host}");
+                let full = if place.starts_with('/') { here + place } else { place.to_owned() };
+                assert_eq!(sent.header("Location"), Some(full.as_str()));
+            }
+        }
+        let source = match dialect {
+            Dialect::S3 => path("here"),
+            Dialect::Cos => format!("{BUCKET}.cos.ap-guangzhou.myqcloud.com/here"),
+        };
+        let copy =
+            |at: &str| open(put(dialect, &path(at))).header(names.copy_source.as_str(), &source);
+        copy("plain").send(&world).await.ok();
+        assert_eq!(head(dialect, &path("plain")).send(&world).await.header(name), None);
+        assert_eq!(visit(host, "/plain").send(&world).await.text(), "unseen");
+        copy("sent").header(name, "/x").send(&world).await.ok();
+        assert_eq!(head(dialect, &path("sent")).send(&world).await.header(name), Some("/x"));
+        // It is something that a copy of an object onto itself may change.
+        copy("here").header(name, "/y").send(&world).await.ok();
+        assert_eq!(head(dialect, &path("here")).send(&world).await.header(name), Some("/y"));
+
+        let begun = post(dialect, &path("parts")).query("uploads", "").header(name, "/z");
+        let upload = begun.send(&world).await.ok().element("UploadId").unwrap();
+        let part = put(dialect, &path("parts")).query("partNumber", "1").query("uploadId", &upload);
+        part.clone().header(name, "/z").body("x").send(&world).await.refused(501, "NotImplemented");
+        let etag = part.body("x").send(&world).await.ok().header("ETag").unwrap().to_owned();
+        let list = format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>\
+             </CompleteMultipartUpload>"
+        );
+        let whole = post(dialect, &path("parts")).query("uploadId", &upload).body(list);
+        whole.send(&world).await.ok();
+        assert_eq!(head(dialect, &path("parts")).send(&world).await.header(name), Some("/z"));
+
+        let stored = world.stored().await;
+        for wrong in ["x", "ftp://x", "javascript:alert(1)", &format!("/{}", "x".repeat(2048))] {
+            let made = put(dialect, &path("wrong")).header(name, wrong).body("x");
+            made.send(&world).await.refused(400, "InvalidRedirectLocation");
+        }
+        assert_eq!(world.stored().await, stored);
+    }
 }
