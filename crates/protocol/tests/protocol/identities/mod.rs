@@ -1,6 +1,7 @@
-//! Every operation × whoever may ask × what ACLs, the bucket's policies, his own, his
-//! permissions boundary, his session's policy and the public access block say, drawn at
-//! random: what the gateway does has to be what a slow reference says, which is told what
+//! Every operation, perhaps on a version × whoever may ask × what ACLs, the bucket's
+//! policies, those of the bucket that a copy is from, his own, his permissions boundary, his
+//! session's policy, the public access block and the ownership controls say, drawn at random:
+//! what the gateway does has to be what a slow reference says, which is told what
 //! is said and not how it is written. What is refused must have changed nothing.
 //! `IDENTITIES_SEED` repeats a run.
 
@@ -10,16 +11,16 @@ mod said;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use costrel_core::account::{PolicyHolder, SessionRequest, UserDetails, Whose};
-use costrel_policy::Grammar;
+use costrel_core::account::{PolicyHolder, SessionRequest, SessionTags, UserDetails, Whose};
+use costrel_policy::{Action, Grammar};
 use costrel_protocol::dialect::Dialect;
 use costrel_protocol::ops::{self, OpRow, Operation};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use crate::client::{Answer, Call, Signing, put};
 use crate::forms::Form;
-use crate::policies::{is_denied, judged, set, with_objects};
+use crate::policies::{is_denied, judged, with_objects};
 use crate::world::{BUCKET, KEY_ID, SECRET, UIN, World};
 use reference::Case;
 use said::{Document, Said};
@@ -43,10 +44,12 @@ pub enum Kind {
     BoundedRole,
     /// Whoever has it on asked for less than it may.
     RoleSession,
+    /// The same by a token of an identity provider, without a key of his own before.
+    Bearer,
 }
 
 impl Kind {
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 13] = [
         Kind::Nobody,
         Kind::Unknown,
         Kind::Expired,
@@ -59,10 +62,11 @@ impl Kind {
         Kind::Role,
         Kind::BoundedRole,
         Kind::RoleSession,
+        Kind::Bearer,
     ];
 
     fn has_session(self) -> bool {
-        matches!(self, Kind::RootSession | Kind::UserSession | Kind::RoleSession)
+        matches!(self, Kind::RootSession | Kind::UserSession | Kind::RoleSession | Kind::Bearer)
     }
 
     fn is_the_user(self) -> bool {
@@ -70,7 +74,7 @@ impl Kind {
     }
 
     fn is_role(self) -> bool {
-        matches!(self, Kind::Role | Kind::BoundedRole | Kind::RoleSession)
+        matches!(self, Kind::Role | Kind::BoundedRole | Kind::RoleSession | Kind::Bearer)
     }
 
     fn has_policies(self) -> bool {
@@ -80,6 +84,38 @@ impl Kind {
     fn has_boundary(self) -> bool {
         matches!(self, Kind::BoundedUser | Kind::BoundedRole)
     }
+}
+
+/// Where copies are from.
+const SOURCE: &str = "source-1250000000";
+
+/// What is asked for: an operation, perhaps on a version.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub operation: Operation,
+    pub versioned: bool,
+}
+
+impl Asked {
+    fn action(self) -> Action {
+        ops::action(self.operation, self.versioned)
+    }
+}
+
+/// Whether an operation may be asked for on a version, which may be something else.
+fn has_versions(operation: Operation) -> bool {
+    use Operation::*;
+    matches!(
+        operation,
+        GetObject
+            | HeadObject
+            | DeleteObject
+            | GetObjectAcl
+            | PutObjectAcl
+            | GetObjectTagging
+            | PutObjectTagging
+            | DeleteObjectTagging
+    )
 }
 
 /// A key, with its token if it is temporary.
@@ -108,15 +144,23 @@ fn grammar_of(document: &Document) -> Grammar {
     }
 }
 
-/// A world in which all of this is said, and the number of its user.
-async fn world_of(said: &Said, asked: Operation) -> (World, u64) {
+/// Objects in the bucket, and one in another that copies are from.
+async fn with_source() -> World {
     let world = with_objects().await;
+    world.make_bucket(SOURCE).await;
+    put(Dialect::S3, &format!("/{SOURCE}/source")).body("kept").send(&world).await.ok();
+    world
+}
+
+/// A world in which all of this is said, and the number of its user.
+async fn world_of(said: &Said, asked: Asked) -> (World, u64) {
+    let world = with_source().await;
     let user = world.accounts.add_user("asker", UserDetails::default()).await.unwrap();
     let uin = user.uin.get();
     let lists = [
         (format!("/{BUCKET}"), said.bucket_acl),
         (format!("/{BUCKET}/key"), said.object_acl),
-        (format!("/{BUCKET}/source"), said.object_acl),
+        (format!("/{SOURCE}/source"), said.source_acl),
     ];
     for (path, acl) in lists {
         let call = put(Dialect::S3, &path).query("acl", "").header("x-amz-acl", acl);
@@ -130,20 +174,29 @@ async fn world_of(said: &Said, asked: Operation) -> (World, u64) {
     );
     let call = put(Dialect::S3, &format!("/{BUCKET}")).query("publicAccessBlock", "");
     call.body(block).send(&world).await.ok();
+    if said.owner_owns {
+        let root = "OwnershipControls";
+        let rule = "<Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>";
+        let call = put(Dialect::S3, &format!("/{BUCKET}")).query("ownershipControls", "");
+        call.body(format!("<{root}>{rule}</{root}>")).send(&world).await.ok();
+    }
     // A bucket's policy speaks of what is done to buckets that are there.
-    if !matches!(asked, Operation::ListBuckets | Operation::CreateBucket) {
-        for document in &said.of_bucket {
-            let text = document.of_bucket(ops::action(asked, false), uin);
-            set(&world, document.grammar, &text).await;
+    if !matches!(asked.operation, Operation::ListBuckets | Operation::CreateBucket) {
+        let of_source = said.of_source.iter().map(|document| (SOURCE, document));
+        let of_bucket = said.of_bucket.iter().map(|document| (BUCKET, document));
+        for (bucket, document) in of_bucket.chain(of_source) {
+            let text = document.of_bucket(asked.action(), uin, bucket);
+            let call = put(document.grammar, &format!("/{bucket}")).query("policy", "").body(text);
+            call.send(&world).await.ok();
         }
     }
     (world, uin)
 }
 
 /// Makes whoever asks. Nobody has no key.
-async fn signer(world: &World, kind: Kind, said: &Said, asked: Operation) -> Option<Signer> {
+async fn signer(world: &World, kind: Kind, said: &Said, asked: Asked) -> Option<Signer> {
     let accounts = &world.accounts;
-    let action = ops::action(asked, false);
+    let action = asked.action();
     let written = |document: &Document| (grammar_of(document), document.of_holder(action));
     let root = accounts.find(KEY_ID, None).await.unwrap();
     let session = written(&said.session);
@@ -199,6 +252,11 @@ async fn signer(world: &World, kind: Kind, said: &Said, asked: Operation) -> Opt
             let key = accounts.find(pair.id(), None).await.unwrap();
             accounts.grant(&key, &ask(Some(session), Whose::Federated)).unwrap()
         }
+        Kind::Bearer => {
+            let role = accounts.role_named("role").await.unwrap();
+            let request = ask(Some(session), Whose::Role(&role));
+            accounts.grant_to_bearer(&role, &request, &SessionTags::default()).unwrap()
+        }
         Kind::Role | Kind::BoundedRole | Kind::RoleSession => {
             let role = accounts.role_named("role").await.unwrap();
             let policy = kind.has_session().then_some(session);
@@ -214,7 +272,7 @@ async fn signer(world: &World, kind: Kind, said: &Said, asked: Operation) -> Opt
 async fn is_refused(
     world: &World,
     dialect: Dialect,
-    row: &OpRow,
+    (row, asked): (&OpRow, Asked),
     signer: Option<&Signer>,
 ) -> (bool, Answer) {
     let answer = match row.operation {
@@ -231,8 +289,16 @@ async fn is_refused(
                 Some(Operation::DeleteObjects) => {
                     judged(dialect, row).body("<Delete><Object><Key>key</Key></Object></Delete>")
                 }
+                Some(Operation::CopyObject | Operation::UploadPartCopy) => {
+                    let mut call = judged(dialect, row);
+                    for (_, value) in &mut call.headers {
+                        *value = value.replace(BUCKET, SOURCE);
+                    }
+                    call
+                }
                 _ => judged(dialect, row),
             };
+            let call = if asked.versioned { call.query("versionId", "null") } else { call };
             let call = match signer {
                 Some(signer) => signer.signs(call),
                 None => call.signing(Signing::Nothing),
@@ -262,21 +328,24 @@ async fn every_operation(dialect: Dialect) {
             continue;
         }
         let root = Signer::new(KEY_ID, SECRET);
-        let (_, answer) = is_refused(&with_objects().await, dialect, row, Some(&root)).await;
-        let is_missing = answer.status == 404;
         for kind in Kind::ALL {
+            let versioned = has_versions(asked) && rng.random_bool(0.3);
+            let asked = Asked { operation: asked, versioned };
+            let row = (row, asked);
+            let (_, answer) = is_refused(&with_source().await, dialect, row, Some(&root)).await;
+            let is_missing = answer.status == 404;
             let said = Said::draw(&mut rng);
             let (world, uin) = world_of(&said, asked).await;
             let signer = signer(&world, kind, &said, asked).await;
             let stored = world.stored().await;
             let (refused, answer) = is_refused(&world, dialect, row, signer.as_ref()).await;
             let context = || {
-                let action = ops::action(asked, false);
-                let texts = said.of_bucket.iter().map(|one| one.of_bucket(action, uin));
+                let action = asked.action();
+                let texts = said.of_bucket.iter().map(|one| one.of_bucket(action, uin, BUCKET));
                 let texts = texts.collect::<Vec<_>>().join("\n");
                 format!(
-                    "seed {seed}: {kind:?} {dialect:?} {}: {}\n{said:#?}\n{texts}",
-                    row.name,
+                    "seed {seed}: {kind:?} {dialect:?} {} {asked:?}: {}\n{said:#?}\n{texts}",
+                    row.0.name,
                     answer.dump()
                 )
             };

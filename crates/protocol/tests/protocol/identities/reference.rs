@@ -5,29 +5,60 @@ use costrel_policy::Action;
 use costrel_protocol::dialect::Dialect;
 use costrel_protocol::ops::{self, Operation};
 
-use super::Kind;
 use super::said::{About, Document, Principal, Said, Statement};
+use super::{Asked, Kind};
 
 pub struct Case<'a> {
     pub kind: Kind,
     pub said: &'a Said,
     /// What statements are about.
-    pub asked: Operation,
+    pub asked: Asked,
+}
+
+/// A bucket, as what is said of it and what is in it.
+struct Place<'a> {
+    policies: &'a [Document],
+    bucket_acl: &'static str,
+    object_acl: &'static str,
+    ignores_public_acls: bool,
+    restricts_public_policies: bool,
+    owner_owns: bool,
 }
 
 impl Case<'_> {
     /// Whether the operation itself may be done, and whatever else it takes.
     pub fn is_allowed(&self) -> bool {
-        let reads = matches!(self.asked, Operation::CopyObject | Operation::UploadPartCopy);
-        self.may(self.asked) && (!reads || self.may(Operation::GetObject))
+        let asked = self.asked.operation;
+        let reads = matches!(asked, Operation::CopyObject | Operation::UploadPartCopy);
+        let source = Place {
+            policies: &self.said.of_source,
+            bucket_acl: "private",
+            object_acl: self.said.source_acl,
+            ignores_public_acls: false,
+            restricts_public_policies: false,
+            owner_owns: false,
+        };
+        self.may(asked, &self.here()) && (!reads || self.may(Operation::GetObject, &source))
     }
 
     /// Whether he may learn of what is not there.
     pub fn may_list(&self) -> bool {
-        self.may(Operation::ListObjects)
+        self.may(Operation::ListObjects, &self.here())
     }
 
-    fn may(&self, operation: Operation) -> bool {
+    fn here(&self) -> Place<'_> {
+        let said = self.said;
+        Place {
+            policies: &said.of_bucket,
+            bucket_acl: said.bucket_acl,
+            object_acl: said.object_acl,
+            ignores_public_acls: said.ignores_public_acls,
+            restricts_public_policies: said.restricts_public_policies,
+            owner_owns: said.owner_owns,
+        }
+    }
+
+    fn may(&self, operation: Operation, place: &Place<'_>) -> bool {
         let (kind, said) = (self.kind, self.said);
         if matches!(kind, Kind::Unknown | Kind::Expired) {
             return false;
@@ -40,7 +71,7 @@ impl Case<'_> {
             return true;
         }
         let of_account = matches!(operation, Operation::ListBuckets | Operation::CreateBucket);
-        let of_bucket = if of_account { &[][..] } else { &said.of_bucket };
+        let of_bucket = if of_account { &[][..] } else { place.policies };
         let for_him = |statement: &Statement| match statement.principal {
             Principal::Everybody => true,
             Principal::TheUser => kind.is_the_user(),
@@ -72,10 +103,10 @@ impl Case<'_> {
             let mut statements = document.statements.iter();
             statements.any(|one| one.allows && one.principal == Principal::Everybody)
         };
-        let restricts = said.restricts_public_policies && kind == Kind::Nobody;
+        let restricts = place.restricts_public_policies && kind == Kind::Nobody;
         let mut allowing = of_bucket.iter().filter(|one| !(restricts && lets_anybody_in(one)));
         allowing.any(|document| self.says(document, operation, true, for_him))
-            || self.is_granted(operation)
+            || self.is_granted(operation, place)
     }
 
     /// Allows it, and denies it nowhere.
@@ -91,12 +122,14 @@ impl Case<'_> {
         allows: bool,
         for_him: impl Fn(&Statement) -> bool,
     ) -> bool {
-        let name = |operation| {
-            let Action { cam, iam } = ops::action(operation, false);
+        let name = |operation, versioned| {
+            let Action { cam, iam } = ops::action(operation, versioned);
             if document.grammar == Dialect::Cos { cam } else { iam }
         };
+        let Asked { operation: asked, versioned } = self.asked;
+        let named = name(operation, versioned && operation == asked);
         let (is_asked, is_read) =
-            (name(operation) == name(self.asked), name(operation) == name(Operation::GetObject));
+            (named == name(asked, versioned), named == name(Operation::GetObject, false));
         document.statements.iter().any(|statement| {
             let about = match statement.about {
                 About::All => true,
@@ -111,12 +144,13 @@ impl Case<'_> {
 
     /// By the list of the bucket or of the object, as the user's guides of both services
     /// map permissions to requests.
-    fn is_granted(&self, operation: Operation) -> bool {
+    fn is_granted(&self, operation: Operation, place: &Place<'_>) -> bool {
         use Operation::*;
-        let said = self.said;
         let (list, writes) = match operation {
+            // Who may write may not remove what was there before him.
+            DeleteObject if self.asked.versioned => return false,
             HeadBucket | ListObjects | ListObjectsV2 | ListObjectVersions
-            | ListMultipartUploads => (said.bucket_acl, false),
+            | ListMultipartUploads => (place.bucket_acl, false),
             PutObject
             | CopyObject
             | AppendObject
@@ -127,8 +161,8 @@ impl Case<'_> {
             | CreateMultipartUpload
             | UploadPart
             | UploadPartCopy
-            | CompleteMultipartUpload => (said.bucket_acl, true),
-            GetObject | HeadObject => (said.object_acl, false),
+            | CompleteMultipartUpload => (place.bucket_acl, true),
+            GetObject | HeadObject => (place.object_acl, false),
             _ => return false,
         };
         let granted = match list {
@@ -137,6 +171,6 @@ impl Case<'_> {
             "authenticated-read" => !writes && self.kind != Kind::Nobody,
             _ => false,
         };
-        granted && !said.ignores_public_acls
+        granted && !place.ignores_public_acls && !place.owner_owns
     }
 }

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 use crate::policies::{cam, iam};
-use crate::world::{APPID, BUCKET, UIN};
+use crate::world::{APPID, UIN};
 
 /// Which actions a statement is about, seen from the operation that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,13 @@ pub struct Said {
     pub object_acl: &'static str,
     pub ignores_public_acls: bool,
     pub restricts_public_policies: bool,
+    /// The bucket's owner owns whatever is in it, and ACLs say nothing.
+    pub owner_owns: bool,
     /// At most one in each grammar.
     pub of_bucket: Vec<Document>,
+    /// Of what a copy is from.
+    pub source_acl: &'static str,
+    pub of_source: Vec<Document>,
     pub own: Option<Document>,
     pub boundary: Document,
     pub session: Document,
@@ -68,8 +73,14 @@ impl Said {
             _ => &Dialect::ALL,
         };
         let own = rng.random_bool(0.7).then(|| Document::draw(rng, None));
+        let owner_owns = rng.random_bool(0.2);
+        let of_source = rng.random_bool(0.4);
         Said {
-            bucket_acl: ACLS.choose(rng).unwrap(),
+            // Of a bucket whose list opens it, nobody takes the list away like this.
+            bucket_acl: if owner_owns { "private" } else { ACLS.choose(rng).unwrap() },
+            owner_owns,
+            source_acl: ACLS.choose(rng).unwrap(),
+            of_source: of_source.then(|| Document::draw(rng, None)).into_iter().collect(),
             object_acl: ACLS.choose(rng).unwrap(),
             ignores_public_acls: rng.random_bool(0.2),
             restricts_public_policies: rng.random_bool(0.2),
@@ -89,9 +100,9 @@ impl Document {
         Document { grammar: grammar.unwrap_or(any), statements }
     }
 
-    /// As a policy of the bucket, which the user with this number is meant by.
-    pub fn of_bucket(&self, asked: Action, user: u64) -> String {
-        self.text(asked, |principal| match (self.grammar, principal) {
+    /// As a policy of a bucket, which the user with this number is meant by.
+    pub fn of_bucket(&self, asked: Action, user: u64, bucket: &str) -> String {
+        self.text(asked, bucket, |principal| match (self.grammar, principal) {
             (Dialect::S3, Principal::Everybody) => r#""Principal": "*","#.to_owned(),
             (Dialect::Cos, Principal::Everybody) => {
                 r#""principal": {"qcs": ["qcs::cam::anyone:anyone"]},"#.to_owned()
@@ -113,10 +124,10 @@ impl Document {
 
     /// As a policy that needs to name nobody.
     pub fn of_holder(&self, asked: Action) -> String {
-        self.text(asked, |_| String::new())
+        self.text(asked, "", |_| String::new())
     }
 
-    fn text(&self, asked: Action, principal: impl Fn(Principal) -> String) -> String {
+    fn text(&self, asked: Action, bucket: &str, principal: impl Fn(Principal) -> String) -> String {
         let read = ops::action(Operation::GetObject, false);
         let name = |action: Action| match self.grammar {
             Dialect::Cos => action.cam,
@@ -142,7 +153,7 @@ impl Document {
                 Dialect::S3 => {
                     let effect = if effect { "Allow" } else { "Deny" };
                     let resource = match of_bucket {
-                        true => format!(r#"["arn:aws:s3:::{BUCKET}", "arn:aws:s3:::{BUCKET}/*"]"#),
+                        true => format!(r#"["arn:aws:s3:::{bucket}", "arn:aws:s3:::{bucket}/*"]"#),
                         false => r#""*""#.to_owned(),
                     };
                     format!(r#"{{"Effect": "{effect}", {who} {actions}, "Resource": {resource}}}"#)
@@ -151,7 +162,7 @@ impl Document {
                     let effect = if effect { "allow" } else { "deny" };
                     let actions = actions.replace(r#""Action""#, r#""action""#);
                     let resource = match of_bucket {
-                        true => format!("qcs::cos:ap-guangzhou:uid/{APPID}:{BUCKET}/*"),
+                        true => format!("qcs::cos:ap-guangzhou:uid/{APPID}:{bucket}/*"),
                         false => "*".to_owned(),
                     };
                     format!(
