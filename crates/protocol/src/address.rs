@@ -16,12 +16,42 @@ use crate::percent::{self, PercentError};
 
 use host::HostFacts;
 
-/// A domain under which the server is reached, by configuration: `D` is path
-/// style, `<bucket>.D` virtual-hosted. May be an IP address.
+/// A domain under which the server is reached, by configuration. May be an IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
     name: String,
-    dialect: Option<Dialect>,
+    purpose: Purpose,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// `D` is path style, `<bucket>.D` virtual-hosted.
+    Rest(Option<Dialect>),
+    /// `<bucket>.D` is the bucket's website.
+    Websites,
+    /// `D` is this bucket's website.
+    Website(String),
+}
+
+impl Domain {
+    fn new(name: &str, purpose: Purpose) -> Domain {
+        Domain { name: name.trim_end_matches('.').to_ascii_lowercase(), purpose }
+    }
+
+    /// What it says of a host; `None` if that is no name of its.
+    fn facts(&self, host: &str) -> Option<HostFacts> {
+        let bucket = below(host, &self.name)?;
+        let website = |bucket: &str| {
+            let facts = HostFacts::plain(Some(bucket), None);
+            Some(HostFacts { endpoint: Endpoint::Website, ..facts })
+        };
+        match (&self.purpose, bucket) {
+            (Purpose::Rest(dialect), bucket) => Some(HostFacts::plain(bucket, *dialect)),
+            (Purpose::Websites, Some(bucket)) => website(bucket),
+            (Purpose::Website(bucket), None) => website(bucket),
+            (Purpose::Websites, None) | (Purpose::Website(_), Some(_)) => None,
+        }
+    }
 }
 
 /// The configured domains.
@@ -35,15 +65,20 @@ impl Domains {
     /// Each name with the dialect its clients speak where nothing else in the
     /// request tells; `None` leaves it open. Names are compared without case.
     pub fn new(names: impl IntoIterator<Item = (String, Option<Dialect>)>) -> Domains {
-        let mut list: Vec<Domain> = names
-            .into_iter()
-            .map(|(name, dialect)| Domain {
-                name: name.trim_end_matches('.').to_ascii_lowercase(),
-                dialect,
-            })
-            .collect();
-        list.sort_by_key(|domain| std::cmp::Reverse(domain.name.len()));
-        Domains { list }
+        let names = names.into_iter();
+        let list = names.map(|(name, dialect)| Domain::new(&name, Purpose::Rest(dialect)));
+        Domains { list: list.collect() }.sorted()
+    }
+
+    /// With one more: the website of a bucket, or of each whose name stands before it.
+    pub fn with_website(mut self, name: &str, bucket: Option<String>) -> Domains {
+        self.list.push(Domain::new(name, bucket.map_or(Purpose::Websites, Purpose::Website)));
+        self.sorted()
+    }
+
+    fn sorted(mut self) -> Domains {
+        self.list.sort_by_key(|domain| std::cmp::Reverse(domain.name.len()));
+        self
     }
 }
 
@@ -153,10 +188,8 @@ fn bare_host(text: &str) -> Result<String, AddressError> {
 /// What the host name says; `None` if it is no name of ours that can be told
 /// from the name alone.
 fn host_facts(name: &str, domains: &Domains) -> Option<HostFacts> {
-    for domain in &domains.list {
-        if let Some(bucket) = below(name, &domain.name) {
-            return Some(HostFacts::plain(bucket, domain.dialect));
-        }
+    if let Some(facts) = domains.list.iter().find_map(|domain| domain.facts(name)) {
+        return Some(facts);
     }
     if let Some(bucket) = below(name, "localhost") {
         return Some(HostFacts::plain(bucket, None));

@@ -12,7 +12,7 @@ use costrel_protocol::{
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::config::{Config, Dialect};
+use crate::config::{Config, Dialect, Purpose};
 use crate::fetch::Fetcher;
 use crate::listen::Handler;
 
@@ -22,9 +22,19 @@ pub fn build(
     accounts: Arc<Accounts>,
     observer: Arc<dyn Observer>,
 ) -> Arc<Gateway> {
-    let domains = config.domains.0.iter().cloned();
+    let mut domains = Vec::new();
+    let mut websites = Vec::new();
+    for domain in config.domains.0.iter().cloned() {
+        match domain.purpose {
+            Purpose::Rest(dialect) => domains.push((domain.name, dialect.map(spoken))),
+            Purpose::Website(bucket) => websites.push((domain.name, bucket)),
+        }
+    }
+    let domains = websites
+        .into_iter()
+        .fold(Domains::new(domains), |all, (name, bucket)| all.with_website(&name, bucket));
     let options = GatewayOptions {
-        domains: Domains::new(domains.map(|domain| (domain.name, domain.dialect.map(spoken)))),
+        domains,
         default_dialect: spoken(config.default_dialect),
         body_limits: BodyLimits {
             idle: config.idle_timeout.0,

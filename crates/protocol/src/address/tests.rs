@@ -204,3 +204,23 @@ fn the_asterisk_target_is_the_service() {
     assert_eq!(at("example.com", "/b").unwrap().shape, Shape::Bucket);
     assert_eq!(at("example.com", "/b/k").unwrap().shape, Shape::Object);
 }
+
+#[test]
+fn websites_have_domains_of_their_own() {
+    let domains = domains()
+        .with_website("web.Example.com", None)
+        .with_website("www.other.org", Some("b".into()));
+    let at = |host: &str, target: &str| {
+        let address = resolve(&target.parse().unwrap(), Some(host), &domains).unwrap();
+        (address.endpoint, address.bucket, address.key)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let website =
+        |bucket: &str, key: Option<&str>| (Endpoint::Website, some(bucket), key.map(str::to_owned));
+    assert_eq!(at("a.web.example.com:80", "/"), website("a", None));
+    assert_eq!(at("a.b.web.example.com", "/x/y"), website("a.b", Some("x/y")));
+    assert_eq!(at("WWW.other.org", "/x"), website("b", Some("x")));
+    // Of other names below them nothing is said, or what the domain around them says.
+    assert_eq!(at("web.example.com", "/k"), (Endpoint::Rest, some("web"), some("k")));
+    assert_eq!(at("a.www.other.org", "/b/k"), (Endpoint::Rest, some("b"), some("k")));
+}

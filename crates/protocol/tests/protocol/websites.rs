@@ -302,3 +302,21 @@ async fn objects_send_their_visitors_elsewhere() {
         assert_eq!(world.stored().await, stored);
     }
 }
+
+#[tokio::test]
+async fn domains_of_ones_own_are_websites() {
+    let world = with_pages().await;
+    site(Dialect::S3, INDEX).send(&world).await.ok();
+    for host in ["www.example", &format!("{BUCKET}.web.example:9000")] {
+        let answer = visit("", "/").host(host).send(&world).await;
+        assert_eq!(
+            (answer.ok().text(), answer.header("Content-Type")),
+            ("index.html", Some("text/html"))
+        );
+        is_page(&visit("", "/private").host(host).send(&world).await, 403, "AccessDenied");
+        let folder = visit("", "/docs").host(host).send(&world).await;
+        assert_eq!(folder.header("Location"), Some(format!("http://{host}/docs/").as_str()));
+    }
+    let nowhere = visit("", "/").host("nowhere-1250000000.web.example");
+    is_page(&nowhere.send(&world).await, 404, "NoSuchWebsiteConfiguration");
+}

@@ -163,7 +163,9 @@ impl World {
             Store::new(engine.clone(), clock.clone(), Arc::new(Random), options);
         let records = Arc::new(Records::default());
         let options = GatewayOptions {
-            domains: Domains::new([("objects.example".to_owned(), None)]),
+            domains: Domains::new([("objects.example".to_owned(), None)])
+                .with_website("web.example", None)
+                .with_website("www.example", Some(BUCKET.to_owned())),
             default_dialect: Dialect::S3,
             body_limits,
             documents: Arc::new(NoDocuments),

@@ -222,7 +222,8 @@ settings! {
         region: Region = "ap-guangzhou";
         /// Domains under which the server is reached, separated by commas. Buckets
         /// are then names below them too. `cos:` or `s3:` before a domain sets its
-        /// dialect.
+        /// dialect. `website:` before one has the names below it stand for the
+        /// websites of those buckets; `website:DOMAIN=BUCKET` is the website of one.
         domains: Domains = "";
         /// `cos` or `s3`: what is answered to requests that show neither by
         /// signature, host or headers.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub use docs::settings_markdown;
 pub use keys::{Config, Given};
 pub use targets::TargetError;
-pub use values::{Dialect, Durability, EngineKind, LogFormat, LogLevel, Span};
+pub use values::{Dialect, Durability, EngineKind, LogFormat, LogLevel, Purpose, Span};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(config.max_connections.0, 7);
         assert_eq!(config.appid.unwrap().get(), 1_250_000_000);
         assert_eq!(config.domains.0.len(), 2);
-        assert_eq!(config.domains.0[1].dialect, Some(Dialect::Cos));
+        assert_eq!(config.domains.0[1].purpose, Purpose::Rest(Some(Dialect::Cos)));
     }
 
     #[test]

@@ -161,12 +161,21 @@ choice! {
     Dialect { Cos = "cos", S3 = "s3" }
 }
 
-/// A domain under which the server is reached, and the dialect spoken there
-/// where a request does not show its own: `example.com`, `cos:example.com`.
+/// A domain under which the server is reached, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {
     pub name: String,
-    pub dialect: Option<Dialect>,
+    pub purpose: Purpose,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Buckets and objects, in this dialect where a request does not show its own:
+    /// `example.com`, `cos:example.com`.
+    Rest(Option<Dialect>),
+    /// Websites, of the buckets below it or of a single one:
+    /// `website:web.example.com`, `website:www.example.com=bucket-1250000000`.
+    Website(Option<String>),
 }
 
 /// Separated by commas; in the file an array as well.
@@ -177,15 +186,21 @@ impl FromStr for Domain {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let (dialect, name) = match text.split_once(':') {
-            Some((dialect, name)) => (Some(dialect.parse()?), name),
-            None => (None, text),
+        let (purpose, name) = match text.split_once(':') {
+            Some(("website", site)) => match site.split_once('=') {
+                Some((name, bucket)) => (Purpose::Website(Some(bucket.to_owned())), name),
+                None => (Purpose::Website(None), site),
+            },
+            Some((dialect, name)) => (Purpose::Rest(Some(dialect.parse()?)), name),
+            None => (Purpose::Rest(None), text),
         };
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
-        if name.is_empty() || !name.bytes().all(plain) {
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(plain);
+        let is_bucket = !matches!(&purpose, Purpose::Website(Some(bucket)) if !is_name(bucket));
+        if !is_name(name) || !is_bucket {
             return Err(InvalidValue(format!("'{text}' is not a domain")));
         }
-        Ok(Domain { name: name.to_ascii_lowercase(), dialect })
+        Ok(Domain { name: name.to_ascii_lowercase(), purpose })
     }
 }
 
@@ -375,7 +390,17 @@ mod tests {
 
     #[test]
     fn domains() {
-        let domain = |name: &str, dialect| Domain { name: name.into(), dialect };
+        let domain =
+            |name: &str, dialect| Domain { name: name.into(), purpose: Purpose::Rest(dialect) };
+        let website = |name: &str, bucket: Option<&str>| {
+            let purpose = Purpose::Website(bucket.map(str::to_owned));
+            Some(Domains(vec![Domain { name: name.into(), purpose }]))
+        };
+        check("website:Web.example.com", website("web.example.com", None));
+        check("website:www.example.com=b-1", website("www.example.com", Some("b-1")));
+        check::<Domains>("website:", None);
+        check::<Domains>("website:a=", None);
+        check::<Domains>("website:a=b/c", None);
         check(
             "Example.com, s3:s3.example.com",
             Some(Domains(vec![
