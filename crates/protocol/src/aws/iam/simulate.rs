@@ -17,19 +17,6 @@ use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
 use crate::permission::{Basis, Explained, Part, PolicyName, Trial, TrialFault, Tried};
 
-pub(super) const PARAMETERS: &[&str] = &[
-    "PolicyInputList",
-    "PermissionsBoundaryPolicyInputList",
-    "ActionNames",
-    "ResourceArns",
-    "ResourcePolicy",
-    "ResourceOwner",
-    "CallerArn",
-    "ContextEntries",
-    "MaxItems",
-    "Marker",
-];
-
 pub(super) const OF_PRINCIPAL: &[&str] = &[
     "PolicySourceArn",
     "PolicyInputList",
@@ -43,6 +30,9 @@ pub(super) const OF_PRINCIPAL: &[&str] = &[
     "MaxItems",
     "Marker",
 ];
+
+/// The same, but for the principal.
+pub(super) const PARAMETERS: &[&str] = OF_PRINCIPAL.split_at(1).1;
 
 /// Results of one request, at most: each is a decision.
 const RESULTS_MAX: usize = 1000;
