@@ -280,6 +280,28 @@ def test_conditions_of_trust_policies(server, issuer, provider):
             assert code(server, role, text) == (403, "AccessDenied"), conditions
 
 
+def test_what_would_come_of_a_token(server, issuer, provider):
+    place = issuer.place
+    role = make_role(server, trust(provider, {"StringLike": {f"{place}:sub": "robot-*"}}))
+
+    def explain(*more, by=issuer.url, action="sts:AssumeRoleWithWebIdentity"):
+        resource = f"arn:aws:iam::{UIN}:role/{role}"
+        asked = ["--provider", by, "--action", action, "--resource", resource, *more]
+        ran = server.operate("policy", "explain", *asked)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    code, text = explain("--context", f"{place}:sub=robot-1")
+    assert code == 0 and text.startswith("allowed: statement 1 of the "), text
+    assert explain("--context", f"{place}:sub=somebody")[0] == 1
+    code, text = explain()
+    assert code == 1 and f"unless given as --context: {place}:sub" in text
+    assert explain("--context", f"{place}:sub=robot-1", action="sts:TagSession")[0] == 1
+    code, text = explain(by="https://nobody.example")
+    assert code != 0 and "no such identity provider" in text
+    code, text = explain(action="s3:GetObject")
+    assert code != 0 and "nothing else" in text
+
+
 def test_who_trusts_somebody_else(server, issuer, provider):
     text = token(issuer.claims(), issuer.keys[0])
     other = provider.replace("/realm", "/other")

@@ -232,6 +232,9 @@ pub struct AskerArgs {
     /// Whose permanent key this is
     #[arg(long, value_name = "ID")]
     pub key: Option<String>,
+    /// Whoever brings a token of this identity provider, by its URL
+    #[arg(long, value_name = "URL")]
+    pub provider: Option<String>,
     /// The account's root
     #[arg(long)]
     pub root: bool,

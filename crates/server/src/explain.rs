@@ -36,7 +36,12 @@ struct Asked(Vec<(&'static str, String)>);
 impl Asked {
     fn of(args: &PolicyExplainArgs) -> Result<Asked, AskError> {
         let asker = &args.asker;
-        let named = [("user", &asker.user), ("role", &asker.role), ("key", &asker.key)];
+        let named = [
+            ("user", &asker.user),
+            ("role", &asker.role),
+            ("key", &asker.key),
+            ("provider", &asker.provider),
+        ];
         let mut asked: Vec<_> =
             named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
         for (name, given) in [("root", asker.root), ("anonymous", asker.anonymous)] {
@@ -78,6 +83,7 @@ pub async fn answer(gateway: &Gateway, query: &str) -> Result<String, String> {
         (Some(name), ..) => Asker::User(name),
         (_, Some(name), _) => Asker::Role(name),
         (.., Some(id)) => Asker::Key(id),
+        _ if query.has("provider") => Asker::Bearer(query.get("provider").unwrap_or_default()),
         _ if query.has("root") => Asker::Root,
         _ => Asker::Anonymous,
     };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use costrel_core::account::{AccessKey, Account, Role, SessionTags};
+use costrel_core::account::{AccessKey, Account, Provider, Role, SessionTags};
 use costrel_policy::{
     Action, Attempt, Caller, Fact, Facts, Grants, Key, Policy, Target, Value, Who, decide,
     decide_trust,
@@ -191,6 +191,31 @@ fn all_of(first: Explained, mut further: impl Iterator<Item = Explained>) -> Exp
     refused.unwrap_or(first)
 }
 
+/// Whether a key asks for something that whoever brings a token has not: he has no name in
+/// any account.
+pub(super) fn is_of_holders(key: &Key) -> bool {
+    matches!(
+        key,
+        Key::Uin
+            | Key::PrincipalAccount
+            | Key::UserName
+            | Key::UserId
+            | Key::PrincipalArn
+            | Key::ExternalId
+            | Key::PrincipalTag(_)
+            | Key::SourceIdentity
+    )
+}
+
+/// Whoever brings a provider's token, to a trust policy.
+pub(super) fn bearer_of(account: &Account, provider: &Provider) -> Caller {
+    let mut caller = Caller::new(Who::Bearer(account.uin.get()));
+    caller.name = Some(provider.place().into());
+    caller.session_name =
+        Some(provider.name.as_str()).filter(|name| !name.is_empty()).map(Into::into);
+    caller
+}
+
 /// What is known of a request by whoever brings a token.
 struct BearerFacts<'a> {
     bearer: &'a Bearer,
@@ -211,15 +236,7 @@ impl Facts for BearerFacts<'_> {
             Key::Claim { issuer, claim } => self.bearer.fact(issuer.as_deref(), *claim),
             Key::OwnerUin => Fact::text(self.account.uin.to_string()),
             Key::AppId => Fact::text(self.account.appid.to_string()),
-            // He has no name in any account.
-            Key::Uin
-            | Key::PrincipalAccount
-            | Key::UserName
-            | Key::UserId
-            | Key::PrincipalArn
-            | Key::ExternalId
-            | Key::PrincipalTag(_)
-            | Key::SourceIdentity => Fact::Absent,
+            key if is_of_holders(key) => Fact::Absent,
             key => of_said(Some(self.shown.said), key).unwrap_or(Fact::Unknown),
         }
     }
@@ -235,11 +252,7 @@ pub(crate) fn judge_bearer(
     connection: ConnectionInfo,
     now_ms: u64,
 ) -> Explained {
-    let provider = &bearer.provider;
-    let mut caller = Caller::new(Who::Bearer(account.uin.get()));
-    caller.name = Some(provider.place().into());
-    caller.session_name =
-        Some(provider.name.as_str()).filter(|name| !name.is_empty()).map(Into::into);
+    let caller = bearer_of(account, &bearer.provider);
     let judge = |action| {
         let attempt = Attempt {
             caller: &caller,

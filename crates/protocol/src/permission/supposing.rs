@@ -9,6 +9,7 @@ use costrel_core::tags::Tags;
 use costrel_policy::{Action, Attempt, Fact, Facts, Grants, Key, Target, decide, decide_trust};
 use parking_lot::Mutex;
 
+use super::cloud::{bearer_of, is_of_holders};
 use super::explained::{Explained, Judges};
 use super::facts::{Place, of_caller, tag};
 use super::{Named, Need, caller_of};
@@ -28,6 +29,8 @@ pub enum Asker<'a> {
     Role(&'a str),
     /// Whose permanent key this is.
     Key(&'a str),
+    /// Whoever brings a token of this identity provider, by its URL or its name in CAM.
+    Bearer(&'a str),
 }
 
 /// A request that is only supposed.
@@ -103,6 +106,10 @@ pub enum SupposedFault {
     TooLong(Part),
     #[error("there is no such key")]
     NoSuchKey,
+    #[error(
+        "whoever brings a token asks for sts:AssumeRoleWithWebIdentity of a role, and nothing else"
+    )]
+    NotForBearers,
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("{0}")]
@@ -163,6 +170,8 @@ impl<'a> Context<'a> {
 pub(super) struct SupposedFacts<'a> {
     pub context: &'a Context<'a>,
     pub key: Option<&'a AccessKey>,
+    /// He brings a token, and has no key.
+    pub is_bearer: bool,
     pub place: Place<'a>,
     pub version: Option<&'a str>,
     pub existing_tags: Option<Tags>,
@@ -186,6 +195,9 @@ impl Facts for SupposedFacts<'_> {
             }
             _ => {}
         }
+        if self.is_bearer && is_of_holders(key) {
+            return Fact::Absent;
+        }
         if let Some(fact) = of_caller(self.key, key, self.now_ms) {
             return fact;
         }
@@ -197,6 +209,13 @@ impl Facts for SupposedFacts<'_> {
         self.resources
     }
 }
+
+/// Actions that a role's trust policy judges.
+const OF_ROLES: [&str; 4] =
+    ["name/sts:AssumeRole", BY_TOKEN, "name/sts:TagSession", "name/sts:SetSourceIdentity"];
+
+/// The one of them that is for whoever brings a token.
+const BY_TOKEN: &str = "name/sts:AssumeRoleWithWebIdentity";
 
 /// What an action's name stands for.
 pub(super) enum Meant {
@@ -212,8 +231,9 @@ impl Meant {
             return Ok(Meant::Operation(operation, versioned, action));
         }
         // Judged by roles, not by the actions' own permission.
-        if name.strip_prefix("name/").unwrap_or(name) == "sts:AssumeRole" {
-            return Ok(Meant::Account(Named::of_cam("name/sts:AssumeRole").action));
+        let plain = name.strip_prefix("name/").unwrap_or(name);
+        if let Some(of_role) = OF_ROLES.iter().find(|of_role| of_role[5..] == *plain) {
+            return Ok(Meant::Account(Named::of_cam(of_role).action));
         }
         let action = aws::action_named(name).or_else(|| cloud::action_named(name));
         action.map(Meant::Account).ok_or_else(|| SupposedFault::NoSuchAction(name.to_owned()))
@@ -247,6 +267,11 @@ impl Gateway {
         let meant = Meant::of(question.action)?;
         let key = self.supposed_key(question.asker).await?;
         let context = Context::new(question.context)?;
+        if let Asker::Bearer(provider) = question.asker {
+            let Meant::Account(action) = meant else { return Err(SupposedFault::NotForBearers) };
+            let explained = self.suppose_token(question, action, provider, &context).await?;
+            return Ok(Supposed { explained, action, missing: context.missing() });
+        }
         let (explained, action) = match meant {
             Meant::Account(action) => {
                 (self.suppose_in_account(question, action, key.as_ref(), &context).await?, action)
@@ -262,7 +287,7 @@ impl Gateway {
     async fn supposed_key(&self, asker: Asker<'_>) -> Result<Option<AccessKey>, SupposedFault> {
         let accounts = self.authenticator.accounts();
         let holder = match asker {
-            Asker::Anonymous => return Ok(None),
+            Asker::Anonymous | Asker::Bearer(_) => return Ok(None),
             Asker::Root => Holder::Root,
             Asker::User(name) => Holder::User(Arc::new(accounts.user_in_force(name).await?)),
             Asker::Role(name) => {
@@ -296,6 +321,7 @@ impl Gateway {
             let facts = SupposedFacts {
                 context,
                 key,
+                is_bearer: false,
                 place,
                 version: None,
                 existing_tags: None,
@@ -328,6 +354,7 @@ impl Gateway {
         let facts = |existing_tags| SupposedFacts {
             context,
             key,
+            is_bearer: false,
             place,
             version: question.version,
             existing_tags,
@@ -345,9 +372,9 @@ impl Gateway {
         key: Option<&AccessKey>,
         context: &Context<'_>,
     ) -> Result<Explained, SupposedFault> {
-        let role = match action.iam {
-            "sts:AssumeRole" => self.supposed_role(question.resource).await?,
-            _ => None,
+        let role = match OF_ROLES.contains(&action.cam) && action.cam != BY_TOKEN {
+            true => self.supposed_role(question.resource).await?,
+            false => None,
         };
         let resources = match question.resource {
             "" | "*" => Vec::new(),
@@ -359,6 +386,7 @@ impl Gateway {
         let facts = SupposedFacts {
             context,
             key,
+            is_bearer: false,
             place: Place { region: self.store.region(), owner_uin: account.uin.get() },
             version: None,
             existing_tags: None,
@@ -379,6 +407,47 @@ impl Gateway {
         let holder = key.map(|key| &key.holder);
         let judges = Judges { trust: trust.as_ref(), ..Judges::of(&caller, holder) };
         Ok(judges.explain(verdict, None))
+    }
+
+    /// What would come of a token.
+    async fn suppose_token(
+        &self,
+        question: &Question<'_>,
+        action: Action,
+        provider: &str,
+        context: &Context<'_>,
+    ) -> Result<Explained, SupposedFault> {
+        let role = self.supposed_role(question.resource).await?;
+        let role = role.filter(|_| OF_ROLES[1..].contains(&action.cam));
+        let role = role.ok_or(SupposedFault::NotForBearers)?;
+        let accounts = self.authenticator.accounts();
+        let place = provider.split_once("://").map_or(provider, |(_, place)| place);
+        let found = match accounts.provider(place).await {
+            Err(IdentityError::NoSuchProvider) => accounts.provider_named(provider).await,
+            found => found,
+        };
+        let account = self.authenticator.account();
+        let caller = bearer_of(account, &found?);
+        let facts = SupposedFacts {
+            context,
+            key: None,
+            is_bearer: true,
+            place: Place { region: self.store.region(), owner_uin: account.uin.get() },
+            version: None,
+            existing_tags: None,
+            resources: &[],
+            now_ms: self.store.now_ms(),
+        };
+        let attempt = Attempt {
+            caller: &caller,
+            action,
+            target: Named::target(account),
+            on_policy: false,
+            facts: &facts,
+        };
+        let trust = role.trust_policy()?;
+        let judges = Judges { trust: Some(&trust), ..Judges::of(&caller, None) };
+        Ok(judges.explain(decide_trust(&attempt, &trust), None))
     }
 
     /// The role that is to be taken on, by what policies call it.

@@ -54,6 +54,7 @@ impl Trial {
         let facts = SupposedFacts {
             context: &context,
             key: self.key.as_ref(),
+            is_bearer: false,
             place: Place { region, owner_uin },
             version: None,
             existing_tags: None,
