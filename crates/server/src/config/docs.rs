@@ -55,13 +55,27 @@ Each `[[events.target]]` in the file is one that buckets' events may be told to;
 | key | |
 |---|---|
 | `name` | how configurations of buckets name it: up to 64 letters, digits, hyphens and underscores |
-| `kind` | `webhook` |
-| `url` | where it is: `http://` or `https://` |
-| `form` | the form of its messages: `s3` (the default) |
+| `kind` | `webhook`, `nats`, `mqtt` or `kafka` |
+| `url` | where it is, see below |
+| `form` | the form of its messages: `s3` (the default) or `cos` |
 | `timeout` | how long it may take to acknowledge a message, `100ms` to `8s`; `5s` if not given |
-| `authorization_file`, `authorization_env` | file, or environment variable, with the `Authorization` header of each request |
+| `authorization_file`, `authorization_env` | of a webhook: file, or environment variable, with the whole `Authorization` header of each request, such as `Bearer …` |
+| `subject` | of NATS: what messages are published to; a stream must take it |
+| `topic` | of MQTT and Kafka: the same; Kafka's must be there |
+| `user`, with `password_file` or `password_env` | of NATS, MQTT and Kafka |
+| `token_file`, `token_env` | of NATS, instead of a user |
+| `mechanism` | of Kafka: how the password is shown, `plain` (the default), `scram-sha-256` or `scram-sha-512` |
 | `ca_file` | PEM file of the authorities that its certificate may come from, instead of the system's |
 | `client_cert`, `client_key` | PEM files of a certificate, and its key, that are shown to it |
+
+| kind | `url` without TLS | with TLS |
+|---|---|---|
+| `webhook` | `http://host[:80]/path` | `https://host[:443]/path` |
+| `nats` | `nats://host[:4222]`, more hosts of a cluster behind commas | `tls://…` |
+| `mqtt` | `mqtt://host[:1883]` | `mqtts://host[:8883]` |
+| `kafka` | `kafka://host[:9092]`, more brokers behind commas | `kafkas://host[:9093]…` |
+
+A key that the kind does not have is refused, as is one that nothing has.
 ";
 
 #[cfg(test)]
