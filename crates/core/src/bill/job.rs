@@ -1,5 +1,6 @@
 //! Closes months when they are over.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use crate::error::Result;
 use crate::steady::SteadyClock;
 use crate::store::Store;
 
-/// How many months before the present one are closed when none ever was.
-const MONTHS_BACK: u32 = 18;
+/// So many months, up to the last that is over, are closed if they never were.
+const MONTHS: usize = 18;
 
 /// Closes each month when it is over and everything is counted, but what somebody has
 /// reopened. Dropping it at any point is safe.
@@ -21,10 +22,12 @@ pub async fn close_months(store: Arc<Store>) {
     let claim = Claim::new(store.clone(), "bills");
     let day = Duration::from_millis(store.options.day_ms);
     let clock = SteadyClock::new(store.now_ms(), day);
+    // The last month that is over, once it and all before it have been closed.
+    let mut done = None;
     loop {
         // What a wrong clock closes stays closed.
         if clock.is_steady(store.now_ms())
-            && let Err(error) = store.close_due(&claim).await
+            && let Err(error) = store.close_due(&claim, &mut done).await
         {
             tracing::warn!(%error, "closing months will be tried again");
         }
@@ -33,39 +36,40 @@ pub async fn close_months(store: Arc<Store>) {
 }
 
 impl Store {
-    async fn close_due(&self, claim: &Claim) -> Result<(), LedgerError> {
+    async fn close_due(&self, claim: &Claim, done: &mut Option<Month>) -> Result<(), LedgerError> {
         let today = self.usage_calendar().day(self.now_ms());
         let Some(last) = Month::of_day(today).previous() else { return Ok(()) };
-        if self.month_record(last).await?.is_some() || !self.is_month_over(last) {
+        if *done == Some(last) || !self.is_month_over(last) || !claim.hold().await? {
             return Ok(());
         }
-        let mut month = match self.last_closed().await? {
-            Some(closed) if closed < last => closed.next(),
-            Some(_) => return Ok(()),
-            None => (1..MONTHS_BACK).fold(last, |month, _| month.previous().unwrap_or(month)),
-        };
-        while month <= last {
+        let closed = self.closed_months().await?;
+        let mut due: Vec<Month> =
+            std::iter::successors(Some(last), |month| month.previous()).take(MONTHS).collect();
+        due.retain(|month| !closed.contains(month));
+        let mut outcome = Ok(());
+        for month in due.into_iter().rev() {
             if !claim.hold().await? {
                 return Ok(());
             }
             match self.close_month(month).await {
                 Ok(_) | Err(LedgerError::IsClosed | LedgerError::Overtaken) => {}
-                Err(error) => return Err(error),
+                // It keeps no other from being closed.
+                Err(error) => outcome = Err(error),
             }
-            month = month.next();
         }
-        Ok(())
+        if outcome.is_ok() {
+            *done = Some(last);
+        }
+        outcome
     }
 
-    /// The last month that was ever closed.
-    async fn last_closed(&self) -> Result<Option<Month>> {
-        let found = Arc::new(parking_lot::Mutex::new(None));
+    /// Months that were ever closed.
+    async fn closed_months(&self) -> Result<BTreeSet<Month>> {
+        let found = Arc::new(parking_lot::Mutex::new(BTreeSet::new()));
         let visit = {
             let found = found.clone();
             move |group: &[u8], _: &[u8], _: &[u8]| {
-                let mut found = found.lock();
-                // A month is known by its name, and longer years come first by that.
-                *found = (*found).max(month_of_group(group));
+                found.lock().extend(month_of_group(group));
                 Step::SeekGroup([group, &[0]].concat().into())
             }
         };
@@ -73,7 +77,7 @@ impl Store {
         let range = ScanRange { start_group, end_group: Some(behind), ..ScanRange::default() };
         let index = self.engine.index();
         index.scan(Partition::System, Table::Installation, range, Box::new(visit)).await?;
-        let last = *found.lock();
-        Ok(last)
+        let closed = std::mem::take(&mut *found.lock());
+        Ok(closed)
     }
 }

@@ -11,7 +11,7 @@ use super::meter::Entry;
 use super::month::Month;
 use super::reader::{Bill, State};
 use super::rows::{CHUNK_ENTRIES, MonthRecord, chunk_row, group, month_row, pack};
-use crate::engine::{Partition, ScanRange, Table, Write};
+use crate::engine::{Expect, Partition, ScanRange, Table, Write};
 use crate::error::{Error, Result};
 use crate::record::{decode, encode};
 use crate::scan::rows;
@@ -105,11 +105,12 @@ impl Store {
         closing.total = total.to_string();
         let id = closing.write_id.clone();
         if !self.replace_month(month, old.map(|(row, _)| row), &closing).await? {
-            self.remove_chunks(month, |of| of == id).await?;
+            self.remove_chunks(month, None, |of| of == id).await?;
             return Err(LedgerError::Overtaken);
         }
-        // Of one that was reopened, or did not come to its end.
-        self.remove_chunks(month, |of| of != id).await?;
+        // Of one that was reopened, or did not come to its end; but not of one that comes
+        // after this.
+        self.remove_chunks(month, Some(&closing), |of| of != id).await?;
         let MonthRecord { entries, book, currency, .. } = closing;
         tracing::info!(%month, entries, %total, currency, prices = book, "month closed");
         Ok(Closed { entries, total, currency })
@@ -133,7 +134,8 @@ impl Store {
         if !self.replace_month(month, Some(row), &reopened).await? {
             return Err(LedgerError::Overtaken);
         }
-        self.remove_chunks(month, |_| true).await?;
+        // Somebody may be closing it again already.
+        self.remove_chunks(month, None, |of| of == record.write_id).await?;
         let MonthRecord { entries, total, currency, book, .. } = record;
         tracing::info!(%month, entries, total, currency, prices = book, "month reopened");
         Ok(())
@@ -157,8 +159,16 @@ impl Store {
         Ok(())
     }
 
-    /// Removes chunks by the write id that they are under.
-    async fn remove_chunks(&self, month: Month, which: impl Fn(&[u8]) -> bool) -> Result<()> {
+    /// Removes chunks by the write id that they are under, as long as the month's row is
+    /// this one, if that matters.
+    async fn remove_chunks(
+        &self,
+        month: Month,
+        under: Option<&MonthRecord>,
+        which: impl Fn(&[u8]) -> bool,
+    ) -> Result<()> {
+        let expects: Vec<Expect> =
+            under.iter().map(|record| Expect::Equals(month_row(), encode(*record))).collect();
         let mut start_suffix = Bytes::from_static(&[0]);
         loop {
             let range = ScanRange { start_suffix, ..ScanRange::group(group(month)) };
@@ -171,8 +181,13 @@ impl Store {
                 which(of).then(|| Write::Delete(chunk_row(of, u32::from_be_bytes(*number))))
             });
             let found: Vec<Write> = found.collect();
-            if !found.is_empty() {
-                self.write_month(month, found).await?;
+            if found.is_empty() {
+                continue;
+            }
+            let removed =
+                self.try_commit(Partition::System, &group(month), expects.clone(), found).await?;
+            if removed.is_err() {
+                return Ok(());
             }
         }
     }

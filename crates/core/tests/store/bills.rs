@@ -199,6 +199,27 @@ async fn two_may_close_and_reopen_at_once() {
     }
 }
 
+#[tokio::test]
+async fn a_month_may_be_closed_while_it_is_reopened() {
+    for times in 0.. {
+        let engine = Faulty::new(World::memory().engine);
+        let world = World::memory_with(options(4)).beside_with(engine, options(4));
+        let month = month_over(&world).await;
+        world.store.close_month(month).await.unwrap();
+        let again = async { world.store.close_month(month).await };
+        let (reopened, closed, waited) =
+            stopped(world.store.reopen_month(month), times, again).await;
+        assert!(reopened.is_ok(), "{reopened:?}");
+        let is_final = world.store.bill(month).await.unwrap().is_final();
+        assert_eq!(is_final, closed.is_ok(), "{closed:?}");
+        assert_eq!(total(&world.store, month).await, TOTAL);
+        assert!(fsck::run(&*world.engine, |_| {}).await.unwrap().findings.is_empty());
+        if !waited {
+            break;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn months_close_by_themselves_but_what_was_reopened() {
     let world = World::memory_with(options(4));
