@@ -31,6 +31,8 @@ const GATHER: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Rows written at once, so that their commits share syncs.
 const AT_ONCE: usize = 16;
+/// A clock that was put back by no more than this leaves what it counts in the last slot.
+const AHEAD_MS: u64 = 3_600_000;
 /// Slots of one bucket that wait to be written; more are put together.
 const SLOTS_MAX: usize = 4;
 
@@ -79,6 +81,17 @@ impl Slot {
 }
 
 impl Inner {
+    /// The clock was far ahead: goes on from the present with rows of their own, so that
+    /// nothing is written over when the slots come that it has seen too early.
+    fn begin_anew(&mut self, begin_ms: u64) {
+        let mut present = Slot::at(begin_ms);
+        for mut slot in self.slots.drain(..) {
+            present.fresh.add_all(slot.unstored());
+        }
+        self.slots.push(present);
+        self.id = None;
+    }
+
     /// The slot that grows at a moment. A clock that was put back changes nothing of
     /// what is over.
     fn present(&mut self, begin_ms: u64) -> &mut Slot {
@@ -111,6 +124,9 @@ impl Counters {
     /// slot's rows are put together, and nobody looks for more.
     fn take(&self, over_ms: u64, begin_ms: u64) -> Vec<(u64, Bytes)> {
         let mut inner = self.inner.lock();
+        if inner.slots.last().is_some_and(|slot| slot.begin_ms > begin_ms + AHEAD_MS) {
+            inner.begin_anew(begin_ms);
+        }
         let mut late = Figures::default();
         for slot in inner.slots.iter_mut().filter(|slot| slot.begin_ms < over_ms) {
             late.add_all(&std::mem::take(slot.unstored()));
@@ -328,6 +344,22 @@ mod tests {
         assert_eq!(take(&counters, 120_000, 180_000), [(180_000, 3)]);
         let _ = counters.stored(180_000);
         assert!(!counters.is_listed());
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_holds_nothing_up() {
+        let counters = counters();
+        let (present, ahead) = (60_000, 3 * AHEAD_MS);
+        count(&counters, ahead, 1);
+        assert_eq!(take(&counters, 0, ahead), [(ahead, 1)]);
+        let _ = counters.stored(ahead);
+        let first = counters.id(|| [1; 8]);
+        count(&counters, present, 2);
+        assert_eq!(take(&counters, 0, present), [(present, 2)]);
+        let _ = counters.stored(present);
+        assert_ne!(counters.id(|| [2; 8]), first, "rows of their own");
+        count(&counters, present, 1);
+        assert_eq!(take(&counters, 0, present), [(present, 3)]);
     }
 
     #[test]

@@ -103,6 +103,9 @@ pub struct LatestRecord {
     /// The first day whose row, if it needs one, is still to be written.
     #[prost(uint64, tag = "2")]
     pub days_from: u64,
+    /// When the slot of the last sample began.
+    #[prost(uint64, tag = "3")]
+    pub sampled_ms: u64,
 }
 
 pub(super) fn row(kind: u8, at: u64) -> RowRef {

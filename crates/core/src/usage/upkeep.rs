@@ -192,20 +192,25 @@ impl UsageJob {
         loop {
             let (latest_value, latest) = self.latest(group).await?;
             let now_ms = self.store.now_ms();
-            let latest = latest
-                .unwrap_or_else(|| LatestRecord { held: None, days_from: calendar.day(now_ms) });
+            let latest = latest.unwrap_or_else(|| LatestRecord {
+                days_from: calendar.day(now_ms),
+                ..LatestRecord::default()
+            });
             let before = latest.held.clone().unwrap_or_default();
             if before == held {
                 return Ok(());
             }
-            let sample = row(SAMPLE, calendar.slot(now_ms));
+            // Never before what was seen earlier, whoever's clock said when: the last
+            // sample is what counts from then on.
+            let sampled_ms = calendar.slot(now_ms).max(latest.sampled_ms);
+            let sample = row(SAMPLE, sampled_ms);
             let old = self.store.read_row(Partition::System, group, sample.clone()).await?;
             let before = match &old {
                 Some(old) => decode::<SampleRecord>(old, "amounts held")?.before,
                 None => Some(before),
             };
             let record = SampleRecord { before, held: Some(held.clone()) };
-            let latest = LatestRecord { held: Some(held.clone()), ..latest };
+            let latest = LatestRecord { held: Some(held.clone()), sampled_ms, ..latest };
             let expects = vec![
                 unchanged(Table::Usage, latest_row().suffix, &latest_value),
                 unchanged(Table::Usage, sample.suffix.clone(), &old),
@@ -254,6 +259,11 @@ impl UsageJob {
         samples.retain(is_within);
 
         let (latest_value, latest) = self.latest(group).await?;
+        let day = calendar.day(begin_ms);
+        let is_summed_up = latest.as_ref().is_some_and(|latest| day < latest.days_from);
+        if is_summed_up && calendar.day(settled_ms).saturating_sub(day) > BLOCK_DAYS {
+            return self.add_to_day(group, day, traffic, samples).await;
+        }
         let block = row(BLOCK, begin_ms);
         let old = self.store.read_row(Partition::System, group, block.clone()).await?;
         let (before, slots, grain) = match &old {
@@ -293,8 +303,8 @@ impl UsageJob {
         }
         let slots = coarser(&calendar, slots.into_values(), grain);
         writes.push(put(block, &CountsBlock::pack(before, slots, grain)?));
-        let day = calendar.day(begin_ms);
-        let mut latest = latest.unwrap_or_else(|| LatestRecord { held: None, days_from: day + 1 });
+        let mut latest = latest
+            .unwrap_or_else(|| LatestRecord { days_from: day + 1, ..LatestRecord::default() });
         if day < latest.days_from {
             // The day is to be summed up, or again: this came late.
             latest.days_from = day;
@@ -305,6 +315,38 @@ impl UsageJob {
         if done.is_ok() {
             self.stats.slots.fetch_add(count as u64, Relaxed);
         }
+        Ok(true)
+    }
+
+    /// Takes rows of a day that was summed up so long ago that its blocks are gone into
+    /// the day's row: it cannot be summed up again, nor can those behind it. Such rows
+    /// come of a clock that was wrong, so what they say is held was not held then.
+    async fn add_to_day(
+        &self,
+        group: &Bytes,
+        day: u64,
+        traffic: Vec<(u64, OwnedRow)>,
+        samples: Vec<(u64, OwnedRow)>,
+    ) -> Result<bool> {
+        let name = row(DAY, day);
+        let old = self.store.read_row(Partition::System, group, name.clone()).await?;
+        let record = old.as_ref().map(|old| decode::<DayRecord>(old, "day of counts"));
+        let mut record = record.transpose()?.unwrap_or_default();
+        let mut expects = vec![unchanged(Table::Usage, name.suffix.clone(), &old)];
+        let mut writes = Vec::new();
+        for (_, row) in traffic.iter() {
+            let figures: Figures = decode(&row.value, "counts of requests")?;
+            record.figures.get_or_insert_default().add_all(&figures);
+        }
+        for (_, row) in traffic.into_iter().chain(samples) {
+            let name = RowRef { table: Table::Usage, suffix: row.suffix };
+            expects.push(Expect::Equals(name.clone(), row.value));
+            writes.push(Write::Delete(name));
+        }
+        if record.figures.is_some() {
+            writes.push(put(name, &record));
+        }
+        let _ = self.store.try_commit(Partition::System, group, expects, writes).await?;
         Ok(true)
     }
 

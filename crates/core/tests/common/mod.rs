@@ -143,6 +143,11 @@ impl World {
         self.clock.0.fetch_add(ms, Ordering::Relaxed);
     }
 
+    /// Somebody puts the clock right.
+    pub fn set_back(&self, ms: u64) {
+        self.clock.0.fetch_sub(ms, Ordering::Relaxed);
+    }
+
     /// The process ends and another begins over what the engine keeps.
     pub fn restart(&mut self) {
         let (store, collector) =

@@ -119,6 +119,58 @@ async fn a_day_comes_to_the_same_before_and_after_it_is_put_together() {
 }
 
 #[tokio::test]
+async fn what_was_seen_last_counts_whatever_the_clock_said() {
+    let world = World::memory();
+    let bucket = world.bucket("b-1").await;
+    to_next_day(&world);
+    let job = job(&world);
+    world.advance(HOUR_MS);
+    world.put(&bucket, "k", body(1, SMALL)).await.unwrap();
+    job.round().await.unwrap();
+    world.set_back(10 * MINUTE_MS);
+    world.delete(&bucket, "k").await.unwrap();
+    job.round().await.unwrap();
+    to_next_day(&world);
+    job.round().await.unwrap();
+    to_next_day(&world);
+    // Both looks count for one slot, at whose end there was nothing.
+    assert_eq!(used(&world, "b-1").await, []);
+}
+
+#[tokio::test]
+async fn a_row_of_long_ago_changes_no_day_but_its_own() {
+    let world = World::memory();
+    let bucket = world.bucket("b-1").await;
+    let first = to_next_day(&world);
+    let job = job(&world);
+    world.put(&bucket, "k", body(1, SMALL)).await.unwrap();
+    for _ in 0..100 {
+        count(&world, &bucket, 1);
+        world.store.keep_counts().await.unwrap();
+        to_next_day(&world);
+        world.advance(HOUR_MS);
+        job.round().await.unwrap();
+    }
+    let before = used(&world, "b-1").await;
+    // A process comes up with an old clock.
+    let ago = world.store.now_ms() - world.store.usage_calendar().day_begin(first + 1);
+    world.set_back(ago);
+    let beside = world.beside(world.engine.clone());
+    let seen = beside.store.bucket("b-1").await.unwrap();
+    count(&beside, &seen, 5);
+    beside.store.keep_counts().await.unwrap();
+    world.advance(ago);
+    job.round().await.unwrap();
+    let mut after = used(&world, "b-1").await;
+    let of_day = after.iter_mut().find(|day| day.day == first + 1).unwrap();
+    assert_eq!(of_day.statuses, [(206, 6)]);
+    let unchanged = before.iter().find(|day| day.day == first + 1).unwrap();
+    assert_eq!(of_day.classes[0].storage, unchanged.classes[0].storage);
+    *of_day = unchanged.clone();
+    assert_eq!(after[..100], before[..100]);
+}
+
+#[tokio::test]
 async fn rows_get_coarser_and_go_but_days_stay() {
     let world = World::memory();
     let bucket = world.bucket("b-1").await;

@@ -489,7 +489,7 @@ fn counts() {
     let day =
         DayRecord { before: Some(held.clone()), figures: Some(figures), storage: vec![storage] };
     check("counts-day", &day);
-    check("counts-latest", &LatestRecord { held: Some(held), days_from: 20_000 });
+    check("counts-latest", &LatestRecord { held: Some(held), days_from: 20_000, sampled_ms: 0 });
 }
 
 #[test]
