@@ -109,7 +109,9 @@ def stream(ledger, bucket, round_):
         ledger.call(client.get_object, bucket, name("missing"), expect=404)
         ledger.call(client.get_object, bucket, name("ARCHIVE"), "ARCHIVE", expect=403)
         ledger.call(stranger.get_object, bucket, name("STANDARD"), expect=403)
-        ledger.call(stranger.put_object, bucket, name("refused"), expect=403, Body=b"r" * 88)
+        # The class of what is refused is nobody's.
+        ledger.call(stranger.put_object, bucket, name("refused"), expect=403, Body=b"r" * 88,
+                    StorageClass="DEEP_ARCHIVE")
         ledger.call(client.list_objects, bucket)
         ledger.delete(client.delete_object, bucket, name("gone"))
         restore(ledger, client, dialect, bucket, name("ARCHIVE"))
@@ -168,7 +170,8 @@ class Day:
     """A server's days, and what the clients know of them."""
 
     def __init__(self, prices, is_killed):
-        self.server = harness.Server(args=[*ARGS, "--price-book", str(prices)], env=ENV).start()
+        args = [*ARGS, "--price-book", str(prices)]
+        self.server = harness.new_server(args=args, env=ENV).start()
         self.ledger = Ledger(self.server)
         self.buckets = [f"{word}-{harness.APPID}" for word in ("east", "west")]
         self.targets = [f"{word}-logs-{harness.APPID}" for word in ("east", "west")]
@@ -217,17 +220,16 @@ class Day:
 
         with ThreadPoolExecutor() as pool:
             working = pool.submit(work)
-            time.sleep(LOST_S + 1)
-            page = self.server.console("/metrics")[1]
+            time.sleep(LOST_S * self.server.slowness + 1)
+            for bucket in self.buckets:
+                counted = self.server.metric("costrel_bucket_requests_total", bucket=bucket)
+                self.shown[bucket] = counted
             self.server.kill()
             killed = time.monotonic()
             working.result()
-        for bucket in self.buckets:
-            name = f'costrel_bucket_requests_total{{bucket="{bucket}"'
-            lines = [line for line in page.splitlines() if line.startswith(name)]
-            self.shown[bucket] = sum(int(line.split()[-1]) for line in lines)
         ended = {id_: sent.ended for id_, sent in self.ledger.known.items()}
-        self.uncertain = {id_ for id_, at in ended.items() if at > killed - LOST_S}
+        lost_s = LOST_S * self.server.slowness
+        self.uncertain = {id_ for id_, at in ended.items() if at > killed - lost_s}
         assert 0 < len(self.uncertain) < len(ended)
         self.server.start()
 

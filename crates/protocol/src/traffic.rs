@@ -64,7 +64,9 @@ impl Traffic {
             store: store.clone(),
             bucket,
             class: match is_new {
-                true => said(&parts.headers),
+                // What is refused makes nothing of the class that it names.
+                true if reply.status().is_success() => said(&parts.headers),
+                true => None,
                 false => said(reply.headers()),
             },
             meter: trace.meter.clone(),
