@@ -212,11 +212,13 @@ class Server:
         finally:
             connection.close()
 
-    def metric(self, name):
-        """Sum over the samples of a metric."""
+    def metric(self, name, **labels):
+        """Sum over the samples of a metric that have these labels."""
         status, text = self.console("/metrics")
         assert status == 200, text
-        values = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE)
+        found = re.findall(rf"^{re.escape(name)}(\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE)
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        values = [value for given, value in found if all(label in given for label in wanted)]
         return sum(map(float, values)) if values else None
 
     def resident_bytes(self):

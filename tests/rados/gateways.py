@@ -84,8 +84,8 @@ class Gateways(harness.Server):
     def console(self, path):
         return self.gateways[0].console(path)
 
-    def metric(self, name):
-        values = [gateway.metric(name) for gateway in self.gateways]
+    def metric(self, name, **labels):
+        values = [gateway.metric(name, **labels) for gateway in self.gateways]
         return sum(value or 0 for value in values) if any(v is not None for v in values) else None
 
     def resident_bytes(self):

@@ -201,7 +201,7 @@ def prices(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def used(prices):
-    server = harness.Server(args=[*ARGS, "--price-book", str(prices)], env=ENV).start()
+    server = harness.new_server(args=[*ARGS, "--price-book", str(prices)], env=ENV).start()
     month = Month(server, prices)
     month.use()
     yield month

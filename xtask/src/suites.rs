@@ -116,6 +116,19 @@ const SUITES: &[Suite] = &[
             "costrel-data",
         ),
     ),
+    suite(
+        "rados-usage",
+        "counts of two gateways added up, series gathered and months closed once",
+        &[Python, Ceph],
+        Runner::PytestOnCeph(
+            "sdk/test_monitor.py::test_series_say_what_clients_have_counted \
+             sdk/test_monitor.py::test_a_clean_stop_loses_nothing_and_a_kill_the_last_second \
+             sdk/test_bills.py::test_usage_is_what_the_client_has_counted \
+             sdk/test_bills.py::test_a_bill_is_usage_times_prices \
+             sdk/test_bills.py::test_a_closed_month_keeps_its_prices",
+            "costrel-data",
+        ),
+    ),
     suite("power-cut", "nothing lost without power", &[Strace], Runner::PowerCut),
     suite("awscli", "aws CLI", &[Python], Runner::Pytest("sdk/test_awscli.py")),
     suite("coscmd", "coscmd", &[Python], Runner::Pytest("sdk/test_coscmd.py")),
