@@ -257,9 +257,9 @@ class Day:
         for (bucket, _), (size, storage_class) in found.items():
             self.held[bucket][storage_class] += size
             self.objects[bucket][storage_class] += 1
-        self.parts = {bucket: 0 for bucket in self.buckets}
+        # Parts are stored, and billed, in the class of their upload.
         for (bucket, _), (size, storage_class) in parts.items():
-            self.parts[bucket] += size
+            self.held[bucket][storage_class] += size
 
     # -- what is to be told ----------------------------------------------------------
 
@@ -451,7 +451,6 @@ def test_a_quiet_day_is_billed_for_what_is_held(day):
     """To the byte: parts of open uploads, and of the one that a kill has cut off, too."""
     for bucket in day.buckets:
         want = dict(day.held[bucket])
-        want["STANDARD"] += day.parts[bucket]
         deadline, quiet = time.monotonic() + PATIENCE_S, day.quiet
         while True:
             rows = Billing(day.server).dosage(bucket, quiet, quiet)

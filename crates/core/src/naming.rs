@@ -77,7 +77,7 @@ pub(crate) async fn retain_unnamed(
 /// A record that may name a body.
 pub(crate) enum NamingRecord {
     Object(Table, Box<ObjectRecord>),
-    Part(PartRecord),
+    Part(Box<PartRecord>),
 }
 
 impl NamingRecord {
@@ -92,7 +92,7 @@ impl NamingRecord {
             }
             // Number 0 is a layout.
             Table::Part if split_part_suffix(suffix).is_some_and(|(_, number)| number > 0) => {
-                Some(NamingRecord::Part(decode(value, "part record")?))
+                Some(NamingRecord::Part(Box::new(decode(value, "part record")?)))
             }
             _ => None,
         })
@@ -167,7 +167,7 @@ impl NamingRecord {
         });
         Ok(match self {
             NamingRecord::Object(_, record) => encode(record),
-            NamingRecord::Part(record) => encode(record),
+            NamingRecord::Part(record) => encode(&**record),
         })
     }
 }

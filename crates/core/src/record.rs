@@ -97,6 +97,9 @@ pub struct Parts {
     /// Empty when the layout has a row of its own (part number 0 of the set).
     #[prost(message, repeated, tag = "3")]
     pub runs: Vec<Run>,
+    /// As in the rows of the parts.
+    #[prost(string, tag = "4")]
+    pub storage_class: String,
 }
 
 /// The layout of an object with many runs, in the set's part row number 0.
@@ -330,9 +333,22 @@ pub struct UploadRecord {
     pub lock: Option<LockRecord>,
     #[prost(message, optional, tag = "10")]
     pub acl: Option<AclRecord>,
+    /// Its parts say their class.
+    #[prost(bool, tag = "11")]
+    pub parts_by_class: bool,
     /// As in [`ObjectRecord`].
     #[prost(bool, tag = "26")]
     pub counted: bool,
+}
+
+impl UploadRecord {
+    /// What its parts count as until an object is made of them.
+    pub fn class_of_parts(&self) -> String {
+        match self.parts_by_class {
+            true => self.storage_class.clone(),
+            false => String::new(),
+        }
+    }
 }
 
 /// One part of an upload, or of an object completed from it.
@@ -353,6 +369,10 @@ pub struct PartRecord {
     /// Never [`Content::Parts`] or [`Content::Link`].
     #[prost(oneof = "Content", tags = "10, 11, 12")]
     pub content: Option<Content>,
+    /// What it counts as while no object is made of it: its upload's class. It stays what
+    /// it is when the object moves to another.
+    #[prost(string, tag = "13")]
+    pub storage_class: String,
     /// As in [`ObjectRecord`].
     #[prost(bool, tag = "26")]
     pub counted: bool,

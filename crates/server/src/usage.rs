@@ -155,9 +155,9 @@ fn lines(usage: &BucketUsage) -> String {
         line(class.current, &format!("objects, {}", class.class));
         line(class.noncurrent, &format!("noncurrent versions, {}", class.class));
         line(Tally { count: class.uploads, bytes: 0 }, &format!("open uploads, {}", class.class));
+        line(class.parts, &format!("parts outside of objects, {}", class.class));
     }
     line(Tally { count: usage.delete_markers, bytes: 0 }, "delete markers");
-    line(usage.parts, "parts outside of objects");
     let total = usage.total();
     let _ = writeln!(text, "{:>16} bytes in {:>10} objects and versions", total.bytes, total.count);
     text
@@ -202,12 +202,13 @@ mod tests {
                 current: Tally { count: 2, bytes: 30 },
                 noncurrent: Tally { count: 1, bytes: 4 },
                 uploads: 0,
+                parts: Tally { count: 2, bytes: 7 },
             }],
             delete_markers: 3,
-            parts: Tally::default(),
         };
         let want = "              30 bytes in          2 objects, STANDARD\n\
                     \x20              4 bytes in          1 noncurrent versions, STANDARD\n\
+                    \x20              7 bytes in          2 parts outside of objects, STANDARD\n\
                     \x20              0 bytes in          3 delete markers\n\
                     \x20             34 bytes in          3 objects and versions\n";
         assert_eq!(lines(&usage), want);

@@ -7,9 +7,6 @@ use super::meter::Quantity;
 use crate::restore::Speed;
 use crate::usage::DayUsage;
 
-/// Class that parts count as which no object is made of: nobody has counted theirs.
-const CLASS_OF_PARTS: &str = "STANDARD";
-
 /// What was used on a day, in the order of the items. Only what is not nothing.
 pub fn quantities(day: &DayUsage) -> Vec<Quantity> {
     let mut counts: BTreeMap<Item, u128> = BTreeMap::new();
@@ -17,11 +14,11 @@ pub fn quantities(day: &DayUsage) -> Vec<Quantity> {
     for class in &day.classes {
         let of = |kind| Item::of_class(kind, class.class);
         add(of(Kind::Storage), class.storage.byte_ms);
+        add(of(Kind::Storage), class.parts.byte_ms);
         add(of(Kind::ReadRequests), class.reads.into());
         add(of(Kind::WriteRequests), class.writes.into());
         add(of(Kind::Retrieval), class.retrieved_bytes.into());
     }
-    add(Item::of_class(Kind::Storage, CLASS_OF_PARTS), day.parts.byte_ms);
     for restored in &day.restored {
         let kind = match restored.speed {
             Speed::Expedited => Kind::ExpeditedRestore,
@@ -52,9 +49,10 @@ mod tests {
     #[test]
     fn all_that_is_counted_is_an_item() {
         let storage = |byte_ms| StorageDay { byte_ms, ..StorageDay::default() };
-        let class = |class, byte_ms, numbers: [u64; 3]| ClassDay {
+        let class = |class, byte_ms: [u128; 2], numbers: [u64; 3]| ClassDay {
             class,
-            storage: storage(byte_ms),
+            storage: storage(byte_ms[0]),
+            parts: storage(byte_ms[1]),
             reads: numbers[0],
             writes: numbers[1],
             retrieved_bytes: numbers[2],
@@ -63,8 +61,10 @@ mod tests {
         let day = DayUsage {
             begin_ms: 1000,
             end_ms: 3000,
-            classes: vec![class("STANDARD", 10, [1, 2, 3]), class("ARCHIVE", 20, [0, 4, 0])],
-            parts: storage(5),
+            classes: vec![
+                class("STANDARD", [10, 0], [1, 2, 3]),
+                class("ARCHIVE", [20, 5], [0, 4, 0]),
+            ],
             traffic: Traffic {
                 internet_in: 11,
                 internet_out: 12,
@@ -85,8 +85,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                ("storage:ARCHIVE", 20, 2000),
-                ("storage:STANDARD", 15, 2000),
+                ("storage:ARCHIVE", 25, 2000),
+                ("storage:STANDARD", 10, 2000),
                 ("read_requests:STANDARD", 1, 1),
                 ("write_requests:ARCHIVE", 4, 1),
                 ("write_requests:STANDARD", 2, 1),

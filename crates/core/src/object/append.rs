@@ -261,12 +261,12 @@ impl Store {
     pub(crate) fn parts_content(&self, set: Bytes, runs: Vec<Run>) -> (Parts, Option<Write>) {
         let count = runs.iter().map(|run| run.count).sum();
         if runs.len() <= RUNS_IN_RECORD_MAX {
-            return (Parts { set, count, runs }, None);
+            return (Parts { set, count, runs, ..Parts::default() }, None);
         }
         let row = RowRef { table: Table::Part, suffix: part_suffix(&set, 0) };
         let layout = LayoutRecord { runs, write_id: self.fresh_id() };
         let write = Write::Put(row, encode(&layout));
-        (Parts { set, count, runs: Vec::new() }, Some(write))
+        (Parts { set, count, ..Parts::default() }, Some(write))
     }
 }
 

@@ -133,7 +133,8 @@ impl Store {
         let mut md5 = Md5::new();
         chosen.iter().for_each(|(_, part)| md5.update(&part.md5));
         let runs = runs(chosen.iter().map(|(number, part)| (*number, part.size)));
-        let (parts, layout) = self.parts_content(request.upload.suffix(), runs);
+        let (mut parts, layout) = self.parts_content(request.upload.suffix(), runs);
+        parts.storage_class = upload.record.class_of_parts();
         let record = ObjectRecord {
             write_id: self.fresh_id(),
             size,

@@ -95,6 +95,7 @@ impl Store {
             checksum_algorithm: request.checksum.map_or(0, |c| c.algorithm as u32),
             checksum_composite: request.checksum.is_some_and(|c| c.kind == ChecksumType::Composite),
             completing: false,
+            parts_by_class: true,
             counted: true,
         };
         let row = upload_row(id);

@@ -156,7 +156,7 @@ impl Store {
     ) -> Result<PutOutcome> {
         let digests = &ingested.digests;
         let checksums = crate::object::full_checksums(kept, digests);
-        let record = PartRecord {
+        let mut record = PartRecord {
             write_id: self.fresh_id(),
             size: digests.len,
             modified_ms: self.now_ms(),
@@ -164,6 +164,7 @@ impl Store {
             crc64: digests.crc64,
             checksums: checksums.iter().map(StoredChecksum::new).collect(),
             content: ingested.content.clone(),
+            storage_class: String::new(),
             counted: true,
         };
         let outcome = PutOutcome {
@@ -185,6 +186,7 @@ impl Store {
                 self.reopen_upload(bucket, key, id, &upload).await?;
                 continue;
             }
+            record.storage_class = upload.record.class_of_parts();
             let old = self.read_row(bucket.partition(), &group, part_row.clone()).await?;
             let mut expects = vec![
                 Expect::Equals(upload_row(id), upload.row),

@@ -26,8 +26,6 @@ pub struct DayUsage {
     /// In the order of the classes' numbers; only those of which there is something to
     /// say.
     pub classes: Vec<ClassDay>,
-    /// Parts that no object is made of. They count as objects.
-    pub parts: StorageDay,
     /// Bytes of bodies, by where clients are.
     pub traffic: Traffic,
     /// HTTP statuses of answers, and how often each was given.
@@ -43,6 +41,8 @@ pub struct ClassDay {
     pub class: &'static str,
     /// Objects, noncurrent versions included.
     pub storage: StorageDay,
+    /// Parts that no object is made of. They count as objects.
+    pub parts: StorageDay,
     /// Requests about objects of the class. STANDARD has those about no object, too.
     pub reads: u64,
     pub writes: u64,
@@ -76,9 +76,9 @@ impl DayUsage {
         let mut usage = DayUsage { day, begin_ms, end_ms, ..DayUsage::default() };
         let mut classes: BTreeMap<u32, ClassDay> = BTreeMap::new();
         for (number, storage) in storage {
-            match *number {
-                PARTS => usage.parts = *storage,
-                number => classes.entry(number).or_default().storage = *storage,
+            match number.checked_sub(PARTS) {
+                Some(number) => classes.entry(number).or_default().parts = *storage,
+                None => classes.entry(*number).or_default().storage = *storage,
             }
         }
         for counted in &figures.classes {
@@ -107,7 +107,7 @@ impl DayUsage {
 
     /// Nothing was there, and nobody asked for anything.
     pub fn is_idle(&self) -> bool {
-        self.classes.is_empty() && self.parts == StorageDay::default() && self.statuses.is_empty()
+        self.classes.is_empty() && self.statuses.is_empty()
     }
 }
 

@@ -16,6 +16,8 @@ pub struct ClassUsage {
     pub noncurrent: Tally,
     /// Open uploads.
     pub uploads: i64,
+    /// Parts that no object is made of: of open uploads, and of what is being freed.
+    pub parts: Tally,
 }
 
 /// What a bucket holds. Bytes are those of bodies as clients sent them.
@@ -24,8 +26,13 @@ pub struct BucketUsage {
     /// In the order of the classes' numbers; only those that hold something.
     pub classes: Vec<ClassUsage>,
     pub delete_markers: i64,
-    /// Parts that no object is made of: of open uploads, and of what is being freed.
-    pub parts: Tally,
+}
+
+impl ClassUsage {
+    fn is_empty(&self) -> bool {
+        let tallies = [self.current, self.noncurrent, self.parts];
+        self.uploads == 0 && tallies.iter().all(|tally| *tally == Tally::default())
+    }
 }
 
 impl BucketUsage {
@@ -39,10 +46,13 @@ impl BucketUsage {
                 Kind::Version => add(&mut usage.of_class(class).noncurrent, tally),
                 Kind::Marker => usage.delete_markers += tally.count,
                 Kind::Upload => usage.of_class(class).uploads += tally.count,
-                Kind::Part => add(&mut usage.parts, tally),
-                Kind::Joined => add(&mut usage.parts, tally.negated()),
+                Kind::Part => add(&mut usage.of_class(class).parts, tally),
+                Kind::Joined => add(&mut usage.of_class(class).parts, tally.negated()),
             }
         }
+        // Most parts are joined again.
+        usage.classes.retain(|class| !class.is_empty());
+        usage.classes.sort_by_key(|class| classes::number(class.class));
         usage
     }
 
@@ -50,11 +60,18 @@ impl BucketUsage {
         let class = classes::name(number);
         let at = self.classes.iter().position(|usage| usage.class == class);
         let at = at.unwrap_or_else(|| {
-            let (current, noncurrent) = Default::default();
-            self.classes.push(ClassUsage { class, current, noncurrent, uploads: 0 });
+            let (current, noncurrent, uploads, parts) = Default::default();
+            self.classes.push(ClassUsage { class, current, noncurrent, uploads, parts });
             self.classes.len() - 1
         });
         &mut self.classes[at]
+    }
+
+    /// Parts of all classes that no object is made of.
+    pub fn parts(&self) -> Tally {
+        let mut parts = Tally::default();
+        self.classes.iter().for_each(|usage| add(&mut parts, usage.parts));
+        parts
     }
 
     /// Objects and versions of all classes together.

@@ -13,14 +13,15 @@ pub struct Held {
     /// In the order of the classes' numbers; only those that hold something.
     #[prost(message, repeated, tag = "1")]
     pub classes: Vec<HeldClass>,
-    /// Parts that no object is made of.
+    /// Parts that no object is made of, of whatever class: as they were written before
+    /// they counted by class.
     #[prost(uint64, tag = "2")]
     pub part_bytes: u64,
     #[prost(uint64, tag = "3")]
     pub parts: u64,
 }
 
-/// Objects and versions of one class.
+/// Objects, versions and parts of one class.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct HeldClass {
     #[prost(uint32, tag = "1")]
@@ -32,6 +33,11 @@ pub struct HeldClass {
     /// Open uploads.
     #[prost(uint64, tag = "4")]
     pub uploads: u64,
+    /// Parts that no object is made of.
+    #[prost(uint64, tag = "5")]
+    pub part_bytes: u64,
+    #[prost(uint64, tag = "6")]
+    pub parts: u64,
 }
 
 fn counted(count: i64) -> u64 {
@@ -45,11 +51,14 @@ impl Held {
             bytes: counted(class.current.bytes.saturating_add(class.noncurrent.bytes)),
             objects: counted(class.current.count.saturating_add(class.noncurrent.count)),
             uploads: counted(class.uploads),
+            part_bytes: counted(class.parts.bytes),
+            parts: counted(class.parts.count),
         });
-        let mut classes: Vec<HeldClass> =
-            classes.filter(|held| (held.bytes, held.objects, held.uploads) != (0, 0, 0)).collect();
+        let mut classes: Vec<HeldClass> = classes
+            .filter(|held| *held != HeldClass { class: held.class, ..HeldClass::default() })
+            .collect();
         classes.sort_by_key(|held| held.class);
-        Held { classes, part_bytes: counted(usage.parts.bytes), parts: counted(usage.parts.count) }
+        Held { classes, ..Held::default() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -75,7 +84,7 @@ pub struct StorageDay {
 /// A [`StorageDay`] as it is stored. 128 bits are two halves.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct StorageRecord {
-    /// Of the class; 256 for parts that no object is made of.
+    /// Of the class; for parts that no object is made of, 256 more.
     #[prost(uint32, tag = "1")]
     pub class: u32,
     #[prost(uint64, tag = "2")]
@@ -96,7 +105,8 @@ pub struct StorageRecord {
     pub objects_last: u64,
 }
 
-/// What stands for a class where parts are counted that no object is made of.
+/// What is added to a class's number where parts are counted that no object is made of.
+/// Those that did not count by class are STANDARD's, whose number is 0.
 pub(super) const PARTS: u32 = 256;
 
 fn halves(whole: u128) -> (u64, u64) {
@@ -159,10 +169,13 @@ pub(super) fn integrate<'a>(
 }
 
 fn amounts(held: &Held) -> impl Iterator<Item = (u32, (u64, u64))> {
-    let classes = held.classes.iter().filter(|class| (class.bytes, class.objects) != (0, 0));
-    let classes = classes.map(|class| (class.class, (class.bytes, class.objects)));
-    let parts = (held.parts > 0).then_some((PARTS, (held.part_bytes, held.parts)));
-    classes.chain(parts)
+    let of_class = |class: &HeldClass| {
+        let parts = (PARTS + class.class, (class.part_bytes, class.parts));
+        [(class.class, (class.bytes, class.objects)), parts]
+    };
+    let parts = (PARTS, (held.part_bytes, held.parts));
+    let all = held.classes.iter().flat_map(of_class).chain([parts]);
+    all.filter(|(_, amounts)| *amounts != (0, 0))
 }
 
 fn accrue(days: &mut BTreeMap<u32, StorageDay>, held: &Held, ms: u64) {
@@ -183,7 +196,7 @@ mod tests {
     use super::*;
 
     fn held(bytes: u64, objects: u64) -> Held {
-        let class = HeldClass { class: 0, bytes, objects, uploads: 0 };
+        let class = HeldClass { bytes, objects, ..HeldClass::default() };
         Held { classes: vec![class], ..Held::default() }
     }
 
@@ -204,6 +217,14 @@ mod tests {
         assert_eq!(days, BTreeMap::from([(0, want)]));
         let still = integrate(&second, [], (1000, 3000));
         assert_eq!((still[&0].byte_ms, still[&0].bytes_last), (80_000, 40));
+    }
+
+    #[test]
+    fn parts_count_by_their_class() {
+        let class = HeldClass { class: 4, part_bytes: 7, parts: 1, ..HeldClass::default() };
+        let days = integrate(&Held { classes: vec![class], ..Held::default() }, [], (0, 10));
+        assert_eq!(days.keys().copied().collect::<Vec<_>>(), [PARTS + 4]);
+        assert_eq!((days[&(PARTS + 4)].byte_ms, days[&(PARTS + 4)].objects_last), (70, 1));
     }
 
     #[test]

@@ -60,9 +60,9 @@ enum Kind {
     Marker = 4,
     /// Open uploads, by class.
     Upload = 5,
-    /// Parts, whatever they belong to.
+    /// Parts, whatever they belong to, by class.
     Part = 6,
-    /// Those that objects and versions are made of.
+    /// Those that objects and versions are made of, by the class that they had as parts.
     Joined = 7,
 }
 
@@ -108,6 +108,8 @@ struct Weighed {
 struct WeighedParts {
     #[prost(uint32, tag = "2")]
     count: u32,
+    #[prost(string, tag = "4")]
+    storage_class: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -122,6 +124,8 @@ struct WeighedUpload {
 struct WeighedPart {
     #[prost(uint64, tag = "2")]
     size: u64,
+    #[prost(string, tag = "13")]
+    storage_class: String,
     #[prost(bool, tag = "26")]
     counted: bool,
 }
@@ -162,10 +166,10 @@ fn weigh(
 ) {
     let one = |size: u64| Tally { count: 1, bytes: signed(size) };
     let of_parts = |record: &Weighed| {
-        record
-            .parts
-            .as_ref()
-            .map(|parts| Tally { count: parts.count.into(), bytes: signed(record.size) })
+        record.parts.as_ref().map(|parts| {
+            let tally = Tally { count: parts.count.into(), bytes: signed(record.size) };
+            (Kind::Joined.counter(classes::number(&parts.storage_class)), tally)
+        })
     };
     match table {
         Table::Object => {
@@ -177,8 +181,8 @@ fn weigh(
             add(Kind::Current.counter(class), one(record.size));
             if !record.version.is_empty() || has_null_row() {
                 add(Kind::Versioned.counter(class), one(record.size));
-            } else if let Some(parts) = of_parts(&record) {
-                add(Kind::Joined.counter(0), parts);
+            } else if let Some((counter, parts)) = of_parts(&record) {
+                add(counter, parts);
             }
         }
         Table::Version => {
@@ -191,8 +195,8 @@ fn weigh(
                 return;
             }
             add(Kind::Version.counter(classes::number(&record.storage_class)), one(record.size));
-            if let Some(parts) = of_parts(&record) {
-                add(Kind::Joined.counter(0), parts);
+            if let Some((counter, parts)) = of_parts(&record) {
+                add(counter, parts);
             }
         }
         Table::Upload => {
@@ -204,7 +208,8 @@ fn weigh(
         Table::Part => {
             let Ok(record) = WeighedPart::decode(value.clone()) else { return };
             if record.counted {
-                add(Kind::Part.counter(0), one(record.size));
+                let class = classes::number(&record.storage_class);
+                add(Kind::Part.counter(class), one(record.size));
             }
         }
         _ => {}

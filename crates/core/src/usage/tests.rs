@@ -115,7 +115,12 @@ fn a_marker_holds_no_bytes() {
 
 #[test]
 fn parts_are_loose_until_an_object_is_made_of_them() {
-    let part = |size| PartRecord { size, counted: true, ..Default::default() };
+    let part = |size| PartRecord {
+        size,
+        storage_class: "STANDARD_IA".into(),
+        counted: true,
+        ..Default::default()
+    };
     let row = |n| RowRef { table: Table::Part, suffix: part_suffix(&[7; 16], n) };
     let upload =
         UploadRecord { storage_class: "STANDARD_IA".into(), counted: true, ..Default::default() };
@@ -124,9 +129,10 @@ fn parts_are_loose_until_an_object_is_made_of_them() {
     check(
         &[equals(row(1), &part(3))],
         &[put(row(1), &part(5)), put(row(2), &part(4)), put(row(0), &part(1000))],
-        &[(Kind::Part, 0, 1, 6)],
+        &[(Kind::Part, 1, 1, 6)],
     );
-    let parts = Parts { set: vec![7; 16].into(), count: 2, runs: vec![] };
+    let storage_class = "STANDARD_IA".into();
+    let parts = Parts { set: vec![7; 16].into(), count: 2, runs: vec![], storage_class };
     let whole = ObjectRecord {
         content: Some(crate::record::Content::Parts(parts)),
         ..object(9, "STANDARD_IA", b"")
@@ -134,13 +140,20 @@ fn parts_are_loose_until_an_object_is_made_of_them() {
     check(
         &[Expect::Absent(object_row()), equals(upload_row.clone(), &upload)],
         &[put(object_row(), &whole), Write::Delete(upload_row)],
-        &[(Kind::Current, 1, 1, 9), (Kind::Upload, 1, -1, 0), (Kind::Joined, 0, 2, 9)],
+        &[(Kind::Current, 1, 1, 9), (Kind::Upload, 1, -1, 0), (Kind::Joined, 1, 2, 9)],
+    );
+    // It moves to another class; what it was made of does not.
+    let moved = ObjectRecord { storage_class: "ARCHIVE".into(), ..whole.clone() };
+    check(
+        &[equals(object_row(), &whole)],
+        &[put(object_row(), &moved)],
+        &[(Kind::Current, 1, -1, -9), (Kind::Current, 3, 1, 9)],
     );
     let mut held = Tallies::default();
-    held.add(Kind::Part.counter(0), Tally { count: 2, bytes: 9 });
+    held.add(Kind::Part.counter(1), Tally { count: 2, bytes: 9 });
     held.add_all(&changes(&[], &[put(object_row(), &whole)]));
     let usage = BucketUsage::of(&held);
-    assert_eq!((usage.parts, usage.total()), (Tally::default(), Tally { count: 1, bytes: 9 }));
+    assert_eq!((usage.parts(), usage.total()), (Tally::default(), Tally { count: 1, bytes: 9 }));
 }
 
 /// What the walk puts behind a row is the field of the record.

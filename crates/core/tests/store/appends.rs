@@ -129,7 +129,8 @@ async fn the_largest_size_holds_without_a_declared_one(world: &World) {
     // Ten bytes below the limit, without the bytes.
     let size = (5 << 30) - 10;
     let set = Bytes::from_static(&[7; 16]);
-    let parts = Parts { set, count: 1, runs: vec![Run { first_part: 1, count: 1, size }] };
+    let runs = vec![Run { first_part: 1, count: 1, size }];
+    let parts = Parts { set, count: 1, runs, ..Parts::default() };
     let record = ObjectRecord {
         write_id: Bytes::from_static(&[1; 16]),
         size,

@@ -127,8 +127,10 @@ fn runs() -> Vec<Run> {
 fn objects() {
     check("object-inline", &object(Content::Inline(id(3))));
     check("object-blob", &object(Content::Blob(id(4))));
-    let parts = Parts { set: id(5), count: 9, runs: runs() };
-    check("object-parts", &object(Content::Parts(parts)));
+    let parts = Parts { set: id(5), count: 9, runs: runs(), storage_class: String::new() };
+    check("object-parts", &object(Content::Parts(parts.clone())));
+    let parts = Parts { storage_class: "ARCHIVE".into(), ..parts };
+    check("object-parts-class", &object(Content::Parts(parts)));
 
     let counted = ObjectRecord { counted: true, ..object(Content::Blob(id(4))) };
     check("object-counted", &counted);
@@ -196,7 +198,8 @@ fn uploads_and_parts() {
     check("upload-tags", &UploadRecord { tags: tags(), ..upload.clone() });
     check("upload-lock", &UploadRecord { lock: Some(lock()), ..upload.clone() });
     check("upload-acl", &UploadRecord { acl: Some(acl()), ..upload.clone() });
-    check("upload-counted", &UploadRecord { counted: true, ..upload });
+    check("upload-counted", &UploadRecord { counted: true, ..upload.clone() });
+    check("upload-by-class", &UploadRecord { parts_by_class: true, ..upload });
     let part = |content| PartRecord {
         write_id: id(1),
         size: 5 << 30,
@@ -210,6 +213,8 @@ fn uploads_and_parts() {
     check("part-inline", &part(Content::Inline(id(3))));
     check("part-blob", &part(Content::Blob(id(4))));
     check("part-counted", &PartRecord { counted: true, ..part(Content::Blob(id(4))) });
+    let storage_class = "ARCHIVE".into();
+    check("part-class", &PartRecord { storage_class, ..part(Content::Blob(id(4))) });
     check("layout", &LayoutRecord { runs: runs(), write_id: id(1) });
 }
 
@@ -462,7 +467,8 @@ fn counts() {
         restored: vec![RestoredFigures { class: 3, speed: 2, objects: 7, bytes: 8 }],
     };
     check("counts", &figures);
-    let class = HeldClass { class: 1, bytes: 1 << 50, objects: 9, uploads: 10 };
+    let class =
+        HeldClass { class: 1, bytes: 1 << 50, objects: 9, uploads: 10, ..Default::default() };
     let held = Held { classes: vec![class], part_bytes: 12, parts: 13 };
     let sample = SampleRecord { before: Some(Held::default()), held: Some(held.clone()) };
     check("counts-sample", &sample);
@@ -489,7 +495,12 @@ fn counts() {
     let day =
         DayRecord { before: Some(held.clone()), figures: Some(figures), storage: vec![storage] };
     check("counts-day", &day);
-    check("counts-latest", &LatestRecord { held: Some(held), days_from: 20_000, sampled_ms: 0 });
+    let latest = LatestRecord { held: Some(held), days_from: 20_000, sampled_ms: 0 };
+    check("counts-latest", &latest);
+    let class = HeldClass { class: 4, part_bytes: 14, parts: 15, ..Default::default() };
+    let held = Held { classes: vec![class], ..Held::default() };
+    let latest = LatestRecord { held: Some(held), sampled_ms: 1_795_000_000_000, ..latest };
+    check("counts-latest-parts", &latest);
 }
 
 #[test]

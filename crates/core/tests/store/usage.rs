@@ -52,16 +52,16 @@ async fn each_kind_is_told_apart() {
     assert_eq!(of(&usage, "STANDARD"), (tally(1, LARGE), tally(1, SMALL), 1));
     assert_eq!(of(&usage, "ARCHIVE"), (tally(0, 0), tally(1, SMALL), 0));
     assert_eq!(usage.delete_markers, 1);
-    assert_eq!(usage.parts, tally(2, LARGE + SMALL));
+    assert_eq!(usage.parts(), tally(2, LARGE + SMALL));
     assert_eq!(usage.total(), tally(3, LARGE + 2 * SMALL));
 
     // The second part is left out, and counts until it is freed.
     world.complete(&bucket, "c", upload, vec![part]).await.unwrap();
     let usage = world.store.usage(&bucket).await.unwrap();
     assert_eq!(of(&usage, "STANDARD"), (tally(2, 2 * LARGE), tally(1, SMALL), 0));
-    assert_eq!(usage.parts, tally(1, SMALL));
+    assert_eq!(usage.parts(), tally(1, SMALL));
     world.settle().await;
-    assert_eq!(world.store.usage(&bucket).await.unwrap().parts, tally(0, 0));
+    assert_eq!(world.store.usage(&bucket).await.unwrap().parts(), tally(0, 0));
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn what_was_there_before_is_counted_once() {
     let after = world.settle().await;
     assert_eq!(after.uncounted, 0);
     let usage = world.store.usage(&bucket).await.unwrap();
-    assert_eq!(usage.parts, before.parts);
+    assert_eq!(usage.parts(), before.parts());
     assert_eq!(usage.delete_markers, before.delete_markers + 1);
     // One version more by the put, one less by the removal.
     assert_eq!(usage.total(), before.total());

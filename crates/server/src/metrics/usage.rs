@@ -178,10 +178,13 @@ fn for_each(
 ) {
     for (name, usage) in buckets {
         for class in &usage.classes {
-            for (kind, tally) in [("current", class.current), ("noncurrent", class.noncurrent)] {
+            for (kind, tally) in [
+                ("current", class.current),
+                ("noncurrent", class.noncurrent),
+                ("parts", class.parts),
+            ] {
                 sample(&[("bucket", name), ("class", class.class), ("kind", kind)], tally);
             }
         }
-        sample(&[("bucket", name), ("class", ""), ("kind", "parts")], usage.parts);
     }
 }

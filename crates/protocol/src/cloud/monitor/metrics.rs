@@ -120,9 +120,13 @@ fn all_in(figures: &Figures, _: &[u32]) -> u64 {
     traffic.internet_in.saturating_add(traffic.internal_in)
 }
 
+/// With the parts of open uploads, which are billed as well.
 fn bytes(held: &Held, of: &[u32]) -> u64 {
     let classes = held.classes.iter().filter(|class| of.contains(&class.class));
-    classes.map(|class| class.bytes).sum()
+    let bytes: u64 = classes.map(|class| class.bytes.saturating_add(class.part_bytes)).sum();
+    // Of those that did not count by class.
+    let standard = if of.contains(&0) { held.part_bytes } else { 0 };
+    bytes.saturating_add(standard)
 }
 
 fn objects(held: &Held, of: &[u32]) -> u64 {
@@ -179,14 +183,14 @@ metrics! {
         "PutRequests" ALL, "Write requests of all classes";
     }
     "MB", Measure::Amount(bytes, MIB) => {
-        "StdStorage" STD, "Size of objects, STANDARD";
-        "MazStdStorage" MAZ_STD, "Size of objects, MAZ_STANDARD";
-        "SiaStorage" IA, "Size of objects, STANDARD_IA";
-        "MazIaStorage" MAZ_IA, "Size of objects, MAZ_STANDARD_IA";
-        "ItFreqStorage" IT, "Size of objects, INTELLIGENT_TIERING in all its tiers";
-        "MazItFreqStorage" MAZ_IT, "Size of objects, MAZ_INTELLIGENT_TIERING in all its tiers";
-        "ArcStorage" ARC, "Size of objects, ARCHIVE";
-        "DeepArcStorage" DEEP_ARC, "Size of objects, DEEP_ARCHIVE";
+        "StdStorage" STD, "Size of objects and parts, STANDARD";
+        "MazStdStorage" MAZ_STD, "Size of objects and parts, MAZ_STANDARD";
+        "SiaStorage" IA, "Size of objects and parts, STANDARD_IA";
+        "MazIaStorage" MAZ_IA, "Size of objects and parts, MAZ_STANDARD_IA";
+        "ItFreqStorage" IT, "Size of objects and parts, INTELLIGENT_TIERING in all its tiers";
+        "MazItFreqStorage" MAZ_IT, "Size of objects and parts, MAZ_INTELLIGENT_TIERING in all its tiers";
+        "ArcStorage" ARC, "Size of objects and parts, ARCHIVE";
+        "DeepArcStorage" DEEP_ARC, "Size of objects and parts, DEEP_ARCHIVE";
     }
     "Count", Measure::Amount(objects, 1) => {
         "StdObjectNumber" STD, "Objects and versions, STANDARD";
