@@ -323,8 +323,11 @@ def test_bad_requests(monitor, bucket):
     assert code(Period="60") == "InvalidParameter"
     assert code(StartTime="yesterday") == "InvalidParameterValue"
     assert code(StartTime=china(now + 600)) == "InvalidParameterValue"
-    assert code(StartTime=china(now - 13 * 3600)) == "InvalidParameterValue"
-    assert code(Period=300, StartTime=china(now - 4 * 86_400)) == "InvalidParameterValue"
+    assert code(StartTime=china(now - 25 * 3600)) == "InvalidParameterValue"
+    assert code(Period=300, StartTime=china(now - 6 * 86_400)) == "InvalidParameterValue"
+    # A day by minutes, and what is left of today if nothing is said.
+    assert monitor.sum(bucket, "5xxResponse", Period=60, StartTime=china(now - 86_300)) == 0
+    assert monitor.sum(bucket, "5xxResponse", Period=60, StartTime="") == 0
     old = {"StartTime": china(now - 16 * 86_400), "EndTime": china(now - 16 * 86_400 + 60)}
     assert code(**old) == "InvalidParameterValue"
     assert code(SpecifyStatistics=1) == "UnsupportedOperation"

@@ -51,14 +51,17 @@ const PERIOD_S: u64 = 300;
 const CHINA_MS: u64 = 8 * 3_600_000;
 const DAY_S: u64 = 86_400;
 
+/// Periods that one answer may be of.
+const POINTS_MAX: u64 = 1440;
+
 /// How long a span may be at a period, and how old, in seconds.
 fn bounds(period_s: u64) -> (u64, u64) {
-    match period_s {
-        60 => (12 * 3600, 15 * DAY_S),
-        300 => (3 * DAY_S, 31 * DAY_S),
-        3600 => (30 * DAY_S, 93 * DAY_S),
-        _ => (93 * DAY_S, 93 * DAY_S),
-    }
+    let age_s = match period_s {
+        60 => 15 * DAY_S,
+        300 => 31 * DAY_S,
+        _ => 93 * DAY_S,
+    };
+    (age_s.min(POINTS_MAX * period_s), age_s)
 }
 
 fn namespace(asked: &Asked<'_>) -> Result<(), CloudFailure> {
@@ -141,11 +144,12 @@ impl Span {
         };
         let today_ms = Span { period_s: DAY_S, ..span }.period(now_ms);
         let end_ms = time("EndTime")?.unwrap_or(now_ms);
-        let start_ms = time("StartTime")?.unwrap_or(today_ms);
+        let (span_s, age_s) = bounds(period_s);
+        let start_ms = time("StartTime")?
+            .unwrap_or_else(|| today_ms.max(end_ms.saturating_sub(span_s * 1000)).min(end_ms));
         if end_ms < start_ms {
             return Err(CloudFailure::InvalidValue("EndTime: before StartTime"));
         }
-        let (span_s, age_s) = bounds(period_s);
         if end_ms - start_ms > span_s * 1000 {
             return Err(CloudFailure::InvalidValue("StartTime: the span is too long for Period"));
         }
