@@ -438,7 +438,7 @@ def test_every_request_is_one_line_in_the_form_of_s3(server, bucket, target):
     aws_refused(lambda: client.get_object(Bucket=bucket, Key="missing"))
     aws_refused(lambda: client.get_bucket_policy(Bucket=bucket))
     client.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "a b\"'/\u4f60"})
-    client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "copy"}]})
+    client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "copy"}, {"Key": "missing"}]})
     upload = client.create_multipart_upload(Bucket=bucket, Key="m")["UploadId"]
     client.upload_part(Bucket=bucket, Key="m", UploadId=upload, PartNumber=1, Body=b"123")
     client.list_parts(Bucket=bucket, Key="m", UploadId=upload)
@@ -461,14 +461,29 @@ def test_every_request_is_one_line_in_the_form_of_s3(server, bucket, target):
         "GetObjectTagging": "REST.GET.OBJECT_TAGGING",
     }
     reader = Reader(server, target, "s3 logs/")
-    lines = reader.wait(len(requests.known))
+    # What a copy reads has a line of its own, and so has each of many keys.
+    lines = reader.wait(len(requests.known) + 3)
     for key in reader.seen:
         assert re.fullmatch(r"s3 logs/\d{4}(-\d\d){5}-[0-9A-F]{16}", key), key
-    found = {}
+    found, besides = {}, []
     for line in lines:
         fields = of_s3(line)
+        if fields[6] in ("REST.COPY.OBJECT_GET", "BATCH.DELETE.OBJECT"):
+            besides.append(fields)
+            continue
         assert fields[5] not in found
         found[fields[5]] = fields
+    ids = {known["operation"]: id_ for id_, known in requests.known.items()}
+    for fields in besides:
+        is_copy = fields[6] == "REST.COPY.OBJECT_GET"
+        assert fields[5] == ids["CopyObject" if is_copy else "DeleteObjects"], fields
+        assert fields[1] == bucket and fields[4] == harness.OWNER_UIN
+        size, status = ("1000", "200") if is_copy else ("-", "204")
+        assert fields[9:13] == [status, "-", "-", size], fields
+        assert (fields[8] == "-") != is_copy and fields[19] == "SigV4"
+    assert sorted(urllib.parse.unquote(fields[7]) for fields in besides) == [
+        "a b\"'/\u4f60", "copy", "missing"
+    ]
     for id_, known in requests.known.items():
         fields = found.pop(id_)
         assert fields[0] == fields[4] == harness.OWNER_UIN and fields[1] == bucket, fields

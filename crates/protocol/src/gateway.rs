@@ -9,6 +9,7 @@ use std::time::Instant;
 use costrel_core::Store;
 use costrel_core::account::Accounts;
 use costrel_core::bucket::Bucket;
+use costrel_core::logging::Logged;
 use costrel_core::usage::{InternalNetworks, Meter};
 use costrel_signature::{
     ChunkVerifier, Form, Payload, RequestView, detect, parse, unsigned_payload,
@@ -28,7 +29,7 @@ use crate::error::{self, Failure};
 use crate::handlers;
 use crate::ids::{RequestId, RequestIds};
 use crate::logline::{Entry, Trace};
-use crate::observe::{Notes, Observer, RequestRecord};
+use crate::observe::{Notes, Observer, RequestRecord, Source};
 use crate::oidc::Documents;
 use crate::ops::{self, OpRow, Operation, Shape};
 use crate::permission;
@@ -157,7 +158,7 @@ impl Gateway {
             },
             trace: Trace::default(),
         };
-        let notes = Notes::default();
+        let mut notes = Notes::default();
         let outcome = match refusal {
             Some(refusal) => Err(refusal),
             None => {
@@ -200,6 +201,7 @@ impl Gateway {
             second_id: id.second(dialect),
             now_ms: self.store.now_ms(),
         });
+        let (source, deleted) = notes.take_besides();
         let (service, refused) = (progress.service, progress.refused || notes.refused_some());
         let administers = progress.administers || notes.administers();
         let mut record = progress.record;
@@ -227,16 +229,33 @@ impl Gateway {
             let answer = (dialect, &reply);
             Traffic::new(&self.store, bucket, &trace, &parts, answer, is_internal)
         });
-        let entry = trace.logged.take().map(|logged| {
+        let logged = trace.logged.take();
+        let source = match source {
+            Some(source) => self.logged_source(source).await,
+            None => None,
+        };
+        let entry = (logged.is_some() || source.is_some()).then(|| {
             let received = incoming.last_received().unwrap_or(begun);
             let answer = (dialect, &reply);
             let second_id = id.second(dialect);
-            let entry =
-                Entry::new(&self.store, (logged, trace), &parts, answer, received, second_id);
-            Box::new(entry)
+            let about = (logged, source, deleted);
+            Box::new(Entry::new(&self.store, about, trace, &parts, answer, received, second_id))
         });
         let observer = self.observer.clone();
         reply.map(|body| body.observed(Done { observer, record, begun, entry, traffic }))
+    }
+
+    /// The source of a copy, if its bucket's log has a line for it.
+    async fn logged_source(&self, source: Source) -> Option<(Logged, Source)> {
+        match self.store.logged(&source.bucket).await {
+            Ok(logged) => logged.filter(Entry::has_more_lines).map(|logged| (logged, source)),
+            Err(error) => {
+                let bucket = source.bucket.name.as_str();
+                self.store.lose_request();
+                tracing::warn!(bucket, %error, "whether a copy is logged is not known");
+                None
+            }
+        }
     }
 
     /// Finds out whether a bucket is there, and whether its requests are logged. Cheap

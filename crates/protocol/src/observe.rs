@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use costrel_core::account::AccessKey;
+use costrel_core::bucket::Bucket;
 use parking_lot::Mutex;
 
 use crate::dialect::Dialect;
@@ -89,6 +90,23 @@ pub(crate) struct Notes {
     about: OnceLock<Vec<(&'static str, String)>>,
     refused_keys: OnceLock<RefusedKeys>,
     administers: AtomicBool,
+    copies: OnceLock<Source>,
+    deleted: OnceLock<Vec<Deleted>>,
+}
+
+/// An object that a request copies.
+pub(crate) struct Source {
+    pub bucket: Arc<Bucket>,
+    pub key: String,
+    pub version: Option<String>,
+}
+
+/// What became of one of many keys that a request deletes.
+pub(crate) struct Deleted {
+    pub key: String,
+    pub version: Option<String>,
+    pub status: u16,
+    pub code: Option<&'static str>,
 }
 
 impl Notes {
@@ -113,6 +131,19 @@ impl Notes {
         if judged.as_ref().is_none_or(|before| before.allowed) {
             *judged = Some(explained);
         }
+    }
+
+    pub fn copies(&self, source: Source) {
+        let _ = self.copies.set(source);
+    }
+
+    pub fn deleted(&self, deleted: Vec<Deleted>) {
+        let _ = self.deleted.set(deleted);
+    }
+
+    /// What the request has done besides what it says of itself.
+    pub fn take_besides(&mut self) -> (Option<Source>, Vec<Deleted>) {
+        (self.copies.take(), self.deleted.take().unwrap_or_default())
     }
 
     pub fn refused_keys(&self, keys: RefusedKeys) {

@@ -22,6 +22,7 @@ use crate::range::ByteRange;
 use crate::record::{Content, Metadata, ObjectRecord};
 use crate::store::Store;
 use crate::tags::Tags;
+use crate::usage::note_copied_from;
 use crate::version::VersionRef;
 
 /// An object, or a range of one, that is copied from.
@@ -99,6 +100,7 @@ impl Store {
         {
             return Err(Error::CopyRange { size: info.record.size });
         }
+        note_copied_from(info.record.size);
         Ok((info, range, reader))
     }
 
@@ -246,6 +248,7 @@ impl Store {
             request.source.conditions.judge_copy_source(&etag, old.modified_ms)?;
             current.judge(&request.conditions)?;
             self.check_readable(old)?;
+            note_copied_from(old.size);
             let attributes = Attributes {
                 metadata: request.metadata_of(old),
                 storage_class: request.storage_class.clone().unwrap_or_default(),

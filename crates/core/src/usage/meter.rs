@@ -30,6 +30,7 @@ pub struct Meter {
     made: Mutex<Option<Made>>,
     /// Class of the upload that a part was added to.
     part_class: Mutex<Option<String>>,
+    copied_from: Mutex<Option<u64>>,
 }
 
 impl Meter {
@@ -50,10 +51,21 @@ impl Meter {
         made.or_else(|| self.part_class.lock().clone())
     }
 
+    /// Size of the object that was copied from.
+    pub fn copied_from(&self) -> Option<u64> {
+        *self.copied_from.lock()
+    }
+
     /// The last object that was made.
     pub fn made(&self) -> Option<Made> {
         self.made.lock().clone()
     }
+}
+
+/// The source of a copy was found, of such a size, and is read.
+pub(crate) fn note_copied_from(size: u64) {
+    // Without a meter nobody wants to know.
+    let _ = METER.try_with(|meter| *meter.copied_from.lock() = Some(size));
 }
 
 /// Work that goes on by itself, under the meter of whoever began it.

@@ -34,7 +34,7 @@ pub(crate) use gather::{Counters, Gathering};
 pub use held::{Held, HeldClass, StorageDay, StorageRecord};
 pub use job::CountingStats;
 pub use meter::{Made, Meter};
-pub(crate) use meter::{Reading, carried};
+pub(crate) use meter::{Reading, carried, note_copied_from};
 pub use recount::{Recount, correct, recount};
 pub(crate) use series::check_row;
 pub use series::{CountsBlock, DayRecord, LatestRecord, SampleRecord, Series, Slot, Slots};

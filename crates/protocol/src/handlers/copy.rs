@@ -25,6 +25,7 @@ use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::Gateway;
+use crate::observe::Source;
 use crate::ops::{OpRow, Operation};
 use crate::percent;
 use crate::permission::{self, Need};
@@ -180,6 +181,8 @@ async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> O
     let named = version.map(|version| version.to_string());
     let need = Need::new(Operation::GetObject, Some(&key), named.as_deref());
     gateway.require(request, &bucket, need).await?;
+    let (of, version_text) = (bucket.clone(), named.clone());
+    request.notes.copies(Source { bucket: of, key: key.clone(), version: version_text });
     let key = ObjectKey::new(&key)?;
     let links = match permission::links_of(request, &bucket) {
         Links::Anywhere => Links::Anywhere,

@@ -13,7 +13,7 @@ use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error;
 use crate::gateway::{Gateway, RequestBody};
-use crate::observe::RefusedKeys;
+use crate::observe::{Deleted, RefusedKeys};
 use crate::ops::Operation;
 use crate::permission::Need;
 use crate::reply::{self, Reply, set};
@@ -76,6 +76,7 @@ pub async fn delete_objects(
         .await;
 
     note_refusals(gateway, request, &results);
+    note_each(gateway, request, &results);
     let mut xml = XmlWriter::new(128 + results.len() * 96);
     xml.root("DeleteResult", request.dialect.xml_namespace(), |xml| {
         for (entry, result) in &results {
@@ -126,6 +127,27 @@ fn note_refusals(
         code: described.code.of(request.dialect),
         why: failure.to_string(),
     });
+}
+
+/// For logs that have a line for each.
+fn note_each(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    results: &[(DeleteEntry, Outcome<DeleteOutcome>)],
+) {
+    let note = |(entry, result): &(DeleteEntry, Outcome<DeleteOutcome>)| {
+        let (status, code) = match result {
+            Ok(_) => (StatusCode::NO_CONTENT, None),
+            Err(failure) => {
+                let now_ms = gateway.store.now_ms();
+                let described = error::describe(failure, request.dialect, now_ms);
+                (described.status, Some(described.code.of(request.dialect)))
+            }
+        };
+        let (key, version) = (entry.key.clone(), entry.version_id.clone());
+        Deleted { key, version, status: status.as_u16(), code }
+    };
+    request.notes.deleted(results.iter().map(note).collect());
 }
 
 /// Deletes one of many, each of which its caller must be allowed to.

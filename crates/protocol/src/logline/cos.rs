@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use costrel_core::account::{AccessKey, Holder};
+use costrel_core::bucket::Bucket;
 
 use super::Entry;
 use super::names;
@@ -14,8 +15,7 @@ use crate::observe::RequestRecord;
 use crate::ops::Operation;
 use crate::percent;
 
-pub(super) fn line(entry: &Entry, record: &RequestRecord, now_ms: u64) -> String {
-    let bucket = &entry.logged.bucket;
+pub(super) fn line(entry: &Entry, bucket: &Bucket, record: &RequestRecord, now_ms: u64) -> String {
     let trace = &entry.trace;
     let mut line = String::with_capacity(512);
     // 1: eventVersion

@@ -23,7 +23,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body;
 
 use crate::dialect::Dialect;
-use crate::observe::RequestRecord;
+use crate::observe::{Deleted, RequestRecord, Source};
 use crate::ops::Operation;
 use crate::reply::Reply;
 use crate::request::host_of;
@@ -47,7 +47,12 @@ pub(crate) struct Trace {
 /// An answered request of a logged bucket, whose answer may still be on its way.
 pub(crate) struct Entry {
     store: Arc<Store>,
-    logged: Logged,
+    /// `None` if only what it copies is of a logged bucket.
+    logged: Option<Logged>,
+    /// What it copies, where that has a line of its own.
+    source: Option<(Logged, Source)>,
+    /// Keys that it has deleted, where each has.
+    deleted: Vec<Deleted>,
     trace: Trace,
     host: Vec<u8>,
     /// Path and query as they came, without what signs.
@@ -64,11 +69,17 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Whether a log's form has lines for what a request does besides.
+    pub(crate) fn has_more_lines(logged: &Logged) -> bool {
+        logged.logging.form() == LogForm::S3
+    }
+
     /// `received` is when the request was there as a whole, `second` the second id of
     /// its answer.
     pub(crate) fn new(
         store: &Arc<Store>,
-        (logged, trace): (Logged, Trace),
+        (logged, source, mut deleted): (Option<Logged>, Option<(Logged, Source)>, Vec<Deleted>),
+        trace: Trace,
         parts: &Parts,
         (dialect, reply): (Dialect, &Reply),
         received: Instant,
@@ -97,9 +108,14 @@ impl Entry {
             (None, Some(_)) => Some(said_class.unwrap_or_else(|| "STANDARD".to_owned())),
             (None, None) => None,
         };
+        if !logged.as_ref().is_some_and(Entry::has_more_lines) {
+            deleted.clear();
+        }
         Entry {
             store: store.clone(),
             logged,
+            source,
+            deleted,
             host: host_of(&parts.uri, &parts.headers).unwrap_or_default().into(),
             target: text::without_signature(
                 parts.uri.path_and_query().map_or("", |target| target.as_str()),
@@ -122,16 +138,25 @@ impl Entry {
 
     /// Hands the line in.
     pub(crate) fn write(&self, record: &RequestRecord) {
-        let now_ms = self.store.now_ms();
         // COS names the end of a request, S3 when it came.
-        let (at_ms, line) = match self.logged.logging.form() {
-            LogForm::Cos => (now_ms, cos::line(self, record, now_ms)),
-            LogForm::S3 => {
-                let came_ms = now_ms.saturating_sub(record.duration.as_millis() as u64);
-                (came_ms, s3::line(self, record, came_ms))
+        let now_ms = self.store.now_ms();
+        let came_ms = now_ms.saturating_sub(record.duration.as_millis() as u64);
+        if let Some(logged) = &self.logged {
+            let (at_ms, line) = match logged.logging.form() {
+                LogForm::Cos => (now_ms, cos::line(self, &logged.bucket, record, now_ms)),
+                LogForm::S3 => (came_ms, s3::line(self, &logged.bucket, record, came_ms)),
+            };
+            self.store.log_request(logged, at_ms, line);
+            for deleted in &self.deleted {
+                let line = s3::deletion(self, &logged.bucket, record, came_ms, deleted);
+                self.store.log_request(logged, came_ms, line);
             }
-        };
-        self.store.log_request(&self.logged, at_ms, line);
+        }
+        let read = self.trace.meter.as_ref().and_then(|meter| meter.copied_from());
+        if let (Some((logged, source)), Some(size)) = (&self.source, read) {
+            let line = s3::copied(self, record, came_ms, (source, size));
+            self.store.log_request(logged, came_ms, line);
+        }
     }
 
     fn stored(&self) -> i64 {

@@ -1,48 +1,130 @@
 //! Lines as S3 writes them.
 
 use costrel_core::account::{AccessKey, Holder};
+use costrel_core::bucket::Bucket;
 use costrel_signature::Form;
 
 use super::cos::remote;
 use super::text::{field, number, optional, quoted};
 use super::{Entry, names};
-use crate::observe::RequestRecord;
+use crate::observe::{Deleted, RequestRecord, Source};
+use crate::ops::Operation;
 use crate::{percent, permission};
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-pub(super) fn line(entry: &Entry, record: &RequestRecord, now_ms: u64) -> String {
-    let bucket = &entry.logged.bucket;
-    let trace = &entry.trace;
+/// What lines of one request differ in.
+struct Facts<'a> {
+    bucket: &'a Bucket,
+    operation: &'a str,
+    key: &'a str,
+    /// Whether it says how the client asked, and how long that took.
+    is_whole: bool,
+    status: u16,
+    code: Option<&'a str>,
+    bytes_out: u64,
+    object_size: Option<u64>,
+    version: Option<&'a str>,
+}
+
+/// The request itself.
+pub(super) fn line(entry: &Entry, bucket: &Bucket, record: &RequestRecord, came_ms: u64) -> String {
+    let facts = Facts {
+        bucket,
+        operation: &names::in_s3(&entry.trace, record),
+        key: record.key.as_deref().unwrap_or_default(),
+        is_whole: true,
+        status: record.status,
+        code: record.code,
+        bytes_out: record.bytes_out,
+        object_size: entry.object_size,
+        version: entry.version_id.as_deref(),
+    };
+    write(entry, record, came_ms, &facts)
+}
+
+/// That a copy has read its source: it was there, whatever became of the copy.
+pub(super) fn copied(
+    entry: &Entry,
+    record: &RequestRecord,
+    came_ms: u64,
+    (source, size): (&Source, u64),
+) -> String {
+    let is_part = entry.trace.operation == Some(Operation::UploadPartCopy);
+    let facts = Facts {
+        bucket: &source.bucket,
+        operation: if is_part { "REST.COPY.PART_GET" } else { "REST.COPY.OBJECT_GET" },
+        key: &source.key,
+        is_whole: true,
+        status: 200,
+        code: None,
+        bytes_out: 0,
+        object_size: Some(size),
+        version: source.version.as_deref(),
+    };
+    write(entry, record, came_ms, &facts)
+}
+
+/// One of many keys that were to be deleted.
+pub(super) fn deletion(
+    entry: &Entry,
+    bucket: &Bucket,
+    record: &RequestRecord,
+    came_ms: u64,
+    deleted: &Deleted,
+) -> String {
+    let facts = Facts {
+        bucket,
+        operation: "BATCH.DELETE.OBJECT",
+        key: &deleted.key,
+        is_whole: false,
+        status: deleted.status,
+        code: deleted.code,
+        bytes_out: 0,
+        object_size: None,
+        version: deleted.version.as_deref(),
+    };
+    write(entry, record, came_ms, &facts)
+}
+
+fn write(entry: &Entry, record: &RequestRecord, came_ms: u64, facts: &Facts<'_>) -> String {
+    let (bucket, trace) = (facts.bucket, &entry.trace);
     let mut line = String::with_capacity(512);
     // Bucket owner, bucket, time, remote IP
     line.push_str(&format!("{:012}", bucket.owner_uin));
     field(&mut line, bucket.name.as_str().as_bytes());
-    line.push_str(&time(now_ms));
+    line.push_str(&time(came_ms));
     field(&mut line, remote(record.remote.ip()).as_bytes());
     // Requester, request id, operation, key
     optional(&mut line, trace.key.as_deref().map(requester).as_deref());
     field(&mut line, record.request_id.as_bytes());
-    field(&mut line, names::in_s3(trace, record).as_bytes());
-    match record.key.as_deref().filter(|key| !key.is_empty()) {
-        None => line.push_str(" -"),
-        Some(key) => field(&mut line, percent::encode(key).as_bytes()),
-    }
+    field(&mut line, facts.operation.as_bytes());
+    field(&mut line, percent::encode(facts.key).as_bytes());
     // Request-URI, HTTP status, error code
-    let uri = format!("{} {} {:?}", record.method, entry.target, entry.version);
-    quoted(&mut line, uri.as_bytes());
-    number(&mut line, record.status);
-    optional(&mut line, record.code);
+    match facts.is_whole {
+        true => {
+            let uri = format!("{} {} {:?}", record.method, entry.target, entry.version);
+            quoted(&mut line, uri.as_bytes());
+        }
+        false => line.push_str(" -"),
+    }
+    number(&mut line, facts.status);
+    optional(&mut line, facts.code);
     // Bytes sent, object size, total time, turn-around time
-    some_number(&mut line, Some(record.bytes_out).filter(|sent| *sent > 0));
-    some_number(&mut line, entry.object_size);
-    number(&mut line, record.duration.as_millis());
-    number(&mut line, entry.turnaround.as_millis());
+    some_number(&mut line, Some(facts.bytes_out).filter(|sent| *sent > 0));
+    some_number(&mut line, facts.object_size);
+    let times = [record.duration.as_millis() as u64, entry.turnaround.as_millis() as u64];
+    times.into_iter().for_each(|ms| some_number(&mut line, facts.is_whole.then_some(ms)));
     // Referer, user agent, version id, host id
-    quoted(&mut line, &entry.referer);
-    quoted(&mut line, &entry.user_agent);
-    optional(&mut line, entry.version_id.as_deref());
+    match facts.is_whole {
+        true => {
+            quoted(&mut line, &entry.referer);
+            quoted(&mut line, &entry.user_agent);
+        }
+        false => line.push_str(" - -"),
+    }
+    optional(&mut line, facts.version);
     field(&mut line, entry.second_id.as_bytes());
     // Signature version, cipher suite, authentication type
     let (version, kind) = signature(trace.form.unwrap_or(Form::Anonymous));
@@ -61,8 +143,8 @@ fn some_number(line: &mut String, value: Option<u64>) {
 }
 
 /// ` [06/Feb/2019:00:00:38 +0000]`
-fn time(now_ms: u64) -> String {
-    let at = costrel_core::civil::Civil::of_ms(now_ms);
+fn time(ms: u64) -> String {
+    let at = costrel_core::civil::Civil::of_ms(ms);
     let month = MONTHS[(at.month as usize - 1) % 12];
     format!(
         " [{:02}/{month}/{:04}:{:02}:{:02}:{:02} +0000]",

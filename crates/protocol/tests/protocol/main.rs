@@ -20,6 +20,7 @@ mod inventories;
 mod lifecycle;
 mod listing;
 mod locks;
+mod logs;
 mod multipart;
 mod notifications;
 mod objects;
