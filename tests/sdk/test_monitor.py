@@ -63,7 +63,8 @@ class Monitor:
         return sum(self.data(bucket, metric, **parameters))
 
     def last(self, bucket, metric):
-        return self.data(bucket, metric)[-1]
+        """None while there is nothing yet, as in the first moments of a period."""
+        return (self.data(bucket, metric) or [None])[-1]
 
 
 def china(seconds):

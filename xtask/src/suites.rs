@@ -353,8 +353,12 @@ pub fn run(options: &TestOptions) -> Result<bool, String> {
         process::run(Command::new("cargo").arg("build").args(WORKSPACE_TESTS).current_dir(root()))?;
     }
     let runs = Runs { options, tools: &tools, logs: &logs };
+    // Unit tests take every core for minutes, and others wait for things beside them.
+    let (alone, together): (Vec<&Suite>, Vec<&Suite>) =
+        chosen.iter().partition(|s| matches!(s.runner, Runner::Cargo));
+    let mut outcomes = runs.side_by_side(&alone, 1)?;
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let outcomes = runs.side_by_side(&chosen, cores + 1)?;
+    outcomes.extend(runs.side_by_side(&together, cores + 1)?);
     Ok(summarize(&chosen, &outcomes))
 }
 
