@@ -115,10 +115,11 @@ def test_what_waits_outlives_the_server(server, broker, bucket):
     settle(broker, bucket, 20)
 
 
+@pytest.mark.parametrize(
+    "broker", [kind for kind in KINDS if kind.has_users], ids=lambda it: it.kind, indirect=True
+)
 def test_a_wrong_password_is_said_and_tried_again(server, broker, bucket):
     aws = s3(server)
-    if not broker.has_users:
-        pytest.skip("it asks nobody for a password")
     words = {"nats": "authorization", "mqtt": "not authorized"}
     with pytest.raises(ClientError) as caught:
         tell(aws, bucket, queue("wrong", ALL))
