@@ -1,9 +1,8 @@
 //! COS's messages, as its triggers hand them to functions.
 //! <https://cloud.tencent.com/document/product/583/9707>
 
-use std::fmt::Write;
-
 use costrel_core::events::{Dispatch, EventKind, EventRecord};
+use costrel_core::percent;
 use costrel_core::record::Metadata;
 use serde_json::{Map, Value, json};
 
@@ -27,7 +26,7 @@ fn record(event: &EventRecord, key: &str, sequence: u64) -> Option<Value> {
         "cos": {
             "cosSchemaVersion": "1.0",
             "cosObject": {
-                "url": format!("http://{host}/{}", path(key)),
+                "url": format!("http://{host}/{}", percent::encode(key)),
                 "meta": meta(event),
                 "vid": event.version,
                 "key": format!("/{appid}/{name}/{key}"),
@@ -92,22 +91,6 @@ fn meta(event: &EventRecord) -> Map<String, Value> {
         meta.insert(format!("x-cos-meta-{}", pair.name), pair.value.as_str().into());
     }
     meta
-}
-
-fn path(key: &str) -> String {
-    let mut text = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                text.push(char::from(byte));
-            }
-            other => {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "%{other:02X}");
-            }
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -179,6 +179,27 @@ pub(super) struct SupposedFacts<'a> {
     pub now_ms: u64,
 }
 
+impl<'a> SupposedFacts<'a> {
+    /// Of a request with a key or without, about nothing that is there.
+    pub fn of(
+        context: &'a Context<'a>,
+        key: Option<&'a AccessKey>,
+        place: Place<'a>,
+        now_ms: u64,
+    ) -> SupposedFacts<'a> {
+        SupposedFacts {
+            context,
+            key,
+            is_bearer: false,
+            place,
+            version: None,
+            existing_tags: None,
+            resources: &[],
+            now_ms,
+        }
+    }
+}
+
 impl Facts for SupposedFacts<'_> {
     fn fact(&self, key: &Key) -> Fact<'_> {
         if let Some(fact) = self.context.given(key) {
@@ -318,16 +339,7 @@ impl Gateway {
             let account = self.authenticator.account();
             let region = self.store.region();
             let place = Place { region, owner_uin: account.uin.get() };
-            let facts = SupposedFacts {
-                context,
-                key,
-                is_bearer: false,
-                place,
-                version: None,
-                existing_tags: None,
-                resources: &[],
-                now_ms,
-            };
+            let facts = SupposedFacts::of(context, key, place, now_ms);
             let attempt = Attempt {
                 caller: &caller,
                 action,
@@ -352,14 +364,9 @@ impl Gateway {
         let need = Need::new(operation, object, version).besides_if(action);
         let place = Place { region: &bucket.region, owner_uin: bucket.owner_uin };
         let facts = |existing_tags| SupposedFacts {
-            context,
-            key,
-            is_bearer: false,
-            place,
             version: question.version,
             existing_tags,
-            resources: &[],
-            now_ms,
+            ..SupposedFacts::of(context, key, place, now_ms)
         };
         let judged = self.judge(&bucket, &caller, need, facts).await?;
         Ok(judged.explained(&caller, holder))
@@ -383,15 +390,10 @@ impl Gateway {
         let account = self.authenticator.account();
         let trust = role.as_ref().map(Role::trust_policy).transpose()?;
         let caller = caller_of(key);
+        let place = Place { region: self.store.region(), owner_uin: account.uin.get() };
         let facts = SupposedFacts {
-            context,
-            key,
-            is_bearer: false,
-            place: Place { region: self.store.region(), owner_uin: account.uin.get() },
-            version: None,
-            existing_tags: None,
             resources: &resources,
-            now_ms: self.store.now_ms(),
+            ..SupposedFacts::of(context, key, place, self.store.now_ms())
         };
         let attempt = Attempt {
             caller: &caller,
@@ -428,15 +430,10 @@ impl Gateway {
         };
         let account = self.authenticator.account();
         let caller = bearer_of(account, &found?);
+        let here = Place { region: self.store.region(), owner_uin: account.uin.get() };
         let facts = SupposedFacts {
-            context,
-            key: None,
             is_bearer: true,
-            place: Place { region: self.store.region(), owner_uin: account.uin.get() },
-            version: None,
-            existing_tags: None,
-            resources: &[],
-            now_ms: self.store.now_ms(),
+            ..SupposedFacts::of(context, None, here, self.store.now_ms())
         };
         let attempt = Attempt {
             caller: &caller,

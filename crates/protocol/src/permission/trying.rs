@@ -51,15 +51,10 @@ impl Trial {
         };
         let (bucket, key) = if in_bucket { bucket_and_key(resource) } else { ("", None) };
         let region = region_of(resource).unwrap_or(&self.region);
+        let place = Place { region, owner_uin };
         let facts = SupposedFacts {
-            context: &context,
-            key: self.key.as_ref(),
-            is_bearer: false,
-            place: Place { region, owner_uin },
-            version: None,
-            existing_tags: None,
             resources: if in_bucket || resource == "*" { &[] } else { &resources[..] },
-            now_ms: self.now_ms,
+            ..SupposedFacts::of(&context, self.key.as_ref(), place, self.now_ms)
         };
         let attempt = Attempt {
             caller: &self.caller,
