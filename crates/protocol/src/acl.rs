@@ -16,15 +16,6 @@ use crate::gateway::Gateway;
 use crate::request::{Outcome, Request, bad_header};
 use crate::xml::{AclDocument, GranteeName};
 
-/// The headers that grant something, by their names behind the prefix.
-pub const GRANT_HEADERS: [(&str, Permission); 5] = [
-    ("grant-read", Permission::Read),
-    ("grant-write", Permission::Write),
-    ("grant-read-acp", Permission::ReadAcp),
-    ("grant-write-acp", Permission::WriteAcp),
-    ("grant-full-control", Permission::FullControl),
-];
-
 /// What a list is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -77,6 +68,16 @@ pub fn of_headers(request: &Request<'_>, subject: Subject) -> Outcome<Said> {
     said(request.dialect, subject, values)
 }
 
+/// What a request's headers say of the object that it makes. Both whoever permits it and
+/// whoever obeys it ask.
+pub fn of_object_headers<'a>(request: &'a Request<'_>) -> Outcome<&'a Said> {
+    if let Some(said) = request.acl.get() {
+        return Ok(said);
+    }
+    let said = of_headers(request, Subject::Object)?;
+    Ok(request.acl.get_or_init(|| said))
+}
+
 /// What a form's fields say. The canned name has a field of its own.
 pub fn of_fields(dialect: Dialect, fields: &[(String, String)]) -> Outcome<Said> {
     let acl = &dialect.headers().acl;
@@ -97,19 +98,17 @@ fn said(
 ) -> Outcome<Said> {
     let names = dialect.headers();
     let mut grants = Vec::new();
-    for (name, permission) in GRANT_HEADERS {
-        let name = HeaderName::try_from([names.prefix, name].concat());
-        let name = name.map_err(|_| Failure::Internal("a grant's header has no name"))?;
-        let Some(text) = value(&name).filter(|text| !text.trim().is_empty()) else { continue };
+    for (name, permission) in &names.grants {
+        let Some(text) = value(name).filter(|text| !text.trim().is_empty()) else { continue };
         // S3 keeps it of an object, though it means nothing there.
-        if permission == Permission::Write && (subject, dialect) == (Subject::Object, Dialect::Cos)
+        if *permission == Permission::Write && (subject, dialect) == (Subject::Object, Dialect::Cos)
         {
-            return Err(bad_header(&name, &text, "Objects have no such permission."));
+            return Err(bad_header(name, &text, "Objects have no such permission."));
         }
         for grantee in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
             let named = grantee_name(grantee);
-            let named = named.ok_or_else(|| bad_header(&name, grantee, "Not a grantee."))?;
-            grants.push((named, permission));
+            let named = named.ok_or_else(|| bad_header(name, grantee, "Not a grantee."))?;
+            grants.push((named, *permission));
         }
     }
     let canned = value(&names.acl).filter(|text| !text.is_empty());
@@ -163,7 +162,7 @@ pub async fn of_new_object(
     request: &Request<'_>,
     bucket: &Bucket,
 ) -> Outcome<ObjectAcl> {
-    let said = of_headers(request, Subject::Object)?;
+    let said = of_object_headers(request)?.clone();
     gateway.object_acl(request.dialect, bucket, said).await
 }
 

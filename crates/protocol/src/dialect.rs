@@ -1,5 +1,6 @@
 //! The two dialects and the words in which they differ.
 
+use costrel_core::acl::Permission;
 use costrel_core::lifecycle::RuleBounds;
 use http::HeaderName;
 
@@ -102,7 +103,8 @@ pub struct Headers {
     pub bucket_region: HeaderName,
 
     pub acl: HeaderName,
-    pub grant_prefix: &'static str,
+    /// Those that grant something.
+    pub grants: [(HeaderName, Permission); 5],
     pub storage_class: HeaderName,
     pub tagging: HeaderName,
     pub tagging_directive: HeaderName,
@@ -143,7 +145,19 @@ macro_rules! headers {
             second_id: HeaderName::from_static(concat!($prefix, $second_id)),
             bucket_region: HeaderName::from_static(concat!($prefix, "bucket-region")),
             acl: HeaderName::from_static(concat!($prefix, "acl")),
-            grant_prefix: concat!($prefix, "grant-"),
+            grants: [
+                (HeaderName::from_static(concat!($prefix, "grant-read")), Permission::Read),
+                (HeaderName::from_static(concat!($prefix, "grant-write")), Permission::Write),
+                (HeaderName::from_static(concat!($prefix, "grant-read-acp")), Permission::ReadAcp),
+                (
+                    HeaderName::from_static(concat!($prefix, "grant-write-acp")),
+                    Permission::WriteAcp,
+                ),
+                (
+                    HeaderName::from_static(concat!($prefix, "grant-full-control")),
+                    Permission::FullControl,
+                ),
+            ],
             storage_class: HeaderName::from_static(concat!($prefix, "storage-class")),
             tagging: HeaderName::from_static(concat!($prefix, "tagging")),
             tagging_directive: HeaderName::from_static(concat!($prefix, "tagging-directive")),

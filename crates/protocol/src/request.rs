@@ -1,7 +1,7 @@
 //! A request taken apart, with typed access to what handlers ask of it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,6 +15,7 @@ use costrel_core::{Error, limits};
 use costrel_signature::Form;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
+use crate::acl::Said;
 use crate::address::Address;
 use crate::attributes::supported;
 use crate::date;
@@ -48,6 +49,8 @@ pub struct Request<'a> {
     pub identity: Option<Arc<AccessKey>>,
     /// Whether the signature covers every `response-…` parameter there is.
     pub overrides_signed: bool,
+    /// What its headers say of the ACL of the object that it makes, once that was read.
+    pub(crate) acl: OnceLock<Said>,
     pub(crate) notes: &'a Notes,
     pub id: &'a RequestId,
 }

@@ -2,7 +2,7 @@
 //! authentication, routing.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use costrel_signature::{Form, Payload, RequestView, detect, parse, unsigned_payload};
 use http::request::Parts;
@@ -89,6 +89,7 @@ impl Gateway {
             form,
             identity: None,
             overrides_signed: false,
+            acl: OnceLock::new(),
             notes,
             id,
         };

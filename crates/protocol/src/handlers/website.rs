@@ -1,7 +1,7 @@
 //! Static websites: their settings, and what visitors of their hosts get. Nobody signs
 //! there, errors are pages, and whatever is shown has to be open to everybody.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use costrel_core::Error;
 use costrel_core::bucket::Bucket;
@@ -189,6 +189,7 @@ impl Visit<'_> {
             form: Form::Anonymous,
             identity: None,
             overrides_signed: false,
+            acl: OnceLock::new(),
             notes: self.request.notes,
             id: self.request.id,
         };

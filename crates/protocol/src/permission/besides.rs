@@ -4,7 +4,7 @@
 use costrel_core::bucket::Bucket;
 
 use super::{Basis, Explained, Need, is_unlimited};
-use crate::acl::{self, Subject};
+use crate::acl;
 use crate::gateway::Gateway;
 use crate::ops::{self, Operation};
 use crate::request::{Outcome, Request};
@@ -31,13 +31,13 @@ impl Besides {
             }
             None => request.headers.contains_key(name),
         };
-        let said = match need.fields {
-            Some(fields) => acl::of_fields(request.dialect, fields),
-            None => acl::of_headers(request, Subject::Object),
+        let is_private = match need.fields {
+            Some(fields) => acl::of_fields(request.dialect, fields)?.is_private(bucket.owner_uin),
+            None => acl::of_object_headers(request)?.is_private(bucket.owner_uin),
         };
         let has_tags = need.tags.is_some_and(|tags| !tags.as_slice().is_empty());
         Ok(Besides {
-            acl: !said?.is_private(bucket.owner_uin),
+            acl: !is_private,
             tags: has_tags || given(&names.tagging),
             retention: given(&names.object_lock_mode)
                 || given(&names.object_lock_retain_until_date),
