@@ -4,6 +4,8 @@
 //! `cargo run --release -p costrel-embedded --example costs -- DIR walk OBJECTS`
 //! `cargo run --release -p costrel-embedded --example costs -- DIR scale OBJECTS SIZE`
 //! `cargo run --release -p costrel-embedded --example costs -- DIR users USERS`
+//!
+//! With `COSTS_MEMORY_MIB` the engine has more or less memory than it has by default.
 
 mod lists;
 mod scale;
@@ -61,6 +63,9 @@ fn main() {
 fn open(dir: PathBuf) -> (Arc<EmbeddedEngine>, Arc<Store>) {
     let mut options = Options::new(dir);
     options.durability = Durability::None;
+    if let Ok(mib) = std::env::var("COSTS_MEMORY_MIB") {
+        options.memory_bytes = mib.parse::<u64>().expect("a number of MiB") << 20;
+    }
     let engine = EmbeddedEngine::open(options).expect("the engine opens");
     let clock = Arc::new(Machine);
     let (store, collector) =
