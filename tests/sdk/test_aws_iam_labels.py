@@ -118,7 +118,7 @@ def test_policies_judge_by_paths(server, iam):
 TAGS = [{"Key": "cost", "Value": "1"}, {"Key": "team", "Value": "a b"}]
 
 
-@pytest.mark.parametrize("kind", ["user", "role", "policy"])
+@pytest.mark.parametrize("kind", ["user", "role", "policy", "provider"])
 def test_tags(iam, kind):
     name = unused(kind)
     if kind == "user":
@@ -129,6 +129,19 @@ def test_tags(iam, kind):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust(), Tags=TAGS)
         named, show = {"RoleName": name}, iam.get_role
         calls = iam.tag_role, iam.untag_role, iam.list_role_tags
+    elif kind == "provider":
+        made = iam.create_open_id_connect_provider(Url=f"https://{name}.example.com", Tags=TAGS)
+        assert made.pop("Tags") == TAGS
+        named = {"OpenIDConnectProviderArn": made["OpenIDConnectProviderArn"]}
+
+        def show(**named):
+            return {"Provider": iam.get_open_id_connect_provider(**named)}
+
+        calls = (
+            iam.tag_open_id_connect_provider,
+            iam.untag_open_id_connect_provider,
+            iam.list_open_id_connect_provider_tags,
+        )
     else:
         made = iam.create_policy(PolicyName=name, PolicyDocument=allow("s3:*"), Tags=TAGS)
         named, show = {"PolicyArn": made["Policy"]["Arn"]}, iam.get_policy
@@ -308,6 +321,146 @@ def test_whom_a_policy_is_attached_to(iam):
         PolicyArn=made, PaginationConfig={"PageSize": 1}
     )
     assert len(list(pages)) == 4
+
+
+def test_everything_in_one_list(iam):
+    name, path = unused("x"), f"/{unused('team')}/"
+    made = iam.create_policy(PolicyName=name, PolicyDocument=allow("s3:Get*"))["Policy"]["Arn"]
+    iam.create_policy_version(PolicyArn=made, PolicyDocument=allow("s3:*"), SetAsDefault=True)
+    iam.create_group(GroupName=name)
+    iam.create_user(UserName=name, Path=path, Tags=TAGS, PermissionsBoundary=made)
+    iam.add_user_to_group(GroupName=name, UserName=name)
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust(), Tags=TAGS)
+    own = json.loads(allow("s3:ListBucket"))
+    for put, attach, kind in (
+        (iam.put_user_policy, iam.attach_user_policy, "UserName"),
+        (iam.put_group_policy, iam.attach_group_policy, "GroupName"),
+        (iam.put_role_policy, iam.attach_role_policy, "RoleName"),
+    ):
+        put(**{kind: name}, PolicyName="own", PolicyDocument=json.dumps(own))
+        attach(**{kind: name}, PolicyArn=made)
+
+    def everything(**more):
+        """All pages' lists, put together."""
+        lists = {"UserDetailList": [], "GroupDetailList": [], "RoleDetailList": [], "Policies": []}
+        marker = {}
+        while True:
+            page = iam.get_account_authorization_details(**more, **marker)
+            for kind, list_ in lists.items():
+                list_.extend(page[kind])
+            if not page["IsTruncated"]:
+                return lists
+            assert sum(len(page[kind]) for kind in lists) <= more.get("MaxItems", 100)
+            marker = {"Marker": page["Marker"]}
+
+    def only(list_, kind):
+        return next(one for one in list_ if one[kind] == name)
+
+    lists = everything()
+    inline = [{"PolicyName": "own", "PolicyDocument": own}]
+    attached = [{"PolicyName": name, "PolicyArn": made}]
+    user = only(lists["UserDetailList"], "UserName")
+    assert (user["Path"], user["GroupList"], user["Tags"]) == (path, [name], TAGS)
+    assert user["PermissionsBoundary"]["PermissionsBoundaryArn"] == made
+    group = only(lists["GroupDetailList"], "GroupName")
+    role = only(lists["RoleDetailList"], "RoleName")
+    assert role["AssumeRolePolicyDocument"] == json.loads(trust()) and role["Tags"] == TAGS
+    for one, kind in ((user, "User"), (group, "Group"), (role, "Role")):
+        assert (one[f"{kind}PolicyList"], one["AttachedManagedPolicies"]) == (inline, attached)
+    shown = only(lists["Policies"], "PolicyName")
+    assert (shown["AttachmentCount"], shown["PermissionsBoundaryUsageCount"]) == (3, 1)
+    versions = {one["VersionId"]: one for one in shown["PolicyVersionList"]}
+    assert versions["v2"]["IsDefaultVersion"] and not versions["v1"]["IsDefaultVersion"]
+    assert versions["v1"]["Document"] == json.loads(allow("s3:Get*"))
+    assert "AdministratorAccess" in [one["PolicyName"] for one in lists["Policies"]]
+    # The pages are the same, however long, and the filters leave out the others.
+    assert everything(MaxItems=7) == lists
+    wanted = everything(Filter=["Role", "LocalManagedPolicy"], MaxItems=3)
+    assert wanted["RoleDetailList"] == lists["RoleDetailList"]
+    assert wanted["UserDetailList"] == wanted["GroupDetailList"] == []
+    assert "AdministratorAccess" not in [one["PolicyName"] for one in wanted["Policies"]]
+    for wrong in ({"Marker": "x"}, {"Marker": "User/a", "Filter": ["Role"]}, {"Marker": "Role/x"}):
+        assert refused(iam.get_account_authorization_details, **wrong)[0] == 400, wrong
+
+
+def test_what_is_done_to_somebody_may_depend_on_his_tags(server, iam):
+    """`aws:ResourceTag`, and `iam:ResourceTag`, which means the same."""
+    admin, red, blue = unused("admin"), unused("red"), unused("blue")
+    key = None
+    for name in (admin, red, blue):
+        iam.create_user(UserName=name, Tags=[{"Key": "Team", "Value": name.split("-")[0]}])
+    key = key_of(iam, admin)
+    tag = {"StringEquals": {"aws:ResourceTag/team": "red"}}
+    reads = {"Effect": "Allow", "Action": "iam:Get*", "Resource": "*", "Condition": tag}
+    untag = {"StringNotEquals": {"iam:ResourceTag/Team": "red"}}
+    denies = {"Effect": "Deny", "Action": "iam:DeleteUser", "Resource": "*", "Condition": untag}
+    deletes = {"Effect": "Allow", "Action": "iam:DeleteUser", "Resource": "*"}
+    iam.put_user_policy(
+        UserName=admin, PolicyName="p", PolicyDocument=iam_policy(reads, denies, deletes)
+    )
+    time.sleep(SEEN_S)
+    mine = client(server, "iam", **key)
+    assert mine.get_user(UserName=red)["User"]["UserName"] == red
+    assert refused(mine.get_user, UserName=blue) == DENIED
+    assert refused(mine.get_user, UserName=unused("nobody")) == DENIED
+    assert refused(mine.get_account_summary) == DENIED
+    assert refused(mine.delete_user, UserName=blue) == DENIED
+    iam.tag_user(UserName=blue, Tags=[{"Key": "team", "Value": "red"}])
+    iam.untag_user(UserName=blue, TagKeys=["Team"])
+    assert mine.get_user(UserName=blue)["User"]["UserName"] == blue
+    mine.delete_user(UserName=blue)
+    # A role's tags, when it is taken on.
+    role = unused("role")
+    made = iam.create_role(
+        RoleName=role,
+        AssumeRolePolicyDocument=trust(),
+        Tags=[{"Key": "team", "Value": "red"}],
+    )["Role"]["Arn"]
+    takes = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*", "Condition": tag}
+    iam.put_user_policy(UserName=admin, PolicyName="p", PolicyDocument=iam_policy(takes))
+    time.sleep(SEEN_S)
+    assume = client(server, "sts", **key).assume_role
+    asked = {"RoleArn": made, "RoleSessionName": "me"}
+    assert assume(**asked)["AssumedRoleUser"]["Arn"].endswith(f"{role}/me")
+    iam.untag_role(RoleName=role, TagKeys=["team"])
+    assert refused(assume, **asked) == DENIED
+
+
+def test_what_is_done_in_a_bucket_may_depend_on_its_tags(server, iam, cam, bucket):
+    """In IAM's words, of the bucket's tags in both; in CAM's, as `qcs:resource_tag`."""
+    name = unused("user")
+    iam.create_user(UserName=name)
+    key = key_of(iam, name)
+    by_key = {"StringEquals": {"aws:ResourceTag/team": "red"}}
+    by_bucket = {"StringEquals": {"s3:BucketTag/team": "red"}}
+    pairs = {"for_any_value:string_equal": {"qcs:resource_tag": ["team&red", "team&green"]}}
+    mine, root = client(server, "s3", **key), s3(server)
+    root.put_object(Bucket=bucket, Key="a", Body=b"seen")
+    numbers = []
+    for put in (
+        lambda: iam.put_user_policy(
+            UserName=name, PolicyName="p", PolicyDocument=allow("s3:GetObject", Condition=by_key)
+        ),
+        lambda: iam.put_user_policy(
+            UserName=name, PolicyName="p", PolicyDocument=allow("s3:GetObject", Condition=by_bucket)
+        ),
+        lambda: (
+            iam.delete_user_policy(UserName=name, PolicyName="p"),
+            numbers.append(policy(cam, {"action": "cos:GetObject", "condition": pairs})),
+            cam.AttachUserPolicy(PolicyId=numbers[0], AttachUin=cam.GetUser(Name=name).Uin),
+        ),
+    ):
+        put()
+        for tags, allowed in (([], False), ([("team", "blue")], False), ([("a", "b"), ("team", "red")], True)):
+            tagged = [{"Key": k, "Value": v} for k, v in tags]
+            root.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tagged}) if tags else (
+                root.delete_bucket_tagging(Bucket=bucket)
+            )
+            time.sleep(SEEN_S)
+            if allowed:
+                assert mine.get_object(Bucket=bucket, Key="a")["Body"].read() == b"seen"
+            else:
+                assert s3_refused(mine.get_object, Bucket=bucket, Key="a") == DENIED, tags
 
 
 def test_what_the_terraform_provider_looks_at(iam):

@@ -2,14 +2,20 @@
 further roles or do not, and who he is in truth.
 """
 
+import json
+import time
+
 import pytest
+from tencentcloud.sts.v20180813 import models
 
 import harness
 from issuer import EcKey, Issuer, token
 from s3client import s3
 from test_aws_sts import client, iam_policy, keys, refused
 from test_boto3 import refused as s3_refused
-from test_users import unused
+from test_cloud_api import client as sts_client
+from test_cloud_api import refused as cloud_refused
+from test_users import SEEN_S, Cam, unused
 from test_web_identity import sts_of, wanted
 
 UIN = harness.OWNER_UIN
@@ -158,6 +164,78 @@ def test_users_have_theirs(server, folders):
     assert s3_refused(mine.get_object, Bucket=folders, Key="red/a") == DENIED
     iam.tag_user(UserName=name, Tags=tags(team="red"))
     assert mine.get_object(Bucket=folders, Key="red/a")["Body"].read() == b"red"
+
+
+def test_a_federated_user_has_some(server, folders):
+    sts = client(server, "sts")
+    policy = iam_policy(home(folders))
+    answer = sts.get_federation_token(Name="browser", Policy=policy, Tags=tags(team="red"))
+    assert reads(server, answer["Credentials"], folders) == ["red"]
+    twice = tags(team="red") + tags(team="blue")
+    assert refused(sts.get_federation_token, Name="browser", Tags=twice)[0] == 400
+    # A user needs to be allowed to say them.
+    iam, name = client(server, "iam"), unused("user")
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    mine = client(server, "sts", id=key["AccessKeyId"], key=key["SecretAccessKey"])
+    lets = {"Effect": "Allow", "Action": "sts:GetFederationToken", "Resource": "*"}
+    tag = {"StringEquals": {"aws:RequestTag/team": "red"}}
+    says = {**lets, "Action": "sts:TagSession", "Condition": tag}
+    for statements, said, allowed in (
+        ([lets], {}, True),
+        ([lets], {"team": "red"}, False),
+        ([lets, says], {"team": "red"}, True),
+        ([lets, says], {"team": "blue"}, False),
+    ):
+        iam.put_user_policy(
+            UserName=name, PolicyName="own", PolicyDocument=iam_policy(*statements, home(folders))
+        )
+        time.sleep(SEEN_S)
+        asked = {"Name": "browser", "Policy": policy, **({"Tags": tags(**said)} if said else {})}
+        if not allowed:
+            assert refused(mine.get_federation_token, **asked) == DENIED, said
+            continue
+        credentials = mine.get_federation_token(**asked)["Credentials"]
+        assert reads(server, credentials, folders) == list(said.values())
+
+
+def test_tencents_roles_have_them(server, folders):
+    """Tags of AssumeRole of Tencent Cloud's STS, and who he says that he is."""
+    statement = {
+        "effect": "allow",
+        "action": ["name/sts:AssumeRole"],
+        "principal": {"qcs": [f"qcs::cam::uin/{UIN}:root"]},
+    }
+    more = {**statement, "action": statement["action"] + ["name/sts:TagSession"]}
+    more["action"] += ["name/sts:SetSourceIdentity"]
+    name = unused("role")
+    cam = Cam(server)
+    cam.CreateRole(RoleName=name, PolicyDocument=json.dumps({"version": "2.0", "statement": [statement]}))
+    iam = client(server, "iam")
+    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=iam_policy(home(folders)))
+
+    def taken(signature="TC3-HMAC-SHA256", **said):
+        request = models.AssumeRoleRequest()
+        arn = f"qcs::cam::uin/{UIN}:roleName/{name}"
+        request._deserialize({"RoleArn": arn, "RoleSessionName": "somebody", **said})
+        return sts_client(server, signature=signature).AssumeRole(request).Credentials
+
+    said = {"Tags": tags(team="red"), "SourceIdentity": UIN}
+    assert cloud_refused(lambda: taken(**said)) == "UnauthorizedOperation"
+    taken()
+    cam.UpdateAssumeRolePolicy(
+        RoleName=name, PolicyDocument=json.dumps({"version": "2.0", "statement": [more]})
+    )
+    for signature in ("TC3-HMAC-SHA256", "HmacSHA1"):
+        got = taken(signature, **said)
+        credentials = {
+            "AccessKeyId": got.TmpSecretId,
+            "SecretAccessKey": got.TmpSecretKey,
+            "SessionToken": got.Token,
+        }
+        assert reads(server, credentials, folders) == ["red"]
+    wrong = {"Tags": tags(team="red") * 2}
+    assert cloud_refused(lambda: taken(**wrong)) == "InvalidParameter.ParamError"
 
 
 def test_an_issuer_says_them(server, folders):

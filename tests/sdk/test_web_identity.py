@@ -4,6 +4,7 @@ The provider is one of the tests' own, with real keys that it publishes over HTT
 way in which a token can be wrong is tried.
 """
 
+import base64
 import hashlib
 import json
 import subprocess
@@ -433,6 +434,116 @@ def test_tls(tmp_path):
             issuer.close()
     finally:
         server.finish()
+
+
+def test_tencents_providers_and_roles(server, issuer, bucket):
+    """The same of Tencent Cloud: providers by CAM, by what they publish or by keys that are
+    written down with them, and roles by AssumeRoleWithWebIdentity without a signature."""
+    from tencentcloud.common.common_client import CommonClient
+    from tencentcloud.common.exception import TencentCloudSDKException
+    from test_cloud_api import profile
+    from test_cloud_api import refused as cloud_refused
+    from test_users import Cam
+
+    def jwks(*keys):
+        return base64.b64encode(json.dumps({"keys": [k.public() for k in keys]}).encode()).decode()
+
+    cam, name, role = Cam(server), unused("provider"), unused("role")
+    # Nobody asks where keys are written down: there is nobody at this address.
+    url = f"https://{name}.example.com/realm"
+    mine, other = EcKey("mine"), EcKey("other")
+    made = {"IdentityUrl": url, "ClientId": ["costrel"], "Name": name, "Description": "d"}
+
+    def code(action, **parameters):
+        return cloud_refused(lambda: getattr(cam, action)(**parameters))
+
+    assert code("CreateOIDCConfig", **made) == "MissingParameter"
+    for bad in ("x", base64.b64encode(b"{}").decode(), jwks(), "A" * 60_000):
+        refusal = code("CreateOIDCConfig", **made, IdentityKey=bad)
+        assert refusal.startswith("InvalidParameter"), bad[:20]
+    assert code("CreateOIDCConfig", **made, AutoRotateKey=2) == "InvalidParameter.ParamError"
+    cam.CreateOIDCConfig(**made, IdentityKey=jwks(mine))
+    again = code("CreateOIDCConfig", **made, IdentityKey=jwks(mine))
+    assert again == "InvalidParameter.IdentityNameInUse"
+    shown = cam.DescribeOIDCConfig(Name=name)
+    assert (shown.IdentityUrl, shown.ClientId, shown.Description) == (url, ["costrel"], "d")
+    assert (shown.IdentityKey, shown.AutoRotateKey) == (jwks(mine), 0)
+    assert (shown.ProviderType, shown.Status, shown.Name) == (11, 11, name)
+
+    trusted = {
+        "effect": "allow",
+        "action": "name/sts:AssumeRoleWithWebIdentity",
+        "principal": {"federated": [f"qcs::cam::uin/{UIN}:oidc-provider/{name}"]},
+        "condition": {"string_equal": {"oidc:aud": "costrel"}},
+    }
+    cam.CreateRole(
+        RoleName=role, PolicyDocument=json.dumps({"version": "2.0", "statement": [trusted]})
+    )
+    reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    client(server, "iam").put_role_policy(
+        RoleName=role, PolicyName="own", PolicyDocument=iam_policy(reads)
+    )
+    s3(server).put_object(Bucket=bucket, Key="a", Body=b"seen")
+
+    def take(text, method="POST", action="AssumeRoleWithWebIdentity", **more):
+        common = CommonClient(
+            "sts", "2018-08-13", None, harness.REGION, profile(server, method=method)
+        )
+        asked = {
+            "ProviderId": name,
+            "WebIdentityToken": text,
+            "RoleArn": f"qcs::cam::uin/{UIN}:roleName/{role}",
+            "RoleSessionName": "robot-1",
+            **more,
+        }
+        return common.call_json(action, asked, options={"SkipSign": True})["Response"]
+
+    def refusal(text, **more):
+        with pytest.raises(TencentCloudSDKException) as caught:
+            take(text, **more)
+        return caught.value.get_code()
+
+    def said(key, **changes):
+        return token(issuer.claims(iss=url, **changes), key)
+
+    answer = take(said(mine))
+    got = answer["Credentials"]
+    assert 7100 < answer["ExpiredTime"] - time.time() <= 7200
+    credentials = {"id": got["TmpSecretId"], "key": got["TmpSecretKey"], "token": got["Token"]}
+    reader = client(server, "s3", **credentials)
+    assert reader.get_object(Bucket=bucket, Key="a")["Body"].read() == b"seen"
+    assert s3_refused(reader.put_object, Bucket=bucket, Key="a") == (403, "AccessDenied")
+    bad_token = "InvalidParameter.WebIdentityTokenError"
+    assert refusal(said(other)) == bad_token
+    assert refusal(said(mine, aud="them")) == bad_token
+    assert refusal(said(mine, exp=int(time.time()) - 1)) == bad_token
+    assert refusal(said(mine), ProviderId="another") == bad_token
+    assert refusal(said(mine), ProviderId="") == bad_token
+    assert refusal(said(mine), RoleArn=f"qcs::cam::uin/{UIN}:roleName/x") == "UnauthorizedOperation"
+    assert refusal(said(mine), DurationSeconds=7201) == "InvalidParameter.OverTimeError"
+    assert refusal(said(mine), Nothing="x") == "UnknownParameter"
+    assert refusal("not a token") == bad_token
+    # Whatever else nobody signed is nobody's.
+    assert refusal(said(mine), action="GetCallerIdentity") == "MissingParameter"
+    assert refusal(said(mine), action="AssumeRole") == "MissingParameter"
+
+    # Other keys count at once, and no others.
+    cam.UpdateOIDCConfig(**{**made, "Description": "e"}, IdentityKey=jwks(other))
+    assert cam.DescribeOIDCConfig(Name=name).Description == "e"
+    assert take(said(other)) and refusal(said(mine)) == bad_token
+    moved = {**made, "IdentityUrl": url + "/other"}
+    assert code("UpdateOIDCConfig", **moved, IdentityKey=jwks(mine)) == "UnsupportedOperation"
+    # Keys that the provider publishes.
+    cam.DeleteOIDCConfig(Name=name)
+    assert refusal(said(other)) == bad_token
+    assert code("DescribeOIDCConfig", Name=name) == "InvalidParameter.IdentityNotExist"
+    own = Issuer("/cam")
+    own.keys = [mine]
+    cam.CreateOIDCConfig(**{**made, "IdentityUrl": own.url}, AutoRotateKey=1)
+    assert cam.DescribeOIDCConfig(Name=name).AutoRotateKey == 1
+    assert take(token(own.claims(), mine))
+    assert refusal(token(own.claims(), other)) == bad_token
+    own.close()
 
 
 def test_forms_that_nobody_signed(server):

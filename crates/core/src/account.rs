@@ -47,7 +47,7 @@ use crate::secret::MasterKey;
 
 pub use cache::KEY_CACHE_MS;
 pub use groups::{GROUPS_MAX, Group};
-pub use holders::{ATTACHED_MAX, InForce, InlinePolicy, Origin, PolicyHolder};
+pub use holders::{ATTACHED_MAX, InForce, InlinePolicy, Origin, PolicyHolder, PolicyUses};
 pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
 pub use labels::{Labelled, Labels};
 pub use managed::ManagedPolicy;
@@ -228,6 +228,8 @@ pub enum IdentityError {
     ProviderExists,
     #[error("there is no such identity provider")]
     NoSuchProvider,
+    #[error("an identity provider's keys have {max} bytes at most")]
+    ProviderKeys { max: usize },
     #[error("an account has {max} identity providers at most")]
     TooManyProviders { max: usize },
     #[error("an identity provider has {max} clients at most")]

@@ -495,10 +495,10 @@ async fn who_has_a_policy_is_counted() {
     let role = here.create_role("auditor", (Grammar::Cam, TRUST), 60, "").await.unwrap();
     let holders = [user.uin.into(), PolicyHolder::Group(group.id), PolicyHolder::Role(role.id)];
     for (n, holder) in holders.into_iter().enumerate() {
-        assert_eq!(here.attachments(id).await.unwrap(), n);
+        assert_eq!(here.policy_uses().await.unwrap().get(&id).map_or(0, |uses| uses.attached), n);
         here.attach_policy(holder, id).await.unwrap();
     }
-    assert_eq!(here.attachments(id).await.unwrap(), 3);
+    assert_eq!(here.policy_uses().await.unwrap()[&id].attached, 3);
     // What it says, and in which grammar, can change.
     here.update_policy(id, None, Some((Grammar::Cam, ALL))).await.unwrap();
     assert_eq!(here.managed_policy(id).await.unwrap().grammar, Grammar::Cam);
@@ -639,7 +639,7 @@ async fn boundaries_and_presets() {
     assert_eq!(boundary_name().await, "reads");
     clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
     assert_eq!(*limits(&there).await[0], reads, "within a second there");
-    assert_eq!(here.bounded(id).await.unwrap(), 2);
+    assert_eq!(here.policy_uses().await.unwrap()[&id].bounds, 2);
     assert_eq!(there.role(role.id).await.unwrap().boundary, Some(id));
     // One that is gone allows nothing, and is no hole.
     here.delete_policy(id).await.unwrap();
@@ -670,7 +670,7 @@ async fn boundaries_and_presets() {
     assert_eq!(here.find(pair.id(), None).await.unwrap().policies().len(), 1);
     let attached = there.attached_policies(user.uin).await.unwrap();
     assert_eq!(attached[0].0.name, "AmazonS3FullAccess");
-    assert_eq!(there.attachments(preset.id).await.unwrap(), 1);
+    assert_eq!(there.policy_uses().await.unwrap()[&preset.id].attached, 1);
     here.set_boundary(user.uin, Some(preset.id)).await.unwrap();
     assert_eq!(limits(&here).await.len(), 1);
     let fixed = here.update_policy(preset.id, Some("d"), None).await;

@@ -56,6 +56,10 @@ pub enum Key {
     RequestTagKeys,
     /// A tag that the object has.
     ExistingTag(Box<str>),
+    /// A tag of the bucket, or of whomever or whatever in the account it is done to; and
+    /// all of them, as CAM writes them: `key&value`.
+    ResourceTag(Box<str>),
+    ResourceTags,
     /// What whoever takes on a role says that its owner told him.
     ExternalId,
     /// What he wants to be called.
@@ -134,6 +138,7 @@ impl Key {
             (Key::RequestTag(tag), _) => format!("s3:requestobjecttag/{tag}"),
             (Key::ExistingTag(tag), _) => format!("s3:existingobjecttag/{tag}"),
             (Key::SessionTag(tag), _) => format!("aws:requesttag/{tag}"),
+            (Key::ResourceTag(tag), _) => format!("aws:resourcetag/{tag}"),
             (Key::PrincipalTag(tag), _) => format!("aws:principaltag/{tag}"),
             (Key::Claim { issuer, claim }, _) => {
                 let issuer = issuer.as_deref().unwrap_or("oidc");
@@ -224,7 +229,6 @@ const IAM_UNSUPPORTED: &[&str] = &[
     "aws:principalorgpaths",
     "aws:principalservicename",
     "aws:principalservicenameslist",
-    "aws:resourcetag/",
     "aws:resourceorgid",
     "aws:resourceorgpaths",
     "aws:sourceorgid",
@@ -245,7 +249,6 @@ const IAM_UNSUPPORTED: &[&str] = &[
     "s3:dataaccesspointarn",
     "s3:accesspointnetworkorigin",
     "s3:accesspointtag/",
-    "s3:buckettag/",
 ];
 
 pub(crate) fn of_iam(name: &str) -> Result<Key, Unnamed> {
@@ -260,6 +263,9 @@ pub(crate) fn of_iam(name: &str) -> Result<Key, Unnamed> {
             "s3:existingobjecttag" => return Ok(Key::ExistingTag(tag.into())),
             "aws:requesttag" => return Ok(Key::SessionTag(tag.into())),
             "aws:principaltag" => return Ok(Key::PrincipalTag(tag.into())),
+            "aws:resourcetag" | "iam:resourcetag" | "s3:buckettag" => {
+                return Ok(Key::ResourceTag(tag.into()));
+            }
             _ => {}
         }
     }
@@ -299,6 +305,7 @@ fn claim_of_issuer(name: &str) -> Option<Key> {
 const CAM: &[(&str, Key)] = &[
     ("qcs:ip", Key::SourceIp),
     ("qcs:current_time", Key::CurrentTime),
+    ("qcs:resource_tag", Key::ResourceTags),
     ("cos:secure-transport", Key::SecureTransport),
     ("cos:prefix", Key::Prefix),
     ("cos:delimiter", Key::Delimiter),
@@ -316,14 +323,8 @@ const CAM: &[(&str, Key)] = &[
     ("oidc:sub", Key::Claim { issuer: None, claim: Claim::Subject }),
 ];
 
-const CAM_UNSUPPORTED: &[&str] = &[
-    "qcs:vpc",
-    "vpc:requester_vpc",
-    "vpc:requester_vpcid",
-    "qcs:request_tag",
-    "qcs:resource_tag",
-    "cos:tls-version",
-];
+const CAM_UNSUPPORTED: &[&str] =
+    &["qcs:vpc", "vpc:requester_vpc", "vpc:requester_vpcid", "qcs:request_tag", "cos:tls-version"];
 
 pub(crate) fn of_cam(name: &str) -> Result<Key, Unnamed> {
     if let Some((_, key)) = CAM.iter().find(|(known, _)| *known == name) {
@@ -340,7 +341,11 @@ pub(crate) fn variable_of_iam(name: &str) -> Option<Key> {
     let one = |key: &Key| {
         let several = matches!(
             key,
-            Key::RequestTagKeys | Key::SessionTagKeys | Key::TransitiveTagKeys | Key::Claim { .. }
+            Key::RequestTagKeys
+                | Key::SessionTagKeys
+                | Key::TransitiveTagKeys
+                | Key::ResourceTags
+                | Key::Claim { .. }
         );
         !several
     };

@@ -112,7 +112,7 @@ fn elements_of_iam() {
         ("Condition", r#"{"StringEquals": {"aws:UserAgent": {"a": "b"}}}"#),
         ("Condition", r#"{"StringEquals": {"cos:prefix": "x"}}"#),
         ("Condition", r#"{"StringEquals": {"aws:SourceVpc": "x"}}"#),
-        ("Condition", r#"{"StringEquals": {"aws:ResourceTag/a": "x"}}"#),
+        ("Condition", r#"{"StringEquals": {"aws:ResourceTag/": "x"}}"#),
         ("Comment", r#""x""#),
     ];
     for (member, value) in bad {

@@ -1,5 +1,6 @@
 //! Who has policies: users, groups and roles, each in the same way.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -53,6 +54,15 @@ pub struct InForce {
     pub origins: Vec<Origin>,
     /// How long their texts are together.
     pub(super) bytes: usize,
+}
+
+/// How many have a policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PolicyUses {
+    /// Users, groups and roles that it is attached to.
+    pub attached: usize,
+    /// Users and roles whose permissions boundary it is.
+    pub bounds: usize,
 }
 
 /// What a holder has, whose name is that of a group if it is one.
@@ -262,10 +272,21 @@ impl Accounts {
         Ok((users, roles.into_iter().map(Role::of).collect::<Result<_>>()?))
     }
 
-    /// How many users and roles have a policy as their permissions boundary.
-    pub async fn bounded(&self, id: u64) -> Result<usize> {
-        let (users, roles) = self.bounded_by(id).await?;
-        Ok(users.len() + roles.len())
+    /// How much each policy is used, by its id. All users, groups and roles are looked at,
+    /// once for all policies together.
+    pub async fn policy_uses(&self) -> Result<HashMap<u64, PolicyUses>> {
+        let mut uses: HashMap<u64, PolicyUses> = HashMap::new();
+        let mut count = |attached: &[AttachedPolicy], boundary: u64| {
+            attached.iter().for_each(|policy| uses.entry(policy.id).or_default().attached += 1);
+            if boundary != 0 {
+                uses.entry(boundary).or_default().bounds += 1;
+            }
+            false
+        };
+        self.page(b'u', |row: &UserRow| count(&row.policies, row.boundary), 0, 0).await?;
+        self.page(b'g', |row: &GroupRow| count(&row.policies, 0), 0, 0).await?;
+        self.page(b'r', |row: &RoleRow| count(&row.policies, row.boundary), 0, 0).await?;
+        Ok(uses)
     }
 
     /// The users, groups and roles that a policy is attached to. All of them are looked at.
@@ -278,12 +299,6 @@ impl Accounts {
         let users = users.into_iter().map(User::of).collect();
         let groups = groups.into_iter().map(Group::of).collect();
         Ok((users, groups, roles.into_iter().map(Role::of).collect::<Result<_>>()?))
-    }
-
-    /// How many users, groups and roles have a policy. All of them are looked at.
-    pub async fn attachments(&self, id: u64) -> Result<usize> {
-        let (users, groups, roles) = self.holders_of(id).await?;
-        Ok(users.len() + groups.len() + roles.len())
     }
 
     /// Gives somebody a policy of his own, in place of one of the same name.

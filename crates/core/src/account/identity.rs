@@ -8,7 +8,7 @@ use costrel_policy::Policy;
 
 use super::holders::InForce;
 use super::roles::Role;
-use super::session::{Session, named};
+use super::session::Session;
 use super::users::User;
 use crate::env::Entropy;
 use crate::secret::Secret;
@@ -162,8 +162,8 @@ impl AccessKey {
         let of_session = self.session.as_ref().and_then(|session| session.said.tag(name));
         let of_holder = || match &self.holder {
             Holder::Root => None,
-            Holder::User(user) => named(&user.labels.tags, name),
-            Holder::Role(role) => named(&role.labels.tags, name),
+            Holder::User(user) => user.labels.tag(name),
+            Holder::Role(role) => role.labels.tag(name),
         };
         of_session.or_else(of_holder)
     }

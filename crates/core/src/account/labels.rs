@@ -1,5 +1,5 @@
-//! What IAM puts on users, groups, roles and policies beside their names: a path, and
-//! tags.
+//! What IAM puts on users, groups, roles, policies and identity providers beside their
+//! names: a path, and tags.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::rows::{
-    GroupRow, LabelsRow, ManagedPolicyRow, RoleRow, TagRow, UserRow, decode, group_row, policy_row,
-    put, role_row, user_row,
+    GroupRow, LabelsRow, ManagedPolicyRow, ProviderRow, RoleRow, TagRow, UserRow, decode,
+    group_row, policy_row, provider_row, put, role_row, user_row,
 };
+use super::session::named;
 use super::{Accounts, IdentityError, Uin};
 use crate::engine::{RowRef, Write};
 use crate::error::Result;
@@ -36,6 +37,11 @@ impl Default for Labels {
 }
 
 impl Labels {
+    /// A tag by its name in any case. (AWS.)
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        named(&self.tags, name)
+    }
+
     /// What IAM calls whoever has this name.
     pub fn place(&self, name: &str) -> String {
         [&self.path, name].concat()
@@ -80,20 +86,23 @@ impl Labels {
 
 /// What has labels, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Labelled {
+pub enum Labelled<'a> {
     User(Uin),
     Group(u64),
     Role(u64),
     Policy(u64),
+    /// By its URL without the scheme. It has tags alone.
+    Provider(&'a str),
 }
 
-impl Labelled {
+impl Labelled<'_> {
     fn row(self) -> RowRef {
         match self {
             Labelled::User(uin) => user_row(uin.0),
             Labelled::Group(id) => group_row(id),
             Labelled::Role(id) => role_row(id),
             Labelled::Policy(id) => policy_row(id),
+            Labelled::Provider(place) => provider_row(place),
         }
     }
 
@@ -103,6 +112,7 @@ impl Labelled {
             Labelled::Group(_) => IdentityError::NoSuchGroup,
             Labelled::Role(_) => IdentityError::NoSuchRole,
             Labelled::Policy(_) => IdentityError::NoSuchPolicy,
+            Labelled::Provider(_) => IdentityError::NoSuchProvider,
         }
     }
 
@@ -129,6 +139,9 @@ impl Labelled {
             Labelled::Policy(_) => {
                 changed(row, bytes, |row: &mut ManagedPolicyRow| &mut row.labels, change)
             }
+            Labelled::Provider(_) => {
+                changed(row, bytes, |row: &mut ProviderRow| &mut row.labels, change)
+            }
         }
     }
 }
@@ -137,7 +150,7 @@ impl Accounts {
     /// Changes the path or the tags of something.
     pub async fn change_labels(
         &self,
-        whose: Labelled,
+        whose: Labelled<'_>,
         change: impl Fn(&mut Labels),
     ) -> Result<(), IdentityError> {
         self.change(&[whose.row()], |found| {

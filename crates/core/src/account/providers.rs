@@ -1,8 +1,11 @@
 //! Identity providers by OpenID Connect: whose tokens are taken for what they say of
 //! their bearers, if a role's trust policy lets those in.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
+use super::labels::Labels;
 use super::rows::{ProviderRow, decode, provider_name_row, provider_row, put};
 use super::users::{check_text, is_name};
 use super::{Accounts, IdentityError};
@@ -20,6 +23,9 @@ const CLIENT_BYTES_MAX: usize = 255;
 const CLIENTS_MAX: usize = 100;
 const THUMBPRINTS_MAX: usize = 5;
 
+/// Longest set of keys that is kept with a provider, in bytes.
+const KEYS_BYTES_MAX: usize = 16 << 10;
+
 /// Longest name that CAM has for a provider. (Tencent Cloud.)
 const NAME_LEN_MAX: usize = 128;
 
@@ -36,8 +42,13 @@ pub struct Provider {
     /// SHA-1 of certificates, in lower-case hexadecimal, that are trusted beside those
     /// of the system when its keys are fetched.
     pub thumbprints: Vec<String>,
+    /// A JWK set of the keys that alone sign its tokens; empty if they are those that it
+    /// publishes.
+    pub keys: Bytes,
     /// Milliseconds since the Unix epoch.
     pub created_ms: u64,
+    /// Its tags. A provider lies in no path.
+    pub labels: Labels,
 }
 
 /// What can be said of a provider.
@@ -46,6 +57,9 @@ pub struct ProviderChanges<'a> {
     pub description: Option<&'a str>,
     pub clients: Option<&'a [&'a str]>,
     pub thumbprints: Option<&'a [&'a str]>,
+    pub tags: Option<&'a BTreeMap<String, String>>,
+    /// As they are: it is not looked into them here.
+    pub keys: Option<&'a [u8]>,
 }
 
 impl Provider {
@@ -56,7 +70,9 @@ impl Provider {
             description: row.description,
             clients: row.clients,
             thumbprints: row.thumbprints,
+            keys: row.keys,
             created_ms: row.created_ms,
+            labels: Labels::of(row.labels),
         }
     }
 
@@ -116,6 +132,15 @@ impl ProviderChanges<'_> {
                 return Err(IdentityError::Thumbprints { max: THUMBPRINTS_MAX });
             }
             row.thumbprints = thumbprints.iter().map(|text| text.to_ascii_lowercase()).collect();
+        }
+        if let Some(keys) = self.keys {
+            if keys.len() > KEYS_BYTES_MAX {
+                return Err(IdentityError::ProviderKeys { max: KEYS_BYTES_MAX });
+            }
+            row.keys = Bytes::copy_from_slice(keys);
+        }
+        if let Some(tags) = self.tags {
+            row.labels = Labels { tags: tags.clone(), ..Labels::default() }.row()?;
         }
         Ok(())
     }

@@ -183,6 +183,12 @@ pub(super) struct ProviderRow {
     pub thumbprints: Vec<String>,
     #[prost(uint64, tag = "6")]
     pub created_ms: u64,
+    /// Its tags: a provider has no path.
+    #[prost(message, optional, tag = "7")]
+    pub labels: Option<LabelsRow>,
+    /// A JWK set of the keys that alone sign its tokens, if it is not to be asked for them.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub keys: Bytes,
 }
 
 /// A policy that its holder alone has, in his row.
@@ -458,7 +464,7 @@ impl Accounts {
     pub(super) async fn page<M: Message + Default>(
         &self,
         kind: u8,
-        keep: impl Fn(&M) -> bool,
+        mut keep: impl FnMut(&M) -> bool,
         skip: usize,
         limit: usize,
     ) -> Result<(usize, Vec<M>)> {
@@ -564,6 +570,7 @@ mod tests {
             clients: vec!["c".into()],
             thumbprints: vec!["00".into()],
             created_ms: 1_700_000_000_000,
+            ..ProviderRow::default()
         };
         let tags = vec![TagRow { name: "b".into(), value: "c".into() }];
         let labels = LabelsRow { path: "/a/".into(), tags };

@@ -182,6 +182,7 @@ impl AwsFailure {
                 IdentityError::Tag
                 | IdentityError::ProviderUrl
                 | IdentityError::ProviderClient { .. }
+                | IdentityError::ProviderKeys { .. }
                 | IdentityError::Thumbprints { .. } => (BAD, "InvalidInput"),
                 IdentityError::UserExists
                 | IdentityError::PolicyExists

@@ -261,16 +261,17 @@ async fn answer(
     let accounts = authenticator.accounts();
     let resources = match service.name {
         "iam" => iam::resources(&call, accounts, key.user()).await?,
-        _ => vec![Vec::new()],
+        _ => vec![iam::Resource::default()],
     };
     let said = SessionTags { tags: call.tags()?, ..SessionTags::default() };
-    let permitted = |permission, resources: &Vec<String>| {
+    let permitted = |permission, resource: &iam::Resource| {
         let named = permission::Named {
             action: permission,
-            resources,
+            resources: &resource.names,
             external_id: None,
             session_name: None,
             said: Some(&said),
+            labels: Some(&resource.labels),
         };
         let judged = permission::judge_action(&key, named, connection, now_ms);
         let allowed = judged.allowed;
@@ -278,7 +279,7 @@ async fn answer(
         allowed
     };
     if let Some(permission) = action.permission
-        && !resources.iter().all(|resources| permitted(permission, resources))
+        && !resources.iter().all(|resource| permitted(permission, resource))
     {
         return Err(AwsFailure::denied(&key, service.name, action.name));
     }

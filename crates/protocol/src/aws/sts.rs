@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::call::Call;
 use super::tree::{Fields, Node};
 use super::{Answer, Answered, Asked, AwsFailure, Service, Unsigned, action};
-use crate::permission::Shown;
+use crate::permission::{Named, Shown};
 use crate::{date, permission};
 
 pub(super) const SERVICE: Service = Service {
@@ -25,7 +25,7 @@ pub(super) const SERVICE: Service = Service {
                 cam: "name/sts:GetFederationToken",
                 iam: "sts:GetFederationToken",
             }),
-            &["Name", "Policy", "DurationSeconds"],
+            &["Name", "Policy", "DurationSeconds", "Tags"],
             Answer::Signed(get_federation_token)
         ),
         // Judged with the role's trust policy, by its name.
@@ -99,7 +99,17 @@ fn get_federation_token<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
             policy: Some((Grammar::Iam, policy)),
             whose: Whose::Federated,
         };
-        let key = asked.accounts.grant(asked.key, &request)?;
+        let said = SessionTags { tags: asked.call.tags()?, ..SessionTags::default() };
+        if !said.tags.is_empty() {
+            let named = Named { said: Some(&said), ..Named::of_cam("name/sts:TagSession") };
+            let judged = permission::judge_action(asked.key, named, asked.connection, asked.now_ms);
+            let allowed = judged.allowed;
+            asked.notes.judged(judged);
+            if !allowed {
+                return Err(AwsFailure::denied(asked.key, "sts", "TagSession"));
+            }
+        }
+        let key = asked.accounts.grant_tagged(asked.key, &request, &said)?;
         let account = asked.key.account.uin;
         let user: Fields = vec![
             ("FederatedUserId", format!("{account}:{name}").into()),
@@ -166,7 +176,8 @@ fn assume_role_with_web_identity<'a>(asked: &'a Unsigned<'a>) -> BoxFuture<'a, A
         let own = accounts.account();
         let said = bearer.said()?;
         let shown = Shown { external_id: None, session_name: name, said: &said };
-        let judged = permission::judge_bearer(&bearer, own, shown, &trust, connection, now_ms);
+        let judged =
+            permission::judge_bearer(&bearer, &role, own, shown, &trust, connection, now_ms);
         let allowed = judged.allowed;
         asked.notes.judged(judged);
         if !allowed {

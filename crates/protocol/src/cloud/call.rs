@@ -49,6 +49,9 @@ const ABOUT: &[&str] = &[
     "DetachRoleName",
     "RoleArn",
     "RoleSessionName",
+    "SourceIdentity",
+    "ProviderId",
+    "IdentityUrl",
     "DurationSeconds",
 ];
 

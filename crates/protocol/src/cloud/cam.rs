@@ -4,6 +4,7 @@
 //! Source: CAM's API documents, version 2019-01-16.
 
 mod groups;
+mod providers;
 mod roles;
 
 use costrel_core::account::{KeyInfo, ManagedPolicy, PolicyHolder, Uin, User, UserDetails};
@@ -11,7 +12,7 @@ use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::{Action, Answer, Answered, Asked, CloudFailure, Service, object};
+use super::{Action, Answer, Answered, Asked, CloudFailure, Service, Signed, object};
 use crate::date;
 
 /// What is said of a user beside his name. There is no console to log in to, so
@@ -195,12 +196,26 @@ pub(super) const SERVICE: Service = Service {
             &["RoleId", "RoleName", "Page", "Rp"],
             roles::list_policies,
         ),
+        action(
+            "CreateOIDCConfig",
+            "name/cam:CreateOIDCConfig",
+            providers::PARAMETERS,
+            providers::create,
+        ),
+        action(
+            "UpdateOIDCConfig",
+            "name/cam:UpdateOIDCConfig",
+            providers::PARAMETERS,
+            providers::update,
+        ),
+        action("DescribeOIDCConfig", "name/cam:DescribeOIDCConfig", &["Name"], providers::get),
+        action("DeleteOIDCConfig", "name/cam:DeleteOIDCConfig", &["Name"], providers::delete),
         // Whoever has a key may ask whose it is.
         Action {
             name: "GetUserAppId",
             permission: None,
             parameters: &[],
-            answer: Some(get_user_app_id),
+            answer: Answer::Signed(get_user_app_id),
         },
         action(
             "GetSecurityLastUsed",
@@ -219,9 +234,10 @@ const fn action(
     name: &'static str,
     permission: &'static str,
     parameters: &'static [&'static str],
-    answer: Answer,
+    answer: Signed,
 ) -> Action {
-    Action { name, permission: Some(permission), parameters, answer: Some(answer) }
+    let answer = Answer::Signed(answer);
+    Action { name, permission: Some(permission), parameters, answer }
 }
 
 fn get_user_app_id<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {

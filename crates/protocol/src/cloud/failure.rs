@@ -6,6 +6,7 @@ use costrel_policy::PolicyFault;
 use costrel_signature::CloudSignatureError;
 
 use crate::error::Failure;
+use crate::oidc::BearerError;
 
 /// Why an action is not done.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,10 @@ pub(crate) enum CloudFailure {
     /// not take on, are the same to him.
     #[error("there is no such role, or it may not be assumed")]
     RoleDenied,
+    #[error(transparent)]
+    Bearer(BearerError),
+    #[error("the token is another identity provider's")]
+    ForeignToken,
     #[error("{0} cannot have this value")]
     BadValue(&'static str),
     /// The same, where the services have a code of their own for it.
@@ -90,6 +95,15 @@ impl From<GrantError> for CloudFailure {
     }
 }
 
+impl From<BearerError> for CloudFailure {
+    fn from(error: BearerError) -> CloudFailure {
+        match error {
+            BearerError::Store(error) => CloudFailure::Core(error),
+            error => CloudFailure::Bearer(error),
+        }
+    }
+}
+
 impl From<IdentityError> for CloudFailure {
     fn from(error: IdentityError) -> CloudFailure {
         match error {
@@ -129,6 +143,9 @@ impl CloudFailure {
             CloudFailure::NoTagKey => "FailedOperation.TagKeyNotExist",
             CloudFailure::Denied(_) => "AuthFailure.UnauthorizedOperation",
             CloudFailure::RoleDenied => "UnauthorizedOperation",
+            CloudFailure::Bearer(_) | CloudFailure::ForeignToken => {
+                "InvalidParameter.WebIdentityTokenError"
+            }
             CloudFailure::Unsupported(_) => "UnsupportedOperation",
             CloudFailure::Identity(error) => code_of_identity(error),
             CloudFailure::Grant(error) => match error {
@@ -169,6 +186,8 @@ impl CloudFailure {
                 | CloudFailure::ExpiredToken
                 | CloudFailure::Denied(_)
                 | CloudFailure::RoleDenied
+                | CloudFailure::Bearer(_)
+                | CloudFailure::ForeignToken
         )
     }
 
@@ -185,6 +204,10 @@ impl CloudFailure {
             CloudFailure::ExpiredToken => "The token has expired.".into(),
             CloudFailure::UnknownParameter(name) => {
                 format!("The parameter `{name}` is not recognized.")
+            }
+            // What went wrong tells of what is behind a URL.
+            CloudFailure::Bearer(BearerError::Unreachable(_)) => {
+                "The keys of the identity provider cannot be fetched.".into()
             }
             // What is wrong inside is for the log.
             CloudFailure::Core(_) | CloudFailure::Internal(_) => {
@@ -233,6 +256,7 @@ fn code_of_identity(error: &IdentityError) -> &'static str {
         | IdentityError::NoBoundary => "InvalidParameter.ParamError",
         IdentityError::ProviderUrl
         | IdentityError::ProviderClient { .. }
+        | IdentityError::ProviderKeys { .. }
         | IdentityError::Thumbprints { .. } => "InvalidParameterValue.InvalidParameterValue",
         IdentityError::ProviderName { .. } => "InvalidParameterValue.NameError",
         IdentityError::ProviderExists => "InvalidParameter.IdentityNameInUse",

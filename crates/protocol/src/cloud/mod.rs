@@ -20,7 +20,7 @@ use costrel_core::Store;
 use costrel_core::account::{AccessKey, Accounts};
 use costrel_policy::Action as PolicyAction;
 use costrel_signature::encode::parse_query;
-use costrel_signature::{CloudPresented, CloudRequest};
+use costrel_signature::{CloudPresented, CloudRequest, CloudSignatureError};
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -38,6 +38,8 @@ pub(crate) use failure::CloudFailure;
 
 const DOMAIN: &str = ".tencentcloudapi.com";
 pub(crate) const HEADER_ACTION: &str = "x-tc-action";
+/// In place of a signature.
+const UNSIGNED: &str = "SKIP";
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// Longest body. It has to be read before it is known who sent it.
@@ -58,13 +60,12 @@ pub struct Action {
     permission: Option<&'static str>,
     /// Names of its parameters.
     parameters: &'static [&'static str],
-    /// Absent while it is not implemented.
-    answer: Option<Answer>,
+    answer: Answer,
 }
 
 /// Something that is known and not done.
 const fn not_yet(name: &'static str) -> Action {
-    Action { name, permission: None, parameters: &[], answer: None }
+    Action { name, permission: None, parameters: &[], answer: Answer::NotYet }
 }
 
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
@@ -82,18 +83,36 @@ pub(crate) fn action_named(name: &str) -> Option<PolicyAction> {
 
 impl Action {
     pub fn implemented(&self) -> bool {
-        self.answer.is_some()
+        !matches!(self.answer, Answer::NotYet)
     }
 }
 
 type Answered = Result<Map<String, Value>, CloudFailure>;
-type Answer = for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Answered>;
+type Signed = for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Answered>;
+
+/// What answers an action.
+enum Answer {
+    NotYet,
+    /// Somebody's who has signed.
+    Signed(Signed),
+    /// Anybody's, who proves otherwise who he is.
+    Anybody(for<'a> fn(&'a Unsigned<'a>) -> BoxFuture<'a, Answered>),
+}
 
 /// What an action is asked for with, and by whom.
 struct Asked<'a> {
     store: &'a Store,
     accounts: &'a Accounts,
     key: &'a AccessKey,
+    call: &'a Call<'a>,
+    connection: ConnectionInfo,
+    now_ms: u64,
+    notes: &'a Notes,
+}
+
+/// What an action is asked for with by whoever has no key.
+struct Unsigned<'a> {
+    authenticator: &'a Authenticator,
     call: &'a Call<'a>,
     connection: ConnectionInfo,
     now_ms: u64,
@@ -206,6 +225,22 @@ async fn answer(
         false => raw_query,
     };
     let parameters = parse_query(form).map_err(|_| CloudFailure::NotUtf8)?;
+    let in_json = parts.method == Method::POST && !in_form;
+    let read = || match in_json {
+        true => Call::from_json(&parts.headers, &body),
+        false => Ok(Call::from_pairs(&parts.headers, &parameters)),
+    };
+    let now_ms = store.now_ms();
+    if text(&parts.headers, &header::AUTHORIZATION) == Some(UNSIGNED) {
+        let call = read()?;
+        let action = named(None, host, &call, outcome)?;
+        let Answer::Anybody(answer) = action.answer else {
+            return Err(CloudSignatureError::Anonymous.into());
+        };
+        notes.about(call.about());
+        call.refuse_unknown(action.parameters)?;
+        return answer(&Unsigned { authenticator, call: &call, connection, now_ms, notes }).await;
+    }
     let request = CloudRequest {
         method: parts.method.as_str(),
         raw_path: parts.uri.path(),
@@ -217,23 +252,22 @@ async fn answer(
     };
     let presented = CloudPresented::parse(&request)?;
     outcome.access_key_id = Some(presented.secret_id.to_owned());
-    let now_ms = store.now_ms();
     let key = authenticator.authenticate_cloud(&presented, &request, now_ms).await?;
     notes.caller(&key);
 
-    let in_json = parts.method == Method::POST && !in_form;
-    let call = match in_json {
-        true => Call::from_json(&parts.headers, &body)?,
-        false => Call::from_pairs(&parts.headers, &parameters),
-    };
+    let call = read()?;
     notes.about(call.about());
-    let service = service_of(&presented, host, &call)?;
-    outcome.service = Some(service.name);
-    let action = call.action()?;
-    let named = service.actions.iter().find(|known| known.name == action);
-    let action = named.ok_or_else(|| CloudFailure::InvalidAction(action.into_owned()))?;
-    outcome.operation = action.name;
-    let answer = action.answer.ok_or(CloudFailure::NotImplemented(action.name))?;
+    let action = named(presented.service, host, &call, outcome)?;
+    let answer = match action.answer {
+        Answer::NotYet => return Err(CloudFailure::NotImplemented(action.name)),
+        Answer::Signed(answer) => answer,
+        // Who signs it is nobody's business: what he brings says who asks.
+        Answer::Anybody(answer) => {
+            call.refuse_unknown(action.parameters)?;
+            let unsigned = Unsigned { authenticator, call: &call, connection, now_ms, notes };
+            return answer(&unsigned).await;
+        }
+    };
     call.refuse_unknown(action.parameters)?;
     let permitted = |name| {
         let named = permission::Named::of_cam(name);
@@ -249,15 +283,31 @@ async fn answer(
     answer(&Asked { store, accounts, key: &key, call: &call, connection, now_ms, notes }).await
 }
 
+/// The action that is meant, which is noted.
+fn named(
+    scope: Option<&str>,
+    host: Option<&str>,
+    call: &Call<'_>,
+    outcome: &mut Outcome,
+) -> Result<&'static Action, CloudFailure> {
+    let service = service_of(scope, host, call)?;
+    outcome.service = Some(service.name);
+    let action = call.action()?;
+    let named = service.actions.iter().find(|known| known.name == action);
+    let action = named.ok_or_else(|| CloudFailure::InvalidAction(action.into_owned()))?;
+    outcome.operation = action.name;
+    Ok(action)
+}
+
 /// The service that is meant: what the signature is scoped to, else what the host
 /// stands for, else the one that has the version.
 fn service_of(
-    presented: &CloudPresented<'_>,
+    scope: Option<&str>,
     host: Option<&str>,
     call: &Call<'_>,
 ) -> Result<&'static Service, CloudFailure> {
     let version = call.version()?;
-    let service = match presented.service.or(service_in(host)) {
+    let service = match scope.or(service_in(host)) {
         Some(name) => SERVICES
             .into_iter()
             .find(|service| service.name == name)

@@ -1,16 +1,21 @@
 //! Security Token Service.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use costrel_core::account::{
-    Holder, IdentityError, SessionKind, SessionRequest, SessionTags, TemporaryKey, Uin, Whose,
+    Accounts, Holder, IdentityError, Role, SessionKind, SessionRequest, SessionTags, TemporaryKey,
+    Uin, Whose,
 };
 use costrel_policy::Grammar;
 use costrel_signature::encode::decode_form;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::{Action, Answered, Asked, CloudFailure, Service, cam, not_yet, object};
+use super::call::Call;
+use super::{
+    Action, Answer, Answered, Asked, CloudFailure, Service, Unsigned, cam, not_yet, object,
+};
 use crate::permission::Shown;
 use crate::{date, permission};
 
@@ -22,34 +27,54 @@ pub(super) const SERVICE: Service = Service {
             name: "GetCallerIdentity",
             permission: None,
             parameters: &[],
-            answer: Some(get_caller_identity),
+            answer: Answer::Signed(get_caller_identity),
         },
         Action {
             name: "GetFederationToken",
             permission: Some("name/sts:GetFederationToken"),
             parameters: &["Name", "Policy", "DurationSeconds"],
-            answer: Some(get_federation_token),
+            answer: Answer::Signed(get_federation_token),
         },
         Action {
             name: "GetSessionToken",
             permission: None,
             parameters: &["SerialNumber", "TokenCode", "DurationSeconds"],
-            answer: Some(get_session_token),
+            answer: Answer::Signed(get_session_token),
         },
         Action {
             name: "AssumeRole",
             // Judged with the role's trust policy, by its name.
             permission: None,
-            parameters: &["RoleArn", "RoleSessionName", "DurationSeconds", "Policy", "ExternalId"],
-            answer: Some(assume_role),
+            parameters: &[
+                "RoleArn",
+                "RoleSessionName",
+                "DurationSeconds",
+                "Policy",
+                "ExternalId",
+                "Tags",
+                "SourceIdentity",
+            ],
+            answer: Answer::Signed(assume_role),
         },
         not_yet("AssumeRoleWithSAML"),
-        not_yet("AssumeRoleWithWebIdentity"),
+        // Nobody signs it: the token tells who asks.
+        Action {
+            name: "AssumeRoleWithWebIdentity",
+            permission: None,
+            parameters: &[
+                "ProviderId",
+                "WebIdentityToken",
+                "RoleArn",
+                "RoleSessionName",
+                "DurationSeconds",
+            ],
+            answer: Answer::Anybody(assume_role_with_web_identity),
+        },
         Action {
             name: "QueryApiKey",
             permission: Some("name/sts:QueryApiKey"),
             parameters: &["TargetUin"],
-            answer: Some(query_api_key),
+            answer: Answer::Signed(query_api_key),
         },
     ],
 };
@@ -139,24 +164,19 @@ fn query_api_key<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let call = asked.call;
-        let (arn, name) = (call.required("RoleArn")?, call.required("RoleSessionName")?);
-        if name.len() < ROLE_SESSION_LEN_MIN {
-            return Err(CloudFailure::BadValue("RoleSessionName"));
-        }
+        let name = role_session_name(call)?;
         let external_id = call.text("ExternalId")?;
         let policy = call.text("Policy")?.filter(|text| !text.trim().is_empty());
         let policy = policy.map(document).transpose()?;
-        let role = match role_named(arn, asked.key.account.uin)? {
-            RoleName::Id(id) => asked.accounts.role(id).await,
-            RoleName::Name(name) => asked.accounts.role_named(name).await,
-        };
-        let role = match role {
-            Err(IdentityError::NoSuchRole) => return Err(CloudFailure::RoleDenied),
-            role => role?,
-        };
+        let role = role(asked.accounts, call).await?;
         let (trust, now_ms) = (role.trust_policy()?, asked.now_ms);
         let (key, connection) = (asked.key, asked.connection);
-        let said = SessionTags::default().inherited(key)?;
+        let said = SessionTags {
+            tags: tags(call)?,
+            source_identity: call.text("SourceIdentity")?.unwrap_or_default().to_owned(),
+            ..SessionTags::default()
+        };
+        let said = said.inherited(key)?;
         let shown = Shown { external_id, session_name: name, said: &said };
         let judged = permission::judge_role(key, &role, &trust, shown, connection, now_ms);
         let allowed = judged.allowed;
@@ -164,16 +184,92 @@ fn assume_role<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         if !allowed {
             return Err(CloudFailure::RoleDenied);
         }
-        let duration = call.number("DurationSeconds")?;
-        let default = ROLE_DURATION_S.min(role.session_s_max as i64);
         let request = SessionRequest {
             name,
-            duration_s: u64::try_from(duration.unwrap_or(default)).unwrap_or(0),
+            duration_s: role_duration(call, &role)?,
             policy: policy.as_ref().map(|policy| (Grammar::Cam, policy.as_bytes())),
             whose: Whose::Role(&role),
         };
         Ok(credentials(&asked.accounts.grant_tagged(key, &request, &said)?))
     })
+}
+
+/// A temporary key of a role that trusts whoever brings such a token.
+fn assume_role_with_web_identity<'a>(asked: &'a Unsigned<'a>) -> BoxFuture<'a, Answered> {
+    Box::pin(async {
+        let (call, now_ms) = (asked.call, asked.now_ms);
+        let (provider, name) = (call.required("ProviderId")?, role_session_name(call)?);
+        let token = call.required("WebIdentityToken")?;
+        let bearer = asked.authenticator.authenticate_bearer(token, now_ms).await?;
+        asked.notes.bearer(&bearer);
+        if provider.is_empty() || bearer.provider.name != provider {
+            return Err(CloudFailure::ForeignToken);
+        }
+        let accounts = asked.authenticator.accounts();
+        let role = role(accounts, call).await?;
+        let (own, trust, said) = (accounts.account(), role.trust_policy()?, bearer.said()?);
+        let shown = Shown { external_id: None, session_name: name, said: &said };
+        let connection = asked.connection;
+        let judged =
+            permission::judge_bearer(&bearer, &role, own, shown, &trust, connection, now_ms);
+        let allowed = judged.allowed;
+        asked.notes.judged(judged);
+        if !allowed {
+            return Err(CloudFailure::RoleDenied);
+        }
+        let request = SessionRequest {
+            name,
+            duration_s: role_duration(call, &role)?,
+            policy: None,
+            whose: Whose::Role(&role),
+        };
+        Ok(credentials(&accounts.grant_to_bearer(&role, &request, &said)?))
+    })
+}
+
+fn role_session_name<'a>(call: &'a Call<'_>) -> Result<&'a str, CloudFailure> {
+    let name = call.required("RoleSessionName")?;
+    match name.len() < ROLE_SESSION_LEN_MIN {
+        true => Err(CloudFailure::BadValue("RoleSessionName")),
+        false => Ok(name),
+    }
+}
+
+fn role_duration(call: &Call<'_>, role: &Role) -> Result<u64, CloudFailure> {
+    let default = ROLE_DURATION_S.min(role.session_s_max as i64);
+    let seconds = call.number("DurationSeconds")?.unwrap_or(default);
+    Ok(u64::try_from(seconds).unwrap_or(0))
+}
+
+/// The role that is meant. Who may not take it on does not learn whether it is there.
+async fn role(accounts: &Accounts, call: &Call<'_>) -> Result<Role, CloudFailure> {
+    let role = match role_named(call.required("RoleArn")?, accounts.account().uin)? {
+        RoleName::Id(id) => accounts.role(id).await,
+        RoleName::Name(name) => accounts.role_named(name).await,
+    };
+    match role {
+        Err(IdentityError::NoSuchRole) => Err(CloudFailure::RoleDenied),
+        role => Ok(role?),
+    }
+}
+
+/// `[{"Key": …, "Value": …}, …]`
+fn tags(call: &Call<'_>) -> Result<BTreeMap<String, String>, CloudFailure> {
+    let bad = || CloudFailure::BadType("Tags");
+    let given = match call.tree("Tags")? {
+        Value::Null => Vec::new(),
+        Value::Array(list) => list,
+        _ => return Err(bad()),
+    };
+    let mut tags = BTreeMap::new();
+    for tag in &given {
+        let fields = tag.as_object().filter(|fields| fields.len() == 2).ok_or_else(bad)?;
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).ok_or_else(bad);
+        if tags.insert(text("Key")?.to_owned(), text("Value")?.to_owned()).is_some() {
+            return Err(CloudFailure::BadValue("Tags"));
+        }
+    }
+    Ok(tags)
 }
 
 enum RoleName<'a> {

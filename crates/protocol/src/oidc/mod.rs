@@ -226,6 +226,8 @@ mod tests {
             clients: vec!["us".into(), "us too".into()],
             thumbprints: Vec::new(),
             created_ms: 0,
+            labels: Default::default(),
+            keys: Default::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use costrel_core::account::{AccessKey, Account, Provider, Role, SessionTags};
+use costrel_core::account::{AccessKey, Account, Labels, Provider, Role, SessionTags};
 use costrel_policy::{
     Action, Attempt, Caller, Fact, Facts, Grants, Key, Policy, Target, Value, Who, decide,
     decide_trust,
@@ -29,6 +29,8 @@ pub(crate) struct Named<'a> {
     /// What is to be said of whoever has the key, or of what is made; nothing if that is
     /// not known.
     pub said: Option<&'a SessionTags>,
+    /// What it is about has these; nothing if that is not known.
+    pub labels: Option<&'a Labels>,
 }
 
 /// What whoever takes on a role says beside its name.
@@ -67,6 +69,18 @@ fn of_said<'a>(said: Option<&'a SessionTags>, key: &Key) -> Option<Fact<'a>> {
     })
 }
 
+/// What is known of the tags of whomever or whatever it is about.
+fn of_resource<'a>(labels: Option<&'a Labels>, key: &Key) -> Option<Fact<'a>> {
+    Some(match (key, labels) {
+        (Key::ResourceTag(name), Some(labels)) => Fact::optional(labels.tag(name)),
+        (Key::ResourceTags, Some(labels)) => {
+            let pairs = labels.tags.iter().map(|(name, value)| format!("{name}&{value}").into());
+            Fact::Many(pairs.collect())
+        }
+        _ => return None,
+    })
+}
+
 impl Named<'_> {
     /// An action by its name in CAM: `name/sts:AssumeRole`.
     pub(crate) fn of_cam(action: &'static str) -> Self {
@@ -78,6 +92,7 @@ impl Named<'_> {
             external_id: None,
             session_name: None,
             said: None,
+            labels: None,
         }
     }
 
@@ -111,8 +126,10 @@ impl Facts for CloudFacts<'_> {
             // Who has a key brings no token.
             Key::Claim { .. } => Fact::Absent,
             key => {
+                let of_resource = || of_resource(self.named.labels, key);
                 let of_caller = || of_caller(Some(self.key), key, self.now_ms);
-                of_said(self.named.said, key).or_else(of_caller).unwrap_or(Fact::Unknown)
+                let known = of_said(self.named.said, key).or_else(of_resource);
+                known.or_else(of_caller).unwrap_or(Fact::Unknown)
             }
         }
     }
@@ -177,6 +194,7 @@ pub(crate) fn judge_role(
             external_id: shown.external_id,
             session_name: Some(shown.session_name),
             said: Some(shown.said),
+            labels: Some(&role.labels),
             ..Named::of_cam(action)
         };
         judged(key, named, connection, now_ms, Some(trust))
@@ -219,6 +237,7 @@ pub(super) fn bearer_of(account: &Account, provider: &Provider) -> Caller {
 /// What is known of a request by whoever brings a token.
 struct BearerFacts<'a> {
     bearer: &'a Bearer,
+    role: &'a Role,
     account: &'a Account,
     shown: Shown<'a>,
     connection: ConnectionInfo,
@@ -237,7 +256,10 @@ impl Facts for BearerFacts<'_> {
             Key::OwnerUin => Fact::text(self.account.uin.to_string()),
             Key::AppId => Fact::text(self.account.appid.to_string()),
             key if is_of_holders(key) => Fact::Absent,
-            key => of_said(Some(self.shown.said), key).unwrap_or(Fact::Unknown),
+            key => {
+                let of_role = || of_resource(Some(&self.role.labels), key);
+                of_said(Some(self.shown.said), key).or_else(of_role).unwrap_or(Fact::Unknown)
+            }
         }
     }
 }
@@ -246,6 +268,7 @@ impl Facts for BearerFacts<'_> {
 /// goes, since he has none of his own.
 pub(crate) fn judge_bearer(
     bearer: &Bearer,
+    role: &Role,
     account: &Account,
     shown: Shown<'_>,
     trust: &Arc<Policy>,
@@ -259,7 +282,7 @@ pub(crate) fn judge_bearer(
             action: Named::of_cam(action).action,
             target: Named::target(account),
             on_policy: false,
-            facts: &BearerFacts { bearer, account, shown, connection, now_ms },
+            facts: &BearerFacts { bearer, role, account, shown, connection, now_ms },
         };
         let judges = Judges { trust: Some(trust), ..Judges::of(&caller, None) };
         judges.explain(decide_trust(&attempt, trust), None)

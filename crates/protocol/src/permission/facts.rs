@@ -19,6 +19,24 @@ use crate::request::Request;
 pub(super) struct Place<'a> {
     pub region: &'a str,
     pub owner_uin: u64,
+    /// The bucket's.
+    pub tags: Option<&'a Tags>,
+}
+
+impl Place<'_> {
+    /// What is known of the bucket's tags; `None` of anything else.
+    pub fn fact(&self, key: &Key) -> Option<Fact<'static>> {
+        match (key, self.tags) {
+            (Key::ResourceTag(name), Some(tags)) => Some(tag(tags, name)),
+            (Key::ResourceTags, Some(tags)) => {
+                let tags = tags.as_slice().iter();
+                let pairs = tags.map(|tag| format!("{}&{}", tag.name, tag.value).into());
+                Some(Fact::Many(pairs.collect()))
+            }
+            (Key::ResourceTag(_) | Key::ResourceTags, None) => Some(Fact::Absent),
+            _ => None,
+        }
+    }
 }
 
 /// A request with what it is judged for.
@@ -304,6 +322,7 @@ impl Facts for RequestFacts<'_> {
                 Some(tags) => tag(tags, name),
                 None => Fact::Absent,
             },
+            Key::ResourceTag(_) | Key::ResourceTags => self.place.fact(key).unwrap_or(Fact::Absent),
         }
     }
 }

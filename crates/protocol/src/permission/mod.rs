@@ -228,7 +228,12 @@ impl Gateway {
             return Ok(true);
         }
         let caller = caller(request);
-        let place = Place { region: &bucket.region, owner_uin: bucket.owner_uin };
+        let settings = bucket.settings();
+        let place = Place {
+            region: &bucket.region,
+            owner_uin: bucket.owner_uin,
+            tags: Some(&settings.tags),
+        };
         let now_ms = self.store.now_ms();
         let facts = |existing_tags| RequestFacts { request, place, need, existing_tags, now_ms };
         let judged = self.judge(bucket, &caller, need, facts).await?;
@@ -260,7 +265,7 @@ impl Gateway {
             _ => Need::new(Operation::CreateBucket, None, None)
                 .besides_if(ops::action(operation, false)),
         };
-        let place = Place { region, owner_uin: key.account.uin.get() };
+        let place = Place { region, owner_uin: key.account.uin.get(), tags: None };
         let now_ms = self.store.now_ms();
         let attempt = Attempt {
             caller: &caller(request),

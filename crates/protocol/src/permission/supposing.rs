@@ -216,6 +216,11 @@ impl Facts for SupposedFacts<'_> {
             }
             _ => {}
         }
+        if self.place.tags.is_some()
+            && let Some(fact) = self.place.fact(key)
+        {
+            return fact;
+        }
         if self.is_bearer && is_of_holders(key) {
             return Fact::Absent;
         }
@@ -338,7 +343,7 @@ impl Gateway {
         if matches!(operation, Operation::ListBuckets | Operation::CreateBucket) {
             let account = self.authenticator.account();
             let region = self.store.region();
-            let place = Place { region, owner_uin: account.uin.get() };
+            let place = Place { region, owner_uin: account.uin.get(), tags: None };
             let facts = SupposedFacts::of(context, key, place, now_ms);
             let attempt = Attempt {
                 caller: &caller,
@@ -362,7 +367,12 @@ impl Gateway {
         let bucket = self.store.bucket(name).await?;
         let version = question.version.or(versioned.then_some("null"));
         let need = Need::new(operation, object, version).besides_if(action);
-        let place = Place { region: &bucket.region, owner_uin: bucket.owner_uin };
+        let settings = bucket.settings();
+        let place = Place {
+            region: &bucket.region,
+            owner_uin: bucket.owner_uin,
+            tags: Some(&settings.tags),
+        };
         let facts = |existing_tags| SupposedFacts {
             version: question.version,
             existing_tags,
@@ -390,7 +400,7 @@ impl Gateway {
         let account = self.authenticator.account();
         let trust = role.as_ref().map(Role::trust_policy).transpose()?;
         let caller = caller_of(key);
-        let place = Place { region: self.store.region(), owner_uin: account.uin.get() };
+        let place = Place { region: self.store.region(), owner_uin: account.uin.get(), tags: None };
         let facts = SupposedFacts {
             resources: &resources,
             ..SupposedFacts::of(context, key, place, self.store.now_ms())
@@ -430,7 +440,7 @@ impl Gateway {
         };
         let account = self.authenticator.account();
         let caller = bearer_of(account, &found?);
-        let here = Place { region: self.store.region(), owner_uin: account.uin.get() };
+        let here = Place { region: self.store.region(), owner_uin: account.uin.get(), tags: None };
         let facts = SupposedFacts {
             is_bearer: true,
             ..SupposedFacts::of(context, None, here, self.store.now_ms())

@@ -51,7 +51,7 @@ impl Trial {
         };
         let (bucket, key) = if in_bucket { bucket_and_key(resource) } else { ("", None) };
         let region = region_of(resource).unwrap_or(&self.region);
-        let place = Place { region, owner_uin };
+        let place = Place { region, owner_uin, tags: None };
         let facts = SupposedFacts {
             resources: if in_bucket || resource == "*" { &[] } else { &resources[..] },
             ..SupposedFacts::of(&context, self.key.as_ref(), place, self.now_ms)

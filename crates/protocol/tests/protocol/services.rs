@@ -165,6 +165,9 @@ async fn every_action_of_api_3_is_what_a_policy_says_it_is() {
     let mut count = 0;
     for service in [("sts", "2018-08-13"), ("cam", "2019-01-16")] {
         for action in actions(&format!("API 3.0 `{}`", service.0)) {
+            if action == UNSIGNED {
+                continue;
+            }
             count += 1;
             let refused = async |key: &Key| cloud_refuses(&world, service, key, &action).await;
             let open = OPEN.contains(&action.as_str());

@@ -1,10 +1,10 @@
-//! Tags of users, roles and policies.
+//! Tags of users, roles, policies and identity providers.
 
 use costrel_core::account::{Labelled, Labels};
 use futures_util::future::BoxFuture;
 
-use super::page;
 use super::policies::{self, refuse_preset};
+use super::{page, providers};
 use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
 
@@ -39,8 +39,13 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 }
 
 /// What an action is about, and its labels.
-async fn meant(asked: &Asked<'_>) -> Result<(Labelled, Labels), AwsFailure> {
+async fn meant<'a>(asked: &Asked<'a>) -> Result<(Labelled<'a>, Labels), AwsFailure> {
     let (call, accounts) = (asked.call, asked.accounts);
+    if call.text("OpenIDConnectProviderArn").is_some() {
+        let place = providers::place(asked)?;
+        let provider = accounts.provider(place).await?;
+        return Ok((Labelled::Provider(place), provider.labels));
+    }
     if call.text("PolicyArn").is_some() {
         let policy = policies::named(asked).await?;
         refuse_preset(&policy)?;
@@ -66,11 +71,10 @@ pub(super) fn tags(labels: &Labels) -> Node {
 /// boundary.
 pub(super) async fn details(
     asked: &Asked<'_>,
-    fields: Node,
+    mut fields: Fields,
     labels: &Labels,
     boundary: Option<u64>,
-) -> Result<Node, AwsFailure> {
-    let Node::Fields(mut fields) = fields else { return Ok(fields) };
+) -> Result<Fields, AwsFailure> {
     if let Some(id) = boundary {
         // One that was deleted has no name any more, but still allows nothing.
         if let Some(policy) = super::found(asked.accounts.managed_policy(id).await)? {
@@ -87,5 +91,5 @@ pub(super) async fn details(
     if !labels.tags.is_empty() {
         fields.push(("Tags", tags(labels)));
     }
-    Ok(Node::Fields(fields))
+    Ok(fields)
 }

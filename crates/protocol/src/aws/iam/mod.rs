@@ -1,6 +1,7 @@
 //! Identity and Access Management: the users, groups, roles and policies that CAM has,
 //! under AWS's names.
 
+mod authorization;
 mod groups;
 mod labels;
 mod policies;
@@ -31,12 +32,6 @@ macro_rules! iam {
     };
     ($name:literal, $parameters:expr, $answer:expr) => {
         iam!($name as $name, $parameters, $answer)
-    };
-}
-
-macro_rules! not_yet {
-    ($name:literal) => {
-        action!($name, None, &[], Answer::NotYet)
     };
 }
 
@@ -138,7 +133,7 @@ const ACTIONS: &[Action] = &[
     iam!("DeletePolicy", &["PolicyArn"], policies::delete),
     iam!(
         "CreateOpenIDConnectProvider" as "CreateOIDCConfig",
-        &["Url", "ClientIDList", "ThumbprintList"],
+        &["Url", "ClientIDList", "ThumbprintList", "Tags"],
         providers::create
     ),
     iam!(
@@ -210,10 +205,18 @@ const ACTIONS: &[Action] = &[
     ),
     iam!("SimulateCustomPolicy", simulate::PARAMETERS, simulate::custom),
     iam!("SimulatePrincipalPolicy", simulate::OF_PRINCIPAL, simulate::principal),
-    not_yet!("GetAccountAuthorizationDetails"),
-    not_yet!("TagOpenIDConnectProvider"),
-    not_yet!("UntagOpenIDConnectProvider"),
-    not_yet!("ListOpenIDConnectProviderTags"),
+    iam!(
+        "GetAccountAuthorizationDetails",
+        &["Filter", "Marker", "MaxItems"],
+        authorization::details
+    ),
+    iam!("TagOpenIDConnectProvider", &["OpenIDConnectProviderArn", "Tags"], labels::tag),
+    iam!("UntagOpenIDConnectProvider", &["OpenIDConnectProviderArn", "TagKeys"], labels::untag),
+    iam!(
+        "ListOpenIDConnectProviderTags",
+        &["OpenIDConnectProviderArn", "Marker", "MaxItems"],
+        labels::list
+    ),
 ];
 
 /// What policies call an action of CAM in IAM's grammar.
@@ -229,80 +232,111 @@ pub(crate) fn same_as(cam: &str) -> Option<&'static str> {
     known.find(|known| known.cam == cam).map(|known| known.iam)
 }
 
-/// What an action is about, as policies call it; nothing if it is about the account. All
-/// of it must be allowed: what is renamed is about both names.
+/// Something that an action is about.
+#[derive(Default)]
+pub(super) struct Resource {
+    /// What policies call it; nothing if it is the account.
+    pub names: Vec<String>,
+    /// Its tags; nothing if it is not there yet.
+    pub labels: Labels,
+}
+
+/// What an action is about. All of it must be allowed: what is renamed is about both names.
 pub(super) async fn resources(
     call: &Call<'_>,
     accounts: &Accounts,
     caller: Option<&User>,
-) -> Result<Vec<Vec<String>>, AwsFailure> {
+) -> Result<Vec<Resource>, AwsFailure> {
     let account = accounts.account().uin;
-    let arn = |kind: &str, place: String| vec![format!("arn:aws:iam::{account}:{kind}{place}")];
     let of = |parameter: &str| call.text(parameter);
     let action = of("Action").unwrap_or_default();
-    // What is not there has no path yet.
-    let new = |name: &str| [of("Path").unwrap_or("/"), name].concat();
-    let place = |labels: Option<Labels>, name: &str| labels.unwrap_or_default().place(name);
-    let renamed = |labels: Option<Labels>, name: &str, parameter: &str| {
-        let path = of("NewPath").map_or_else(|| labels.unwrap_or_default().path, str::to_owned);
-        [&path, of(parameter).unwrap_or(name)].concat()
+    let one = |kind: &str, place: String, labels: Labels| Resource {
+        names: vec![format!("arn:aws:iam::{account}:{kind}{place}")],
+        labels,
+    };
+    // What is not there has no path yet, and no tags.
+    let new = |kind: &str, name: &str| {
+        vec![one(kind, [of("Path").unwrap_or("/"), name].concat(), Labels::default())]
+    };
+    let there = |kind: &str, name: &str, labels: Option<Labels>, renamed: Option<&str>| {
+        let labels = labels.unwrap_or_default();
+        let mut all = vec![one(kind, labels.place(name), labels.clone())];
+        if let Some(parameter) = renamed {
+            let path = of("NewPath").unwrap_or(&labels.path);
+            let place = [path, of(parameter).unwrap_or(name)].concat();
+            all.push(one(kind, place, labels));
+        }
+        all
     };
     if let Some(name) = of("GroupName") {
         if action == "CreateGroup" {
-            return Ok(vec![arn("group", new(name))]);
+            return Ok(new("group", name));
         }
         let labels = found(accounts.group_named(name).await)?.map(|group| group.labels);
-        let mut all = vec![arn("group", place(labels.clone(), name))];
-        if action == "UpdateGroup" {
-            all.push(arn("group", renamed(labels, name, "NewGroupName")));
-        }
-        return Ok(all);
+        return Ok(there(
+            "group",
+            name,
+            labels,
+            (action == "UpdateGroup").then_some("NewGroupName"),
+        ));
     }
     if let Some(name) = of("UserName") {
         if action == "CreateUser" {
-            return Ok(vec![arn("user", new(name))]);
+            return Ok(new("user", name));
         }
         let labels = found(accounts.user_named(name).await)?.map(|user| user.labels);
-        let mut all = vec![arn("user", place(labels.clone(), name))];
-        if action == "UpdateUser" {
-            all.push(arn("user", renamed(labels, name, "NewUserName")));
-        }
-        return Ok(all);
+        return Ok(there("user", name, labels, (action == "UpdateUser").then_some("NewUserName")));
     }
     if let Some(name) = of("RoleName") {
         if action == "CreateRole" {
-            return Ok(vec![arn("role", new(name))]);
+            return Ok(new("role", name));
         }
         let labels = found(accounts.role_named(name).await)?.map(|role| role.labels);
-        return Ok(vec![arn("role", place(labels, name))]);
+        return Ok(there("role", name, labels, None));
     }
     let known = of("PolicyArn").or(of("OpenIDConnectProviderArn")).or(of("PolicySourceArn"));
-    if let Some(known) = known {
-        return Ok(vec![vec![known.to_owned()]]);
+    if let Some(arn) = known {
+        let labels = labels_of_arn(accounts, arn).await?.unwrap_or_default();
+        return Ok(vec![Resource { names: vec![arn.to_owned()], labels }]);
     }
     if let Some(url) = of("Url") {
         let place = url.split_once("://").map_or(url, |(_, place)| place);
-        return Ok(vec![arn("oidc-provider", ["/", place].concat())]);
+        return Ok(vec![one("oidc-provider", ["/", place].concat(), Labels::default())]);
     }
     if let Some(name) = of("PolicyName") {
-        return Ok(vec![arn("policy", new(name))]);
+        return Ok(new("policy", name));
     }
+    let user = |user: &User| one("user", user.labels.place(&user.name), user.labels.clone());
     // Of a key that nobody names the user of; the root's has none.
     if action == "GetAccessKeyLastUsed" {
         let owner = match of("AccessKeyId") {
             Some(id) => found(accounts.key_owner(id).await)?,
             None => None,
         };
-        return Ok(vec![
-            owner.map_or_else(Vec::new, |owner| arn("user", owner.labels.place(&owner.name))),
-        ]);
+        return Ok(vec![owner.as_ref().map(user).unwrap_or_default()]);
     }
     let own = matches!(
         action,
         "GetUser" | "CreateAccessKey" | "ListAccessKeys" | "UpdateAccessKey" | "DeleteAccessKey"
     );
-    let caller = caller.filter(|_| own).map(|user| arn("user", user.labels.place(&user.name)));
-    Ok(caller.map_or_else(|| vec![Vec::new()], |arn| vec![arn]))
+    Ok(vec![caller.filter(|_| own).map(user).unwrap_or_default()])
+}
+
+/// The tags of what an ARN names, if it is there.
+async fn labels_of_arn(accounts: &Accounts, arn: &str) -> Result<Option<Labels>, AwsFailure> {
+    let own = format!("arn:aws:iam::{}:", accounts.account().uin);
+    let Some((kind, place)) = arn.strip_prefix(&own).and_then(|rest| rest.split_once('/')) else {
+        return Ok(None);
+    };
+    let name = place.rsplit('/').next().unwrap_or(place);
+    Ok(match kind {
+        "policy" => found(accounts.managed_policy_named(name).await)?.map(|found| found.labels),
+        "oidc-provider" => found(accounts.provider(place).await)?.map(|found| found.labels),
+        "user" => found(accounts.user_named(name).await)?.map(|found| found.labels),
+        "role" => found(accounts.role_named(name).await)?.map(|found| found.labels),
+        "group" => found(accounts.group_named(name).await)?.map(|found| found.labels),
+        _ => None,
+    })
 }
 
 /// What is there, if it is.

@@ -1,12 +1,12 @@
 //! Policies: those that stand by themselves and are attached, and those of one holder.
 
-use costrel_core::account::{IdentityError, ManagedPolicy, Uin};
+use costrel_core::account::{IdentityError, ManagedPolicy, PolicyUses, Uin};
 use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 
 use super::labels::tags;
-use super::{document, holder, labels, listed, page, time};
-use crate::aws::tree::Node;
+use super::{document, holder, labels, listed, page, page_of, time};
+use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
 
 pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
@@ -18,14 +18,14 @@ pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let labels = labels(asked)?;
         let id = asked.accounts.create_labelled_policy(name, description, text, &labels).await?;
         let policy = asked.accounts.managed_policy(id).await?;
-        Ok(Some(vec![("Policy", fields(asked, &policy).await?)]))
+        Ok(Some(vec![("Policy", shown(asked, &policy).await?.into())]))
     })
 }
 
 pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let policy = named(asked).await?;
-        Ok(Some(vec![("Policy", fields(asked, &policy).await?)]))
+        Ok(Some(vec![("Policy", shown(asked, &policy).await?.into())]))
     })
 }
 
@@ -49,18 +49,20 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         if made {
             all.extend(asked.accounts.managed_policies("", 0, usize::MAX).await?.1);
         }
-        let mut list = Vec::new();
-        for policy in listed(asked, all, |policy| (&policy.name, &policy.labels)) {
-            let used = match (as_boundary, only_attached) {
-                (None, false) => true,
-                (Some(true), _) => asked.accounts.bounded(policy.id).await? > 0,
-                (None | Some(false), _) => asked.accounts.attachments(policy.id).await? > 0,
-            };
-            if used {
-                list.push(fields(asked, &policy).await?);
-            }
-        }
-        Ok(Some(page(asked, "Policies", list)?))
+        let uses = asked.accounts.policy_uses().await?;
+        let of = |policy: &ManagedPolicy| uses.get(&policy.id).copied().unwrap_or_default();
+        let mut list = listed(asked, all, |policy| (&policy.name, &policy.labels));
+        list.retain(|policy| match (as_boundary, only_attached) {
+            (None, false) => true,
+            (Some(true), _) => of(policy).bounds > 0,
+            (None | Some(false), _) => of(policy).attached > 0,
+        });
+        let (shown, rest) = page_of(asked, list)?;
+        let account = asked.key.account.uin;
+        let shown = shown.iter().map(|policy| fields(policy, of(policy), account).into());
+        let mut answer: Fields = vec![("Policies", Node::List(shown.collect()))];
+        answer.extend(rest);
+        Ok(Some(answer))
     })
 }
 
@@ -69,7 +71,7 @@ pub(super) fn delete<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let policy = named(asked).await?;
         refuse_preset(&policy)?;
         let accounts = asked.accounts;
-        if accounts.attachments(policy.id).await? > 0 || accounts.bounded(policy.id).await? > 0 {
+        if accounts.policy_uses().await?.contains_key(&policy.id) {
             return Err(AwsFailure::PolicyInUse);
         }
         // Its versions would go with it. (AWS.)
@@ -227,17 +229,20 @@ pub(super) fn arn(policy: &ManagedPolicy, account: Uin) -> String {
     }
 }
 
-async fn fields(asked: &Asked<'_>, policy: &ManagedPolicy) -> Result<Node, AwsFailure> {
-    let attachments = asked.accounts.attachments(policy.id).await?;
-    let bounded = asked.accounts.bounded(policy.id).await?;
+async fn shown(asked: &Asked<'_>, policy: &ManagedPolicy) -> Result<Fields, AwsFailure> {
+    let uses = asked.accounts.policy_uses().await?.get(&policy.id).copied();
+    Ok(fields(policy, uses.unwrap_or_default(), asked.key.account.uin))
+}
+
+pub(super) fn fields(policy: &ManagedPolicy, uses: PolicyUses, account: Uin) -> Fields {
     let mut fields = vec![
         ("PolicyName", policy.name.as_str().into()),
         ("PolicyId", policy.id.to_string().into()),
-        ("Arn", arn(policy, asked.key.account.uin).into()),
+        ("Arn", arn(policy, account).into()),
         ("Path", policy.labels.path.as_str().into()),
         ("DefaultVersionId", format!("v{}", policy.default_version).into()),
-        ("AttachmentCount", attachments.to_string().into()),
-        ("PermissionsBoundaryUsageCount", bounded.to_string().into()),
+        ("AttachmentCount", uses.attached.to_string().into()),
+        ("PermissionsBoundaryUsageCount", uses.bounds.to_string().into()),
         ("IsAttachable", "true".into()),
     ];
     if !policy.description.is_empty() {
@@ -248,5 +253,5 @@ async fn fields(asked: &Asked<'_>, policy: &ManagedPolicy) -> Result<Node, AwsFa
     if !policy.labels.tags.is_empty() {
         fields.push(("Tags", tags(&policy.labels)));
     }
-    Ok(Node::Fields(fields))
+    fields
 }

@@ -3,6 +3,7 @@
 use costrel_core::account::{IdentityError, Provider, ProviderChanges, Uin};
 use futures_util::future::BoxFuture;
 
+use super::labels::tags;
 use super::time;
 use crate::aws::tree::Node;
 use crate::aws::{Answered, Asked, AwsFailure};
@@ -11,14 +12,19 @@ pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let call = asked.call;
         let (clients, thumbprints) = (call.list("ClientIDList")?, call.list("ThumbprintList")?);
+        let tags = call.tags()?;
         let said = ProviderChanges {
-            description: None,
             clients: Some(&clients),
             thumbprints: Some(&thumbprints),
+            tags: Some(&tags),
+            ..ProviderChanges::default()
         };
         let url = call.required("Url")?;
         let provider = asked.accounts.create_provider(url, None, &said).await?;
-        Ok(Some(vec![("OpenIDConnectProviderArn", arn(&provider, asked.key.account.uin).into())]))
+        let mut answer =
+            vec![("OpenIDConnectProviderArn", arn(&provider, asked.key.account.uin).into())];
+        answer.extend(shown_tags(&provider));
+        Ok(Some(answer))
     })
 }
 
@@ -27,13 +33,19 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let provider = asked.accounts.provider(place(asked)?).await?;
         let list =
             |texts: &[String]| Node::List(texts.iter().map(|text| text.as_str().into()).collect());
-        Ok(Some(vec![
+        let mut answer = vec![
             ("Url", provider.place().into()),
             ("ClientIDList", list(&provider.clients)),
             ("ThumbprintList", list(&provider.thumbprints)),
             ("CreateDate", time(provider.created_ms)),
-        ]))
+        ];
+        answer.extend(shown_tags(&provider));
+        Ok(Some(answer))
     })
+}
+
+fn shown_tags(provider: &Provider) -> Option<(&'static str, Node)> {
+    (!provider.labels.tags.is_empty()).then(|| ("Tags", tags(&provider.labels)))
 }
 
 pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
@@ -80,7 +92,7 @@ pub(super) fn delete<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 }
 
 /// What stands behind `arn:aws:iam::<account>:oidc-provider/`.
-fn place<'a>(asked: &Asked<'a>) -> Result<&'a str, AwsFailure> {
+pub(super) fn place<'a>(asked: &Asked<'a>) -> Result<&'a str, AwsFailure> {
     const NAME: &str = "OpenIDConnectProviderArn";
     let rest = asked.call.required(NAME)?.strip_prefix("arn:aws:iam::");
     let (account, place) = rest

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use super::labels::details;
 use super::{document, labels, listed, page, policies, time};
-use crate::aws::tree::Node;
+use crate::aws::tree::Fields;
 use crate::aws::{Answered, Asked, AwsFailure};
 
 /// The longest that one may have a role at a time, at least and if nobody says, in
@@ -28,7 +28,7 @@ pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         if boundary.is_some() {
             accounts.set_boundary(PolicyHolder::Role(role.id), boundary).await?;
         }
-        Ok(Some(vec![("Role", fields(&role, asked.key.account.uin))]))
+        Ok(Some(vec![("Role", fields(&role, asked.key.account.uin).into())]))
     })
 }
 
@@ -37,7 +37,7 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let role = named(asked).await?;
         let shown = fields(&role, asked.key.account.uin);
         let shown = details(asked, shown, &role.labels, role.boundary).await?;
-        Ok(Some(vec![("Role", shown)]))
+        Ok(Some(vec![("Role", shown.into())]))
     })
 }
 
@@ -45,7 +45,7 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let roles = asked.accounts.roles(0, usize::MAX).await?.1;
         let roles = listed(asked, roles, |role| (&role.name, &role.labels));
-        let roles = roles.iter().map(|role| fields(role, asked.key.account.uin));
+        let roles = roles.iter().map(|role| fields(role, asked.key.account.uin).into());
         Ok(Some(page(asked, "Roles", roles.collect())?))
     })
 }
@@ -69,7 +69,7 @@ pub(super) fn describe<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let id = named(asked).await?.id;
         asked.accounts.update_role(id, &changes).await?;
         let role = asked.accounts.role(id).await?;
-        Ok(Some(vec![("Role", fields(&role, asked.key.account.uin))]))
+        Ok(Some(vec![("Role", fields(&role, asked.key.account.uin).into())]))
     })
 }
 
@@ -110,7 +110,7 @@ async fn named(asked: &Asked<'_>) -> Result<Role, AwsFailure> {
     Ok(asked.accounts.role_named(asked.call.required("RoleName")?).await?)
 }
 
-fn fields(role: &Role, account: Uin) -> Node {
+pub(super) fn fields(role: &Role, account: Uin) -> Fields {
     let mut fields = vec![
         ("Path", role.labels.path.as_str().into()),
         ("RoleName", role.name.as_str().into()),
@@ -123,5 +123,5 @@ fn fields(role: &Role, account: Uin) -> Node {
         fields.push(("Description", role.description.as_str().into()));
     }
     fields.push(("MaxSessionDuration", role.session_s_max.to_string().into()));
-    Node::Fields(fields)
+    fields
 }

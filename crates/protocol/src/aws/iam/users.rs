@@ -17,7 +17,7 @@ pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         if boundary.is_some() {
             asked.accounts.set_boundary(user.uin, boundary).await?;
         }
-        Ok(Some(vec![("User", fields(&user, asked.key.account.uin))]))
+        Ok(Some(vec![("User", fields(&user, asked.key.account.uin).into())]))
     })
 }
 
@@ -32,14 +32,14 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
             (None, Some(user)) => {
                 details(asked, fields(user, account), &user.labels, user.boundary).await?
             }
-            (None, None) if asked.key.is_root() => Node::Fields(vec![
+            (None, None) if asked.key.is_root() => vec![
                 ("UserId", account.to_string().into()),
                 ("Arn", format!("arn:aws:iam::{account}:root").into()),
                 ("CreateDate", time(asked.accounts.created_ms())),
-            ]),
+            ],
             (None, None) => return Err(AwsFailure::Missing("UserName")),
         };
-        Ok(Some(vec![("User", fields)]))
+        Ok(Some(vec![("User", fields.into())]))
     })
 }
 
@@ -51,7 +51,7 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let wanted = |user: &User| user.labels.path.starts_with(prefix);
         let marker = call.text("Marker").unwrap_or_default();
         let (users, next) = asked.accounts.users_by_name(marker, limit, wanted).await?;
-        let users = users.iter().map(|user| fields(user, asked.key.account.uin)).collect();
+        let users = users.iter().map(|user| fields(user, asked.key.account.uin).into()).collect();
         let mut answer: Fields = vec![("Users", Node::List(users))];
         answer.extend(rest(next));
         Ok(Some(answer))
@@ -150,14 +150,14 @@ async fn key_owner(asked: &Asked<'_>) -> Result<User, AwsFailure> {
     }
 }
 
-pub(super) fn fields(user: &User, account: Uin) -> Node {
-    Node::Fields(vec![
+pub(super) fn fields(user: &User, account: Uin) -> Fields {
+    vec![
         ("Path", user.labels.path.as_str().into()),
         ("UserName", user.name.as_str().into()),
         ("UserId", user.uin.to_string().into()),
         ("Arn", format!("arn:aws:iam::{account}:user{}", user.labels.place(&user.name)).into()),
         ("CreateDate", time(user.created_ms)),
-    ])
+    ]
 }
 
 /// Nobody signs in with a password.

@@ -1,6 +1,7 @@
 //! Versions of policies that stand by themselves.
 
-use costrel_core::account::PolicyVersion;
+use bytes::Bytes;
+use costrel_core::account::{ManagedPolicy, PolicyVersion};
 use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 
@@ -77,7 +78,24 @@ fn of_preset() -> PolicyVersion {
     PolicyVersion { number: 1, is_default: true, created_ms: 0 }
 }
 
-fn fields(version: &PolicyVersion) -> Fields {
+/// All versions of a policy with their texts, the one that counts first.
+pub(super) async fn all(
+    asked: &Asked<'_>,
+    policy: &ManagedPolicy,
+) -> Result<Vec<(PolicyVersion, Bytes)>, AwsFailure> {
+    if policy.is_preset() {
+        return Ok(vec![(of_preset(), policy.document.clone())]);
+    }
+    let versions = super::found(asked.accounts.policy_versions(policy.id).await)?;
+    let mut all = Vec::new();
+    for version in versions.unwrap_or_default() {
+        let number = version.number;
+        all.extend(super::found(asked.accounts.policy_version(policy.id, number).await)?);
+    }
+    Ok(all)
+}
+
+pub(super) fn fields(version: &PolicyVersion) -> Fields {
     vec![
         ("VersionId", format!("v{}", version.number).into()),
         ("IsDefaultVersion", if version.is_default { "true" } else { "false" }.into()),

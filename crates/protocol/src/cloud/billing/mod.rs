@@ -11,7 +11,7 @@ mod summaries;
 use costrel_core::bill::{Amount, Bill, State};
 use serde_json::{Map, Value, json};
 
-use super::{Action, Answer, Service, not_yet};
+use super::{Action, Answer, Service, Signed, not_yet};
 
 pub(super) const SERVICE: Service = Service {
     name: "billing",
@@ -128,9 +128,10 @@ const fn action(
     name: &'static str,
     permission: &'static str,
     parameters: &'static [&'static str],
-    answer: Answer,
+    answer: Signed,
 ) -> Action {
-    Action { name, permission: Some(permission), parameters, answer: Some(answer) }
+    let answer = Answer::Signed(answer);
+    Action { name, permission: Some(permission), parameters, answer }
 }
 
 /// What a sum is paid with: all of it in cash, and nothing is taken off.

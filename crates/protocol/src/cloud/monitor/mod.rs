@@ -11,7 +11,7 @@ use costrel_core::usage::Series;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Action, Answered, Asked, CloudFailure, Service, not_yet, object};
+use super::{Action, Answer, Answered, Asked, CloudFailure, Service, not_yet, object};
 use crate::date;
 use metrics::{METRICS, Measure, Metric};
 
@@ -31,13 +31,13 @@ pub(super) const SERVICE: Service = Service {
                 "EndTime",
                 "SpecifyStatistics",
             ],
-            answer: Some(get_monitor_data),
+            answer: Answer::Signed(get_monitor_data),
         },
         Action {
             name: "DescribeBaseMetrics",
             permission: Some("name/monitor:DescribeBaseMetrics"),
             parameters: &["Namespace", "MetricName", "Dimensions"],
-            answer: Some(describe_base_metrics),
+            answer: Answer::Signed(describe_base_metrics),
         },
         not_yet("DescribeStatisticData"),
         not_yet("PutMonitorData"),
