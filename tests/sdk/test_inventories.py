@@ -1,13 +1,17 @@
 """Inventories: what two vendors' SDKs configure, and reports beside what they have put."""
 
+import concurrent.futures
 import csv
+import datetime
 import gzip
 import hashlib
 import io
 import json
+import re
 import time
 import urllib.parse
 
+import pyarrow.orc
 import pyarrow.parquet
 import pytest
 
@@ -22,6 +26,7 @@ from test_temporary_keys import ask, aws_of
 DAY_S = 4
 ENV = {"COSTREL_DAY_SECONDS": str(DAY_S)}
 UIN = harness.OWNER_UIN
+ENDINGS = {"CSV": ".csv.gz", "ORC": ".orc", "Parquet": ".parquet"}
 KEYS = ["plain", "dir/a b+c", "dir/你好", 'quoted ",", twice', "z%20"]
 
 
@@ -94,16 +99,38 @@ class Report:
         checksum = fetch(name.replace("manifest.json", "manifest.checksum")).decode()
         assert hashlib.md5(text).hexdigest() == checksum
         self.name, self.manifest = name, json.loads(text)
-        self.rows = []
-        names = self.manifest["fileSchema"].split(", ")
+        self.files, self.rows = [], []
         for file in self.manifest["files"]:
             packed = fetch(file["key"])
             assert int(file["size"]) == len(packed)
             md5 = file.get("MD5checksum") or file["md5Checksum"]
             assert md5 == hashlib.md5(packed).hexdigest()
-            for row in csv.reader(io.StringIO(gzip.decompress(packed).decode())):
-                assert len(row) == len(names), row
-                self.rows.append(dict(zip(names, row)))
+            self.files.append(packed)
+            ending = ENDINGS[self.manifest["fileFormat"]]
+            assert file["key"].endswith(ending), file
+            self.rows += getattr(self, self.manifest["fileFormat"].lower())(packed)
+
+    def csv(self, packed):
+        names = self.manifest["fileSchema"].split(", ")
+        for row in csv.reader(io.StringIO(gzip.decompress(packed).decode())):
+            assert len(row) == len(names), row
+            yield dict(zip(names, row))
+
+    def orc(self, packed):
+        table = pyarrow.orc.ORCFile(io.BytesIO(packed)).read()
+        types = {"string": "string", "int64": "bigint", "bool": "boolean"}
+        types["timestamp[ns]"] = "timestamp"
+        quoted = lambda name: f"`{name}`" if name.startswith("x-") else name
+        fields = [f"{quoted(field.name)}:{types[str(field.type)]}" for field in table.schema]
+        assert self.manifest["fileSchema"] == f"struct<{','.join(fields)}>"
+        return table.to_pylist()
+
+    def parquet(self, packed):
+        table = pyarrow.parquet.read_table(io.BytesIO(packed))
+        for field in table.schema:
+            assert f" {field.name}" in self.manifest["fileSchema"]
+            assert str(field.type) in ("string", "int64", "bool", "timestamp[ms, tz=UTC]")
+        return table.to_pylist()
 
     def keys(self):
         return [urllib.parse.unquote(row["Key"]) for row in self.rows]
@@ -155,7 +182,6 @@ def test_configurations_of_s3(aws, bucket, target):
     assert put({"Bucket": "arn:aws:s3:::missing-1250000000"}) == nowhere
     assert put({"AccountId": "123456789012"}) == nowhere
     assert put({"Bucket": target}) == (400, "MalformedXML")
-    assert put({"Format": "ORC"}) == (501, "NotImplemented")
     assert put({"Encryption": {"SSES3": {}}}) == (501, "NotImplemented")
     assert put({}, OptionalFields=["Colour"]) == (400, "MalformedXML")
     assert put({}, Schedule={"Frequency": "Hourly"}) == (400, "MalformedXML")
@@ -186,7 +212,7 @@ def test_configurations_of_cos(cos, bucket, target):
         ({"Bucket": f"qcs::cos:{harness.REGION}::missing-1250000000"}, 400, "InvalidArgument"),
         ({"Bucket": f"qcs::cos:ap-nowhere::{target}"}, 400, "InvalidArgument"),
         ({"AccountId": "7"}, 400, "InvalidArgument"),
-        ({"Format": "ORC"}, 501, "NotImplemented"),
+        ({"Format": "Parquet"}, 400, "MalformedXML"),
         ({"Encryption": {"SSE-COS": ""}}, 501, "NotImplemented"),
     ]:
         wrong = of_cos(target)
@@ -248,30 +274,84 @@ def test_a_report_of_s3(aws, bucket, target):
         time.sleep(0.5)
 
 
-def test_a_report_of_the_format_parquet(aws, bucket, target):
-    etags = {}
-    for number, key in enumerate(KEYS):
-        answer = aws.put_object(Bucket=bucket, Key=key, Body=b"x" * number)
-        etags[key] = answer["ETag"].strip('"')
-    configuration = of_s3(target, "columns")
-    configuration["Destination"]["S3BucketDestination"]["Format"] = "Parquet"
-    put_by_s3(aws, bucket, configuration)
-    deadline = time.monotonic() + 40
-    while not (found := manifests(aws, target)):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    fetch = lambda key: aws.get_object(Bucket=target, Key=key)["Body"].read()
-    manifest = json.loads(fetch(found[0]))
-    assert manifest["fileFormat"] == "Parquet"
-    rows = []
-    for file in manifest["files"]:
-        table = pyarrow.parquet.read_table(io.BytesIO(fetch(file["key"])))
-        assert str(table.schema.field("last_modified_date").type) == "timestamp[ms, tz=UTC]"
-        rows += table.to_pylist()
-    assert [row["key"] for row in rows] == sorted(KEYS, key=str.encode)
-    for row in rows:
-        assert (row["bucket"], row["storage_class"]) == (bucket, "STANDARD")
-        assert (row["size"], row["e_tag"]) == (KEYS.index(row["key"]), etags[row["key"]])
+def snake_case(name):
+    return re.sub("(?<!^)([A-Z])", r"_\1", name).lower()
+
+
+def typed(name, text):
+    """A value of CSV as a format with types has it."""
+    if not text:
+        return None
+    if name == "Key":
+        return urllib.parse.unquote(text)
+    if name == "Size":
+        return int(text)
+    if name in ("IsLatest", "IsDeleteMarker", "IsMultipartUploaded"):
+        return {"true": True, "false": False}[text.lower()]
+    if name.endswith("Date"):
+        return datetime.datetime.fromisoformat(text)
+    return text
+
+
+def assert_says_what_csv_says(report, plain):
+    assert len(report.rows) == len(plain.rows)
+    for row, text in zip(report.rows, plain.rows):
+        for name, value in row.items():
+            if isinstance(value, datetime.datetime) and not value.tzinfo:
+                row[name] = value.replace(tzinfo=datetime.timezone.utc)
+        assert row == {snake_case(name): typed(name, value) for name, value in text.items()}
+
+
+FIELDS_OF_S3 = [
+    "Size", "LastModifiedDate", "StorageClass", "ETag", "IsMultipartUploaded",
+    "ReplicationStatus", "EncryptionStatus", "ObjectLockRetainUntilDate", "ObjectLockMode",
+    "ObjectLockLegalHoldStatus", "IntelligentTieringAccessTier", "BucketKeyStatus",
+    "ChecksumAlgorithm", "ObjectAccessControlList", "ObjectOwner", "LifecycleExpirationDate",
+]
+
+
+def test_formats_of_s3_say_the_same(aws, target):
+    bucket = bucket_name()
+    aws.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    for number, key in enumerate(KEYS * 3):
+        aws.put_object(Bucket=bucket, Key=key, Body=b"x" * number, ChecksumAlgorithm="CRC32")
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=9000)
+    aws.put_object(Bucket=bucket, Key="kept", ObjectLockMode="GOVERNANCE",
+                   ObjectLockRetainUntilDate=until, ObjectLockLegalHoldStatus="ON")
+    aws.delete_object(Bucket=bucket, Key=KEYS[0])
+    reports = {}
+    for name in ENDINGS:
+        all = of_s3(target, name, IncludedObjectVersions="All", OptionalFields=FIELDS_OF_S3)
+        all["Destination"]["S3BucketDestination"]["Format"] = name
+        put_by_s3(aws, bucket, all)
+        reports[name] = wait(aws, target, prefix=f"lists/{bucket}/{name}/")[0]
+    plain = reports.pop("CSV")
+    assert len(plain.rows) == len(KEYS) * 3 + 2
+    assert {row["ObjectLockMode"] for row in plain.rows} == {"", "GOVERNANCE"}
+    for report in reports.values():
+        assert_says_what_csv_says(report, plain)
+
+
+def test_formats_of_cos_say_the_same(server, cos, aws, bucket, target):
+    """With so much to say of each object that not all of it is in memory at once."""
+    tags = "&".join(f"{n}{'k' * 120}={'v' * 250}" for n in range(10))
+    keys = [f"{number:04}{'k' * 800}" for number in range(1200)]
+    labels = {"x-cos-meta-colour": "red" * 300, "x-cos-tagging": tags}
+    put = lambda key: server.cos("PUT", bucket, key, headers=labels, body=key.encode()).status
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(put, keys)) == {200}
+    reports = {}
+    for name in ["CSV", "ORC"]:
+        inventory = of_cos(target, IncludedObjectVersions="Current")
+        inventory["OptionalFields"]["Field"] += ["x-cos-meta-*", "LastModifiedDate"]
+        inventory["Destination"]["COSBucketDestination"]["Format"] = name
+        cos.put_bucket_inventory(Bucket=bucket, Id=name, InventoryConfiguration=inventory)
+        short, appid = bucket.rsplit("-", 1)
+        reports[name] = wait(aws, target, prefix=f"lists/{appid}/{short}/{name}/")[0]
+    assert reports["CSV"].keys() == keys
+    assert_says_what_csv_says(reports["ORC"], reports["CSV"])
+    [file] = [pyarrow.orc.ORCFile(io.BytesIO(file)) for file in reports["ORC"].files]
+    assert file.nstripes > 1 and file.compression == "ZLIB"
 
 
 def test_a_report_of_all_versions_by_cos(server, cos, aws, bucket, target):

@@ -129,15 +129,17 @@ pub enum Format {
     Csv = 0,
     /// S3.
     Parquet = 1,
+    Orc = 2,
 }
 
 impl Format {
-    pub const ALL: [Format; 2] = [Format::Csv, Format::Parquet];
+    pub const ALL: [Format; 3] = [Format::Csv, Format::Parquet, Format::Orc];
 
     pub fn name(self) -> &'static str {
         match self {
             Format::Csv => "CSV",
             Format::Parquet => "Parquet",
+            Format::Orc => "ORC",
         }
     }
 
@@ -145,6 +147,7 @@ impl Format {
         match self {
             Format::Csv => "csv.gz",
             Format::Parquet => "parquet",
+            Format::Orc => "orc",
         }
     }
 
@@ -152,6 +155,8 @@ impl Format {
         match self {
             Format::Csv => "application/x-gzip",
             Format::Parquet => "application/vnd.apache.parquet",
+            // None is registered.
+            Format::Orc => "application/octet-stream",
         }
     }
 }

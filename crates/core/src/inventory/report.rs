@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::column::Context;
-use super::sheet::{self, Heading, Kind, Sheet, Value};
-use super::{Column, Form, Format, Inventory, manifest};
+use super::sheet::{self, Heading, Kind, Row, Sheet, Value};
+use super::{Column, Form, Inventory, manifest};
 use crate::body::BodySource;
 use crate::bucket::Bucket;
 use crate::claim::Claim;
@@ -86,14 +86,7 @@ impl Report {
 
     /// What the manifest says of the columns.
     pub fn schema(&self) -> String {
-        let headings = self.headings();
-        match self.inventory.format() {
-            Format::Csv => {
-                let names: Vec<String> = headings.into_iter().map(|(name, _)| name).collect();
-                names.join(", ")
-            }
-            Format::Parquet => sheet::message(&headings),
-        }
+        sheet::schema(self.inventory.format(), &self.headings())
     }
 
     fn prefix(&self) -> &str {
@@ -140,7 +133,7 @@ impl Report {
             && filter.to_s.is_none_or(|to| modified_s <= to)
     }
 
-    async fn row(&self, key: &str, listed: &Listed<ObjectRecord>) -> Result<Vec<Value>> {
+    async fn row(&self, key: &str, listed: &Listed<ObjectRecord>) -> Result<Row> {
         let record = &listed.record;
         let mut expires_ms = None;
         if self.columns.contains(&Column::Expiration) && listed.is_latest && !record.delete_marker {

@@ -17,7 +17,7 @@ pub struct InventoryDocument {
     pub inventory: Inventory,
     /// Where the document says that the target is; empty if it does not.
     pub region: String,
-    /// What it wants of reports that is not there: a file format, or encryption.
+    /// What it wants of reports that is not there: encryption.
     pub lacking: Option<&'static str>,
 }
 
@@ -127,10 +127,7 @@ fn parse_bucket(source: &mut Source<'_>, dialect: Dialect) -> Result<Destination
     let format = match (format.as_deref(), dialect) {
         (Some("CSV"), _) => Format::Csv,
         (Some("Parquet"), Dialect::S3) => Format::Parquet,
-        (Some("ORC"), _) => {
-            lacking = Some("Inventories in the format ORC");
-            Format::Csv
-        }
+        (Some("ORC"), _) => Format::Orc,
         _ => return Err(XmlError::Malformed("no Format")),
     };
     let bucket = bucket.ok_or(XmlError::Malformed("no Bucket"))?;
@@ -394,16 +391,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told() {
-        for (dialect, format, lacks) in [
-            (Dialect::S3, "ORC", true),
-            (Dialect::S3, "Parquet", false),
-            (Dialect::Cos, "ORC", true),
-            (Dialect::S3, "CSV", false),
+    fn each_service_has_its_formats() {
+        for (dialect, name, format) in [
+            (Dialect::Cos, "CSV", Some(Format::Csv)),
+            (Dialect::Cos, "ORC", Some(Format::Orc)),
+            (Dialect::Cos, "Parquet", None),
+            (Dialect::S3, "CSV", Some(Format::Csv)),
+            (Dialect::S3, "ORC", Some(Format::Orc)),
+            (Dialect::S3, "Parquet", Some(Format::Parquet)),
         ] {
-            let text = whole(dialect, "", DAILY, "").replace("CSV", format);
-            assert_eq!(parse(&text, dialect).unwrap().lacking.is_some(), lacks, "{format}");
+            let text = whole(dialect, "", DAILY, "").replace("CSV", name);
+            let found = parse(&text, dialect).ok().map(|document| document.inventory.format());
+            assert_eq!(found, format, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_not_there_is_told() {
         let encrypted = "<Encryption><SSE-COS></SSE-COS></Encryption><Prefix>";
         let text = whole(Dialect::Cos, "", DAILY, "").replace("<Prefix>", encrypted);
         assert_eq!(parse(&text, Dialect::Cos).unwrap().lacking, Some("Encryption of inventories"));

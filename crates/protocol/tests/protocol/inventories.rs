@@ -110,7 +110,7 @@ async fn what_is_refused_leaves_the_old_in_force() {
             ("a", "Size", "Colour", 400, "MalformedXML"),
             ("a", "Weekly", "Hourly", 400, "MalformedXML"),
             ("a", "<Field>", "<Field>Size</Field><Field>", 400, "InvalidArgument"),
-            ("a", "CSV", "ORC", 501, "NotImplemented"),
+            ("a", "CSV", "orc", 400, "MalformedXML"),
             ("a", "<Prefix>", "<Encryption><SSE-X/></Encryption><Prefix>", 501, "NotImplemented"),
             ("a", "<Prefix>", &format!("<Prefix>{}", "x".repeat(1024)), 400, "InvalidArgument"),
             (
