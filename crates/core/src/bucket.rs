@@ -629,6 +629,9 @@ impl Store {
     ) -> Result<bool> {
         let row = RowRef::only(Table::Bucket);
         let bucket: BucketRecord = decode(&record, "bucket record")?;
+        if !bucket.inventories.is_empty() {
+            self.remove_reports(group, &bucket).await?;
+        }
         let expects = vec![Expect::Equals(row.clone(), record)];
         let [cam, iam] = policy_rows();
         let settings = [

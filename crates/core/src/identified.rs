@@ -21,6 +21,8 @@ pub trait Identified: Message + Default + Clone + PartialEq + std::fmt::Debug + 
     const NAME: &'static str;
     /// How many a bucket may have.
     const MAX: usize;
+    /// The row stays when the last one goes, until whoever works by them has noticed.
+    const STAYS_EMPTY: bool = false;
 
     fn id(&self) -> &str;
     fn too_many() -> Error;
@@ -115,7 +117,7 @@ impl Store {
                     overtaken.store(true, Relaxed);
                     return Err(Error::StorageUnavailable);
                 }
-                if new.all.is_empty() {
+                if new.all.is_empty() && !T::STAYS_EMPTY {
                     T::set_write_id(record, Bytes::new());
                     return Ok(vec![Write::Delete(identified_row::<T>())]);
                 }

@@ -41,8 +41,10 @@ pub const LIFECYCLE_NEWER_MAX: u32 = 100;
 pub const ARCHIVINGS_MAX: usize = 1000;
 /// Most inventories of a bucket; both services.
 pub const INVENTORIES_MAX: usize = 1000;
-/// Most fields of an inventory, so that a bucket's thousand fit into a row; ours, more than
-/// either service names.
+/// Largest inventories of a bucket together, as stored: one row that each change writes.
+/// Ours; a thousand with all fields of a service and a long prefix fit.
+pub const INVENTORIES_BYTES_MAX: usize = 2 << 20;
+/// Most fields of an inventory; ours, more than either service names.
 pub const INVENTORY_FIELDS_MAX: usize = 64;
 /// Longest id of an inventory; AWS.
 pub const INVENTORY_ID_CHARS_MAX: usize = 64;

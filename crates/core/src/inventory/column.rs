@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::lock::RetentionMode;
 use crate::percent;
 use crate::record::{Content, ObjectRecord, Pair, StoredChecksum};
+use crate::tiering::AccessTier;
 use crate::version::Listed;
 
 /// One that a client may ask for.
@@ -137,9 +138,10 @@ impl Column {
                 let parts = matches!(record.content, Some(Content::Parts(_)));
                 Value::Flag(parts && !record.appendable)
             }
-            // Neither is there any.
-            Column::Replication | Column::BucketKey => Value::Nothing,
+            // There is none.
+            Column::Replication => Value::Nothing,
             Column::Encryption => said("NOT-SSE"),
+            Column::BucketKey => said("DISABLED"),
             Column::RetainUntil => at(lock.map_or(0, |lock| lock.until_ms)),
             Column::LockMode => {
                 let mode = lock.and_then(|lock| RetentionMode::from_number(lock.mode));
@@ -148,10 +150,11 @@ impl Column {
             Column::LegalHold => match lock.map_or(0, |lock| lock.legal_hold) {
                 1 => said("On"),
                 2 => said("Off"),
+                _ if of.bucket.settings().lock.is_some() => said("Off"),
                 _ => Value::Nothing,
             },
             Column::AccessTier => {
-                record.access_tier(of.now_ms).map_or(Value::Nothing, |tier| said(tier.name()))
+                record.access_tier(of.now_ms).map_or(Value::Nothing, |tier| said(tier_name(tier)))
             }
             Column::Checksum => {
                 let kept: Vec<Checksum> =
@@ -177,6 +180,15 @@ impl Column {
                 found.map_or(Value::Nothing, |pair| said(&pair.value))
             }
         })
+    }
+}
+
+/// The archives have other names in reports than elsewhere.
+fn tier_name(tier: AccessTier) -> &'static str {
+    match tier {
+        AccessTier::Archive => "ARCHIVE",
+        AccessTier::DeepArchive => "DEEP_ARCHIVE",
+        tier => tier.name(),
     }
 }
 
@@ -258,6 +270,13 @@ mod tests {
         assert_eq!(colour.name(), "x-cos-meta-colour");
         assert_eq!(Column::named("x-cos-meta-", Form::Cos), None);
         assert_eq!(Column::named("size", Form::Cos), None);
+    }
+
+    #[test]
+    fn tiers_are_called_as_reports_call_them() {
+        use AccessTier::{Archive, DeepArchive, Frequent, Infrequent};
+        let names = [Frequent, Infrequent, Archive, DeepArchive].map(tier_name);
+        assert_eq!(names, ["FREQUENT", "INFREQUENT", "ARCHIVE", "DEEP_ARCHIVE"]);
     }
 
     #[test]

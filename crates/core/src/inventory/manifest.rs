@@ -3,13 +3,12 @@
 use md5::{Digest as _, Md5};
 use serde_json::json;
 
-use super::report::{Report, Sum};
 use super::schedule::COS_AHEAD_S;
 use super::{Form, Inventory, Progress};
 use crate::civil::Civil;
+use crate::error::Result;
 use crate::limits::KEY_BYTES_MAX;
 use crate::names::BucketName;
-use crate::record::ReportFileRecord;
 
 /// What a name has besides the prefix and the id, in bytes, at most.
 const NAME_BYTES_MAX: usize =
@@ -63,21 +62,16 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    pub fn of(
-        report: &Report,
-        started_ms: u64,
-        files: &[ReportFileRecord],
-        listed: Sum,
-        written: Sum,
-    ) -> Closing {
-        let Report { bucket, inventory, .. } = report;
-        let folder = inventory.folder(&bucket.name);
+    /// Of a bucket of this name.
+    pub fn of(bucket: &BucketName, inventory: &Inventory, progress: &Progress) -> Result<Closing> {
+        let (schema, files) = (inventory.schema()?, &progress.files);
+        let folder = inventory.folder(bucket);
         let ahead_s = match inventory.form() {
             // The name of the day that reports are due by.
             Form::Cos => COS_AHEAD_S,
             Form::S3 => 0,
         };
-        let local_ms = started_ms + u64::from(ahead_s) * 1000;
+        let local_ms = progress.began_ms + u64::from(ahead_s) * 1000;
         let Civil { year, month, day, hour, minute, .. } = Civil::of_ms(local_ms);
         let target = &inventory.target;
         let (manifest, place) = match inventory.form() {
@@ -94,16 +88,16 @@ impl Closing {
                     })
                     .collect();
                 let manifest = json!({
-                    "sourceAppid": appid(&bucket.name),
-                    "sourceBucket": short(&bucket.name),
+                    "sourceAppid": appid(bucket),
+                    "sourceBucket": short(bucket),
                     "destinationAppid": target.as_ref().map(appid),
                     "destinationBucket": target.as_ref().map(short),
                     "fileFormat": inventory.format().name(),
-                    "listObjectCount": number(listed.count),
-                    "listStorageSize": number(listed.bytes),
-                    "filterObjectCount": number(written.count),
-                    "filterStorageSize": number(written.bytes),
-                    "fileSchema": report.schema(),
+                    "listObjectCount": number(progress.listed_count),
+                    "listStorageSize": number(progress.listed_bytes),
+                    "filterObjectCount": number(progress.written_count),
+                    "filterStorageSize": number(progress.written_bytes),
+                    "fileSchema": schema,
                     "files": files,
                 });
                 (manifest, format!("{folder}{year:04}{month:02}{day:02}/"))
@@ -116,12 +110,12 @@ impl Closing {
                     })
                     .collect();
                 let manifest = json!({
-                    "sourceBucket": bucket.name.as_str(),
+                    "sourceBucket": bucket.as_str(),
                     "destinationBucket": format!("arn:aws:s3:::{target}"),
                     "version": "2016-11-30",
-                    "creationTimestamp": started_ms.to_string(),
+                    "creationTimestamp": progress.began_ms.to_string(),
                     "fileFormat": inventory.format().name(),
-                    "fileSchema": report.schema(),
+                    "fileSchema": schema,
                     "files": files,
                 });
                 let moment = format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}Z");
@@ -139,7 +133,7 @@ impl Closing {
         let checksum = hex::encode(Md5::digest(manifest.as_bytes()));
         objects.push((format!("{place}manifest.json"), manifest, "application/json"));
         objects.push((format!("{place}manifest.checksum"), checksum, "text/plain"));
-        Closing { objects }
+        Ok(Closing { objects })
     }
 }
 

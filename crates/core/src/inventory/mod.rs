@@ -2,26 +2,31 @@
 //!
 //! A bucket has any number of configurations by their ids, of either service; each says
 //! which objects or versions, what of them, how often, and where to ([`settings`]). A
-//! job ([`job`]) walks the bucket when a report is due and puts its rows into files as it
-//! goes ([`report`]), a bounded part of them in memory; a manifest, written last, names
-//! the files ([`manifest`]). The form belongs to the service whose client has configured
+//! job ([`job`], [`turn`]) walks the bucket when a report is due and puts its rows into
+//! files as it goes ([`report`], [`sheet`]), a bounded part of them in memory; a row
+//! says how far it is ([`ledger`]). A manifest, written last, names the files
+//! ([`manifest`]); those that none will name are removed ([`leftovers`]). The form belongs to the service whose client has configured
 //! it. Reports are written by no request, so neither logs nor counts of requests show
 //! them.
 
 mod column;
 mod job;
+mod ledger;
+mod leftovers;
 mod manifest;
 mod report;
 mod schedule;
 mod settings;
 mod sheet;
+mod turn;
 
 use bytes::Bytes;
 use prost::Message;
 
 use column::Column;
-pub(crate) use job::runs_row;
-pub use job::{InventoryJob, InventoryStats, Progress, Run, Runs};
+pub use job::{InventoryJob, InventoryStats};
+pub(crate) use ledger::runs_row;
+pub use ledger::{Progress, Run, Runs};
 pub use settings::InventoryFault;
 
 use crate::record::Pair;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Mutex;
 
 use super::column::Context;
 use super::sheet::{self, Heading, Kind, Row, Sheet, Value};
@@ -31,7 +32,8 @@ pub(super) struct Report {
     pub inventory: Arc<Inventory>,
     /// Those that were asked for.
     columns: Vec<Column>,
-    pub rows_per_second: u64,
+    /// Of objects looked at.
+    pace: Arc<Mutex<Pace>>,
 }
 
 /// Where a walk goes on: behind this key, or within its versions.
@@ -62,31 +64,10 @@ impl Report {
         store: Arc<Store>,
         bucket: Arc<Bucket>,
         inventory: Arc<Inventory>,
-        rows_per_second: u64,
+        pace: Arc<Mutex<Pace>>,
     ) -> Result<Report> {
         let columns = inventory.columns()?;
-        Ok(Report { store, bucket, inventory, columns, rows_per_second })
-    }
-
-    /// All columns, in their order.
-    fn headings(&self) -> Vec<Heading> {
-        let mut headings = Vec::new();
-        if self.inventory.form() == Form::Cos {
-            headings.push(("Appid".to_owned(), Kind::Text));
-        }
-        headings.extend(["Bucket", "Key"].map(|name| (name.to_owned(), Kind::Name)));
-        if self.inventory.all_versions {
-            headings.push(("VersionId".to_owned(), Kind::Text));
-            let flags = ["IsLatest", "IsDeleteMarker"];
-            headings.extend(flags.map(|name| (name.to_owned(), Kind::Flag)));
-        }
-        headings.extend(self.columns.iter().map(|column| (column.name(), column.kind())));
-        headings
-    }
-
-    /// What the manifest says of the columns.
-    pub fn schema(&self) -> String {
-        sheet::schema(self.inventory.format(), &self.headings())
+        Ok(Report { store, bucket, inventory, columns, pace })
     }
 
     fn prefix(&self) -> &str {
@@ -155,8 +136,12 @@ impl Report {
         }
         row.push(Value::Key(key.to_owned()));
         if self.inventory.all_versions {
-            let version = listed.version.map(|version| Value::Text(version.to_string()));
-            row.push(version.unwrap_or(Value::Nothing));
+            // S3 leaves out the id of what was written without one.
+            let is_said = |version: &VersionRef| {
+                self.inventory.form() == Form::Cos || *version != VersionRef::Null
+            };
+            let version = listed.version.filter(is_said);
+            row.push(version.map_or(Value::Nothing, |version| Value::Text(version.to_string())));
             row.push(Value::Flag(listed.is_latest));
             row.push(Value::Flag(record.delete_marker));
         }
@@ -167,6 +152,29 @@ impl Report {
     }
 }
 
+impl Inventory {
+    /// All columns, in their order, these behind those that are always there.
+    fn headings(&self, columns: &[Column]) -> Vec<Heading> {
+        let mut headings = Vec::new();
+        if self.form() == Form::Cos {
+            headings.push(("Appid".to_owned(), Kind::Text));
+        }
+        headings.extend(["Bucket", "Key"].map(|name| (name.to_owned(), Kind::Name)));
+        if self.all_versions {
+            headings.push(("VersionId".to_owned(), Kind::Text));
+            let flags = ["IsLatest", "IsDeleteMarker"];
+            headings.extend(flags.map(|name| (name.to_owned(), Kind::Flag)));
+        }
+        headings.extend(columns.iter().map(|column| (column.name(), column.kind())));
+        headings
+    }
+
+    /// What the manifest says of the columns.
+    pub(super) fn schema(&self) -> Result<String> {
+        Ok(sheet::schema(self.format(), &self.headings(&self.columns()?)))
+    }
+}
+
 /// A file of a report on its way: rows from a place on.
 pub(super) struct ReportFile<'a> {
     report: &'a Report,
@@ -174,7 +182,6 @@ pub(super) struct ReportFile<'a> {
     page: Option<Page>,
     rows_left: usize,
     sheet: Option<Sheet>,
-    pace: Pace,
     /// Where the next file begins; `None` at the end of the bucket.
     pub next: Option<Place>,
     /// What was looked at.
@@ -201,8 +208,11 @@ impl<'a> ReportFile<'a> {
             claim,
             page: Some(page),
             rows_left: rows_max,
-            sheet: Some(Sheet::new(inventory.format(), inventory.form(), &report.headings())?),
-            pace: Pace::new(report.rows_per_second),
+            sheet: Some(Sheet::new(
+                inventory.format(),
+                inventory.form(),
+                &inventory.headings(&report.columns),
+            )?),
             next: Some(place),
             listed: Sum::default(),
             written: Sum::default(),
@@ -225,7 +235,7 @@ impl<'a> ReportFile<'a> {
             version: listed.version.filter(|_| self.report.inventory.all_versions),
         });
         self.rows_left = self.rows_left.saturating_sub(page.entries.len());
-        self.pace.spent(page.entries.len() as u64).await;
+        self.report.pace.lock().await.spent(page.entries.len() as u64).await;
         Ok(Some(page))
     }
 }

@@ -21,11 +21,7 @@ impl Inventory {
         let ahead_ms = if self.frequency() == Frequency::Once { u64::MAX } else { day_ms };
         let is_past = |last_ms: &u64| *last_ms <= now_ms.saturating_add(ahead_ms);
         let Some(last_ms) = last_ms.filter(is_past) else { return true };
-        let ahead_s = match self.form() {
-            Form::Cos => COS_AHEAD_S,
-            Form::S3 => 0,
-        };
-        let calendar = Calendar::new(day_ms, ahead_s);
+        let calendar = self.calendar(day_ms);
         let day = calendar.day(now_ms);
         let from = match self.frequency() {
             // It is gone when it is done.
@@ -42,6 +38,24 @@ impl Inventory {
             }
         };
         calendar.day(last_ms) < from
+    }
+}
+
+impl Inventory {
+    /// When a report may be due again, if none is now.
+    pub(super) fn rests_until_ms(&self, now_ms: u64, day_ms: u64) -> u64 {
+        match self.enabled {
+            true => self.calendar(day_ms).after_days(now_ms.saturating_add(1), 0),
+            false => u64::MAX,
+        }
+    }
+
+    fn calendar(&self, day_ms: u64) -> Calendar {
+        let ahead_s = match self.form() {
+            Form::Cos => COS_AHEAD_S,
+            Form::S3 => 0,
+        };
+        Calendar::new(day_ms, ahead_s)
     }
 }
 
@@ -116,6 +130,21 @@ mod tests {
         assert!(!daily(10 * DAY + HOUR, 10 * DAY));
         let once = due(Form::S3, Frequency::Once, 0);
         assert!(!once(400 * DAY, 10 * DAY));
+    }
+
+    #[test]
+    fn nothing_is_due_before_the_next_midnight() {
+        let mut inventory =
+            Inventory { enabled: true, form: Form::Cos as u32, ..Default::default() };
+        let rests = |inventory: &Inventory, after| {
+            inventory.rests_until_ms(NEW_YEAR + after, DAY).saturating_sub(NEW_YEAR)
+        };
+        assert_eq!(rests(&inventory, 0), 16 * HOUR);
+        assert_eq!(rests(&inventory, 16 * HOUR), 40 * HOUR);
+        inventory.form = Form::S3 as u32;
+        assert_eq!(rests(&inventory, 0), DAY);
+        inventory.enabled = false;
+        assert_eq!(rests(&inventory, 0), u64::MAX - NEW_YEAR);
     }
 
     #[test]

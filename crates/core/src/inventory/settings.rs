@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use prost::Message as _;
 
-use super::{Column, Frequency, Inventory, manifest};
+use super::{Column, Frequency, Inventory, manifest, runs_row};
 use crate::bucket::Bucket;
+use crate::engine::Write;
 use crate::error::{Error, Result};
-use crate::identified::{AllOf, Identified};
-use crate::limits::{INVENTORIES_MAX, INVENTORY_FIELDS_MAX, INVENTORY_ID_CHARS_MAX, KEY_BYTES_MAX};
+use crate::identified::{AllOf, Identified, identified_row};
+use crate::limits::{
+    INVENTORIES_BYTES_MAX, INVENTORIES_MAX, INVENTORY_FIELDS_MAX, INVENTORY_ID_CHARS_MAX,
+    KEY_BYTES_MAX,
+};
 use crate::names::BucketName;
 use crate::record::BucketRecord;
 use crate::store::Store;
@@ -36,6 +41,8 @@ pub enum InventoryFault {
     Target,
     #[error("there is one of that id, or it is being made")]
     Exists,
+    #[error("a bucket's inventories would take more than {max} bytes")]
+    NoRoom { max: usize },
 }
 
 /// Longest name of a field, which may be one of the client's metadata.
@@ -44,6 +51,8 @@ const FIELD_BYTES_MAX: usize = 256;
 impl Identified for Inventory {
     const NAME: &'static str = "inventories";
     const MAX: usize = INVENTORIES_MAX;
+    /// A report of the last one may have left files.
+    const STAYS_EMPTY: bool = true;
 
     fn id(&self) -> &str {
         &self.id
@@ -113,12 +122,12 @@ impl Inventory {
 
 impl Store {
     /// Adds an inventory, or replaces the one of its id. One that is refused leaves the
-    /// old one in force.
+    /// old one in force. Answers its token.
     pub async fn set_inventory(
         self: &Arc<Self>,
         bucket: &Bucket,
         mut inventory: Inventory,
-    ) -> Result<()> {
+    ) -> Result<Bytes> {
         self.check_inventory(bucket, &inventory).await?;
         inventory.token = self.fresh_id();
         self.change_identified(bucket, |all: &mut Vec<Inventory>| {
@@ -132,11 +141,15 @@ impl Store {
                 Err(_) if all.len() >= Inventory::MAX => return Err(Inventory::too_many()),
                 Err(at) => all.insert(at, inventory.clone()),
             }
-            Ok(())
+            // Every change writes all of them.
+            match all.iter().map(Inventory::encoded_len).sum::<usize>() > INVENTORIES_BYTES_MAX {
+                true => Err(InventoryFault::NoRoom { max: INVENTORIES_BYTES_MAX }.into()),
+                false => Ok(()),
+            }
         })
         .await?;
         self.inventories_changed.notify_one();
-        Ok(())
+        Ok(inventory.token)
     }
 
     async fn check_inventory(&self, bucket: &Bucket, inventory: &Inventory) -> Result<()> {
@@ -171,7 +184,26 @@ impl Store {
     }
 
     pub async fn delete_inventory(self: &Arc<Self>, bucket: &Bucket, id: &str) -> Result<()> {
-        self.delete_identified::<Inventory>(bucket, id).await
+        self.delete_identified::<Inventory>(bucket, id).await?;
+        self.inventories_changed.notify_one();
+        Ok(())
+    }
+
+    /// A bucket without inventories has no row of them any more, and none of its reports,
+    /// if these were the last that it has.
+    pub(super) async fn forget_inventories(
+        self: &Arc<Self>,
+        bucket: &Bucket,
+        write_id: Bytes,
+    ) -> Result<()> {
+        let forget = move |record: &mut BucketRecord| {
+            if record.inventories != write_id {
+                return Ok(Vec::new());
+            }
+            record.inventories = Bytes::new();
+            Ok([identified_row::<Inventory>(), runs_row()].map(Write::Delete).into())
+        };
+        self.change_rows(bucket, forget).await
     }
 
     /// A bucket's inventories, in the order of their ids.

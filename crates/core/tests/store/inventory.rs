@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use costrel_core::Error;
-use costrel_core::bucket::Bucket;
+use costrel_core::bucket::{Bucket, ListBuckets};
 use costrel_core::inventory::{
     Filter, Form, Format, Frequency, Inventory, InventoryFault, InventoryJob,
 };
@@ -16,7 +16,7 @@ use costrel_core::list::ListObjects;
 use costrel_core::names::BucketName;
 use costrel_core::record::Pair;
 use costrel_core::tags::Tags;
-use costrel_core::version::Versioning;
+use costrel_core::version::{ListVersions, Versioning};
 
 use crate::common::faulty::{Fault, Faulty, Plan};
 use crate::common::{OWNER, SMALL, World, body, put_request};
@@ -89,6 +89,24 @@ async fn reports(world: &World, target: &Bucket) -> BTreeMap<String, Vec<String>
         reports.insert(name.clone(), rows);
     }
     reports
+}
+
+/// The target has what its manifests name, and these, and nothing else.
+async fn nothing_is_left(world: &World, target: &Bucket) {
+    let objects = objects(world, target).await;
+    let mut named = BTreeSet::new();
+    for (name, content) in &objects {
+        if let Some(folder) = name.strip_suffix("manifest.json") {
+            let manifest: serde_json::Value = serde_json::from_slice(content).unwrap();
+            let files = manifest["files"].as_array().unwrap().iter();
+            named.extend(files.map(|file| file["key"].as_str().unwrap().to_owned()));
+            named.extend([name.clone(), format!("{folder}manifest.checksum")]);
+        }
+        if name.ends_with("symlink.txt") {
+            named.insert(name.clone());
+        }
+    }
+    assert_eq!(objects.into_keys().collect::<BTreeSet<_>>(), named);
 }
 
 /// A bucket with some objects, and one for its reports.
@@ -205,6 +223,7 @@ async fn every_call_of_a_report_may_fail() {
                 let whole = ESCAPED.map(|key| row("\"b-1\"", key)).to_vec();
                 let rows: Vec<_> = found.into_values().collect();
                 assert_eq!(rows, [whole], "{fault:?} at {at}, {forever}");
+                nothing_is_left(&world, &target).await;
                 if ended {
                     assert!(at > 10);
                     break;
@@ -240,6 +259,7 @@ async fn two_may_make_a_report_at_once() {
         }
         let different: BTreeSet<&String> = rows.iter().collect();
         assert_eq!(different.len(), rows.len(), "{rows:?}");
+        nothing_is_left(&world, &target).await;
         if !waited {
             break;
         }
@@ -276,8 +296,8 @@ async fn all_versions_are_told_apart() {
                 panic!("{row}")
             };
             assert_eq!(modified.len(), "2023-11-14T22:13:20.000Z".len());
-            let null = if version == "null" { "null" } else { "id" };
-            (key, null, latest, marker, size)
+            let id = if version.is_empty() { "" } else { "id" };
+            (key, id, latest, marker, size)
         })
         .collect();
     let size = SMALL.to_string();
@@ -286,7 +306,7 @@ async fn all_versions_are_told_apart() {
         facts,
         [
             ("from%20before", "id", "true", "false", size),
-            ("from%20before", "null", "false", "false", size),
+            ("from%20before", "", "false", "false", size),
             ("k", "id", "true", "true", ""),
             ("k", "id", "false", "false", size),
             ("k", "id", "false", "false", size),
@@ -438,4 +458,237 @@ async fn what_is_refused_leaves_the_old_in_force() {
     world.store.delete_inventory(&bucket, "i").await.unwrap();
     let gone = world.store.delete_inventory(&bucket, "i").await;
     assert!(matches!(gone, Err(Error::NoInventory)));
+}
+
+/// A report of which some of the files are written, or all.
+async fn half_made(versioned: bool, at: u64) -> (World, Arc<Bucket>, Arc<Bucket>, bool) {
+    let engine = Faulty::new(World::memory().engine);
+    let world = World::over(engine.clone());
+    let (bucket, target) = filled(&world).await;
+    if versioned {
+        world.store.set_versioning(&target, Versioning::Enabled).await.unwrap();
+    }
+    world.store.set_inventory(&bucket, inventory("i", Form::S3)).await.unwrap();
+    engine.plan(Some(Plan { at, fault: Fault::After, forever: true }));
+    let _ = job(&world).round().await;
+    let ended = engine.calls() <= at;
+    engine.plan(None);
+    (world, bucket, target, ended)
+}
+
+#[tokio::test]
+async fn a_report_that_is_given_up_leaves_no_files() {
+    for at in 0.. {
+        let mut ended = false;
+        for end in ["deleted", "replaced", "disabled", "moved", "bucket deleted"] {
+            for versioned in [false, true] {
+                let (mut world, bucket, target, all) = half_made(versioned, at).await;
+                (ended, _) = (all, world.bucket("t-2").await);
+                if ended {
+                    break;
+                }
+                let other = inventory("i", Form::S3);
+                let store = &world.store;
+                match end {
+                    "deleted" => store.delete_inventory(&bucket, "i").await.unwrap(),
+                    "replaced" => drop(store.set_inventory(&bucket, other).await.unwrap()),
+                    "disabled" => {
+                        let disabled = Inventory { enabled: false, ..other };
+                        store.set_inventory(&bucket, disabled).await.unwrap();
+                    }
+                    "moved" => {
+                        let moved = Inventory { target: "t-2".into(), ..other };
+                        store.set_inventory(&bucket, moved).await.unwrap();
+                    }
+                    _ => {
+                        for key in ["a", "b/1 2", "b/é", "c\"d", "e"] {
+                            world.delete(&bucket, key).await.unwrap();
+                        }
+                        world.store.delete_bucket(&bucket).await.unwrap();
+                    }
+                }
+                // Another process, which knows of nothing.
+                world.restart();
+                job(&world).round().await.unwrap();
+                let target = world.store.bucket(target.name.as_str()).await.unwrap();
+                nothing_is_left(&world, &target).await;
+                let all = ListVersions { max: 1000, ..ListVersions::default() };
+                let versions = world.store.list_versions(&target, &all).await.unwrap().entries;
+                let files = |name: &str| name.ends_with(".csv.gz");
+                let kept = versions.iter().filter(|(name, _)| files(name)).count();
+                let named = objects(&world, &target).await;
+                assert_eq!(kept, named.keys().filter(|name| files(name)).count(), "{end} at {at}");
+                if end == "deleted" {
+                    let bucket = world.store.bucket("b-1").await.unwrap();
+                    assert!(bucket.settings().inventories.is_empty(), "{end} at {at}");
+                }
+                world.settle().await;
+            }
+        }
+        if ended {
+            assert!(at > 10);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_names_no_file_that_is_gone() {
+    let mut met = 0;
+    for at in 0.. {
+        let (world, _, target, ended) = half_made(false, at).await;
+        if ended {
+            break;
+        }
+        let found = objects(&world, &target).await;
+        let manifests = found.keys().any(|name| name.ends_with("manifest.json"));
+        for name in found.keys().filter(|name| name.ends_with(".csv.gz") && !manifests) {
+            world.delete(&target, name).await.unwrap();
+            met += 1;
+        }
+        job(&world).round().await.unwrap();
+        let found = reports(&world, &target).await;
+        let whole = ESCAPED.map(|key| row("\"b-1\"", key)).to_vec();
+        assert_eq!(found.into_values().collect::<Vec<_>>(), [whole], "at {at}");
+        nothing_is_left(&world, &target).await;
+    }
+    assert!(met > 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_bucket_does_not_keep_the_others_waiting() {
+    let world = World::memory();
+    let (target, large) = (world.bucket("t-1").await, world.bucket("a-1").await);
+    for number in 0..40 {
+        world.put(&large, &format!("k{number:02}"), body(1, SMALL)).await.unwrap();
+    }
+    world.store.set_inventory(&large, inventory("i", Form::S3)).await.unwrap();
+    for number in 2..9 {
+        let small = world.bucket(&format!("b-{number}")).await;
+        world.put(&small, "k", body(1, SMALL)).await.unwrap();
+        world.store.set_inventory(&small, inventory("i", Form::S3)).await.unwrap();
+    }
+    let job = InventoryJob::bounded(world.store.clone(), OWNER, 1, FILE_ROWS);
+    let (stats, begun) = (job.stats(), tokio::time::Instant::now());
+    let small_ones = async {
+        while stats.reports.load(Relaxed) < 7 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        stats.rows.load(Relaxed)
+    };
+    let (round, rows) = tokio::join!(job.round(), small_ones);
+    round.unwrap();
+    assert!(rows < 7 + 10, "{rows} were looked at before the small ones were done");
+    assert_eq!(reports(&world, &target).await.len(), 8);
+    // All of them together are no faster than one is allowed to be.
+    assert!(begun.elapsed().as_secs() >= 46, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_rests_is_not_read() {
+    let engine = Faulty::new(World::memory().engine);
+    let world = World::over(engine.clone());
+    let (bucket, target) = filled(&world).await;
+    for id in ["i", "j"] {
+        world.store.set_inventory(&bucket, inventory(id, Form::S3)).await.unwrap();
+    }
+    let job = job(&world);
+    let calls = async || {
+        let before = engine.calls();
+        job.round().await.unwrap();
+        engine.calls() - before
+    };
+    assert!(calls().await > 10);
+    let list = ListBuckets { owner_uin: OWNER, max: 1000, ..ListBuckets::default() };
+    let before = engine.calls();
+    world.store.list_buckets(&list).await.unwrap();
+    let looking = engine.calls() - before;
+    assert_eq!(calls().await, looking, "nothing is due");
+    // What is new is seen, and so is midnight, and a clock that was ahead.
+    world.store.set_inventory(&bucket, inventory("k", Form::S3)).await.unwrap();
+    assert!(calls().await > looking + 10);
+    assert_eq!(calls().await, looking);
+    world.set_back(1000);
+    assert!(calls().await > looking);
+    assert_eq!(calls().await, looking);
+    world.advance(DAY_MS);
+    assert!(calls().await > looking + 10);
+    assert_eq!(job.stats().reports.load(Relaxed), 6);
+    // So is what has failed when it is to be tried again, and not before.
+    let lost = Inventory { target: "t-2".into(), ..inventory("l", Form::S3) };
+    let other = world.bucket("t-2").await;
+    world.store.set_inventory(&bucket, lost).await.unwrap();
+    world.store.delete_bucket(&other).await.unwrap();
+    assert!(calls().await > looking);
+    assert_eq!(job.stats().failures.load(Relaxed), 1);
+    assert_eq!(calls().await, looking);
+    assert_eq!(reports(&world, &target).await.len(), 6);
+}
+
+#[tokio::test]
+async fn two_gateways_change_different_inventories() {
+    for times in 0.. {
+        let mut world = World::over(Faulty::new(World::memory().engine));
+        let (bucket, _) = filled(&world).await;
+        for id in ["kept", "gone"] {
+            world.store.set_inventory(&bucket, inventory(id, Form::S3)).await.unwrap();
+        }
+        let one = world.store.clone();
+        world.restart();
+        let theirs = world.store.bucket("b-1").await.unwrap();
+        let other = async {
+            world.store.set_inventory(&theirs, inventory("theirs", Form::Cos)).await?;
+            world.store.delete_inventory(&theirs, "gone").await
+        };
+        let mine = one.set_inventory(&bucket, inventory("mine", Form::S3));
+        let (mine, other, waited) = stopped(mine, times, other).await;
+        mine.unwrap();
+        other.unwrap();
+        world.restart();
+        let bucket = world.store.bucket("b-1").await.unwrap();
+        let all = world.store.inventories(&bucket).await.unwrap().all;
+        let ids: Vec<_> = all.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["kept", "mine", "theirs"], "at {times}");
+        if !waited {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_of_a_bucket_have_a_bound() {
+    let world = World::memory();
+    let (bucket, _) = filled(&world).await;
+    let fields: Vec<String> =
+        (0..64).map(|n| format!("x-cos-meta-{n:02}{}", "x".repeat(240))).collect();
+    let large = |id: usize| Inventory {
+        fields: fields.clone(),
+        enabled: false,
+        ..inventory(&format!("{id:04}"), Form::Cos)
+    };
+    let mut count = 0;
+    let refused = loop {
+        match world.store.set_inventory(&bucket, large(count)).await {
+            Ok(_) => count += 1,
+            Err(refused) => break refused,
+        }
+    };
+    let full = matches!(refused, Error::InvalidInventory(InventoryFault::NoRoom { .. }));
+    assert!(full && (100..200).contains(&count), "{refused} after {count}");
+    let bucket = world.store.bucket("b-1").await.unwrap();
+    assert_eq!(world.store.inventories(&bucket).await.unwrap().all.len(), count);
+    // A thousand as they are in use fit.
+    for id in 0..count {
+        world.store.delete_inventory(&bucket, &format!("{id:04}")).await.unwrap();
+    }
+    for id in 0..1000 {
+        let mut usual = inventory(&format!("{id:064}"), Form::S3);
+        usual.enabled = false;
+        usual.prefix = Some("p".repeat(500));
+        usual.fields =
+            ["ObjectLockRetainUntilDate", "IntelligentTieringAccessTier"].map(str::to_owned).into();
+        world.store.set_inventory(&bucket, usual).await.unwrap();
+    }
+    let refused = world.store.set_inventory(&bucket, inventory("z", Form::S3)).await;
+    assert!(matches!(refused, Err(Error::TooManyInventories { .. })));
 }

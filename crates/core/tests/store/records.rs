@@ -409,14 +409,18 @@ fn system_rows() {
         listed_bytes: 5,
         written_count: 2,
         written_bytes: 3,
+        ..Default::default()
     };
     let run = InventoryRun {
         id: "daily".into(),
         last_ms: Some(1),
-        progress: Some(progress),
+        progress: Some(progress.clone()),
         made_by: id(18),
     };
-    check("inventory-runs", &Runs { bucket: 7, all: vec![run] });
+    check("inventory-runs", &Runs { bucket: 7, all: vec![run.clone()] });
+    let progress = Progress { left: vec!["lists/g".into()], ..progress };
+    let run = InventoryRun { progress: Some(progress), ..run };
+    check("inventory-runs-left", &Runs { bucket: 7, all: vec![run] });
     check("bucket-notification", &BucketRecord { notification: id(15), ..versioned.clone() });
     let rule = events::Rule {
         id: "mine".into(),

@@ -5,6 +5,8 @@ use http::StatusCode as S;
 
 use super::{Code, Described};
 
+const FULL: Code = Code::each("InventoryFull", "TooManyConfigurations");
+
 pub(super) fn describe(fault: &InventoryFault) -> Described {
     let argument = Code::both("InvalidArgument");
     let (code, text) = match fault {
@@ -30,6 +32,9 @@ pub(super) fn describe(fault: &InventoryFault) -> Described {
              objects by default."
                 .into(),
         ),
+        InventoryFault::NoRoom { max } => {
+            (FULL, format!("The inventories of a bucket take {max} bytes at most."))
+        }
         InventoryFault::Exists => {
             let text = "There is an inventory of that id already.";
             return Described::new(S::CONFLICT, Code::both("OperationAborted"), text);
@@ -40,7 +45,7 @@ pub(super) fn describe(fault: &InventoryFault) -> Described {
 
 pub(super) fn too_many(max: usize) -> Described {
     let text = format!("A bucket has at most {max} inventories.");
-    Described::new(S::BAD_REQUEST, Code::each("InventoryFull", "TooManyConfigurations"), text)
+    Described::new(S::BAD_REQUEST, FULL, text)
 }
 
 pub(super) fn absent() -> Described {

@@ -1,6 +1,8 @@
 //! A bucket's inventories. There is one set of them, which each dialect shows as far as it
 //! has words for it; the one that has configured an inventory lends its reports their form.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use costrel_core::Error;
 use costrel_core::bucket::Bucket;
 use costrel_core::inventory::InventoryFault;
@@ -72,8 +74,15 @@ pub async fn put(
         ) => {}
         Err(error) => return Err(error.into()),
     }
-    gateway.store.set_inventory(bucket, inventory).await?;
-    Ok(reply::empty(StatusCode::OK))
+    let token = gateway.store.set_inventory(bucket, inventory).await?;
+    if !once {
+        return Ok(reply::empty(StatusCode::OK));
+    }
+    let mut xml = XmlWriter::new(256);
+    xml.root("PostInventoryResult", request.dialect.xml_namespace(), |xml| {
+        xml.text("JobId", &BASE64.encode(token));
+    });
+    Ok(reply::xml(xml.finish()))
 }
 
 pub async fn delete(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {

@@ -144,7 +144,9 @@ async fn once_is_cos_alone() {
     let once = body
         .replace("<IsEnabled>true</IsEnabled>", "")
         .replace("<Schedule><Frequency>Weekly</Frequency></Schedule>", "");
-    on(post, Dialect::Cos, "once").body(once.clone()).send(&world).await.ok();
+    let taken = on(post, Dialect::Cos, "once").body(once.clone()).send(&world).await;
+    assert!(taken.ok().text().contains("<PostInventoryResult"));
+    assert!(taken.element("JobId").is_some_and(|job| job.len() > 16));
     let again = on(post, Dialect::Cos, "once").body(once).send(&world).await;
     again.refused(409, "OperationAborted");
     on(put, Dialect::Cos, "once").body(body).send(&world).await.refused(409, "OperationAborted");
