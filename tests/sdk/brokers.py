@@ -12,6 +12,8 @@ import os
 import shutil
 import signal
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -38,16 +40,37 @@ def program(name):
     return path
 
 
+class Tls:
+    """What a broker shows: a certificate of `authority` for 127.0.0.1 and no other name. It
+    serves whoever has one of `clients`."""
+
+    def __init__(self, authority, clients):
+        self.authority, self.clients = authority, clients
+        self.cert, self.key = authority.issue("broker", "IP:127.0.0.1")
+
+    def of_reader(self):
+        context = ssl.create_default_context(cafile=self.authority.file)
+        context.load_cert_chain(*self.clients.issue("reader", "DNS:reader"))
+        return context
+
+    def of_server(self):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.clients.file)
+        context.load_cert_chain(self.cert, self.key)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
 class Broker:
-    """One process on a port of its own, with its files in a folder."""
+    """One process on a port of its own, with its files in a folder; with `tls` on another
+    port, too, or on its only one."""
 
     kind = None
     has_users = True
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, tls=None):
+        self.folder, self.tls = folder, tls
         folder.mkdir(parents=True)
-        (self.port,) = harness.free_ports(1)
+        self.port, self.tls_port = harness.free_ports(2)
         self.process = None
 
     def start(self):
@@ -77,8 +100,10 @@ class Broker:
             self.process.kill()
             self.process.wait()
 
-    def target(self, name, password=PASSWORD, more=""):
+    def target(self, name, password=PASSWORD, more="", host="127.0.0.1"):
+        scheme, port = (self.schemes[1], self.tls_port) if self.tls else (self.schemes[0], self.port)
         lines = f'[[events.target]]\nname = "{name}"\nkind = "{self.kind}"\n{self.place()}'
+        lines += f'url = "{scheme}://{host}:{port}"\n'
         if self.has_users:
             self.set_password(name, password)
             lines += f'user = "{USER}"\npassword_file = "{self.secret(name)}"\n'
@@ -93,27 +118,40 @@ class Broker:
 
 class Nats(Broker):
     kind = "nats"
+    schemes = "nats", "tls"
     subject = "objects.events"
 
     def command(self):
         config = self.folder / "nats.conf"
-        config.write_text(
+        lines = (
             f'listen: "127.0.0.1:{self.port}"\n'
             f'jetstream {{ store_dir: "{self.folder}/streams" }}\n'
             f'authorization {{ user: "{USER}", password: "{PASSWORD}" }}\n'
         )
+        if self.tls:
+            self.tls_port = self.port
+            lines += (
+                f'tls {{ cert_file: "{self.tls.cert}", key_file: "{self.tls.key}", '
+                f'ca_file: "{self.tls.clients.file}", verify: true }}\n'
+            )
+        config.write_text(lines)
         return [program("nats-server"), "-c", config]
 
     def place(self):
-        return f'url = "nats://127.0.0.1:{self.port}"\nsubject = "{self.subject}"\n'
+        return f'subject = "{self.subject}"\n'
 
     def ask(self, work):
         """What a client that is connected for it makes of a stream's context."""
 
         async def asked():
-            url = f"nats://127.0.0.1:{self.port}"
+            more = {"tls": self.tls.of_reader()} if self.tls else {}
             client = await nats.connect(
-                url, user=USER, password=PASSWORD, allow_reconnect=False, connect_timeout=10
+                f"{self.schemes[bool(self.tls)]}://127.0.0.1:{self.port}",
+                user=USER,
+                password=PASSWORD,
+                allow_reconnect=False,
+                connect_timeout=10,
+                **more,
             )
             try:
                 return await work(client.jetstream())
@@ -138,6 +176,7 @@ class Nats(Broker):
 
 class Mosquitto(Broker):
     kind = "mqtt"
+    schemes = "mqtt", "mqtts"
     topic = "objects/events"
 
     def command(self):
@@ -148,16 +187,21 @@ class Mosquitto(Broker):
         passwords.chmod(0o644)
         self.folder.chmod(0o777)
         config = self.folder / "mosquitto.conf"
-        config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous false\n"
-            f"password_file {passwords}\n"
+        lines = (
+            f"allow_anonymous false\npassword_file {passwords}\n"
             f"persistence true\npersistence_location {self.folder}/\nmax_queued_messages 0\n"
-            f"user root\n"
+            f"user root\nlistener {self.port} 127.0.0.1\n"
         )
+        if self.tls:
+            lines += (
+                f"listener {self.tls_port} 127.0.0.1\ncafile {self.tls.clients.file}\n"
+                f"certfile {self.tls.cert}\nkeyfile {self.tls.key}\nrequire_certificate true\n"
+            )
+        config.write_text(lines)
         return [program("mosquitto"), "-c", config]
 
     def place(self):
-        return f'url = "mqtt://127.0.0.1:{self.port}"\ntopic = "{self.topic}"\n'
+        return f'topic = "{self.topic}"\n'
 
     def make(self):
         """A session that outlives connections: what comes meanwhile waits for it."""
@@ -194,9 +238,11 @@ class Mosquitto(Broker):
 
 class Kafka(Broker):
     """The broker that librdkafka has for tests of its own, in a process of its own: Kafka's
-    protocol, without passwords, and in memory alone, so that it is halted and not ended."""
+    protocol, without passwords, and in memory alone, so that it is halted and not ended. With
+    TLS it is reached by way of a proxy that has it, and says that it is there."""
 
     kind = "kafka"
+    schemes = "kafka", "kafkas"
     has_users = False
     topic = "objects-events"
 
@@ -215,13 +261,15 @@ class Kafka(Broker):
             preexec_fn=harness._die_with_parent,
         )
         self.port = int(self.process.stdout.readline())
+        if self.tls:
+            self.proxy = KafkaProxy(self.port, self.tls_port, self.tls.of_server())
         return self
 
     def stop(self):
         self.process.send_signal(signal.SIGSTOP)
 
     def place(self):
-        return f'url = "kafka://127.0.0.1:{self.port}"\ntopic = "{self.topic}"\n'
+        return f'topic = "{self.topic}"\n'
 
     def make(self):
         settings = {"bootstrap.servers": f"127.0.0.1:{self.port}", "group.id": "reader"}
@@ -255,4 +303,47 @@ class Kafka(Broker):
     def close(self):
         if hasattr(self, "consumer"):
             self.consumer.close()
+        if hasattr(self, "proxy"):
+            self.proxy.close()
         super().close()
+
+
+class KafkaProxy:
+    """Takes TLS off connections to a broker, and puts its own port for the broker's into what
+    that says of itself."""
+
+    def __init__(self, port, tls_port, context):
+        self.port, self.context = port, context
+        host = b"127.0.0.1"
+        self.said = host + struct.pack(">i", port), host + struct.pack(">i", tls_port)
+        self.listener = socket.create_server(("127.0.0.1", tls_port))
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self.serve, args=[client], daemon=True).start()
+
+    def serve(self, plain):
+        # Those that are refused break off.
+        with contextlib.suppress(OSError), self.context.wrap_socket(plain, server_side=True) as client:
+            with socket.create_connection(("127.0.0.1", self.port)) as broker:
+                asks = threading.Thread(target=self.ask, args=[client, broker], daemon=True)
+                asks.start()
+                self.answer(broker, client)
+
+    def ask(self, client, broker):
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                broker.sendall(data)
+            broker.shutdown(socket.SHUT_WR)
+
+    def answer(self, broker, client):
+        with broker.makefile("rb") as answers:
+            while length := answers.read(4):
+                answer = answers.read(int.from_bytes(length, "big"))
+                client.sendall(length + answer.replace(*self.said))
+
+    def close(self):
+        self.listener.close()

@@ -6,7 +6,8 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from brokers import PASSWORD, Kafka, Mosquitto, Nats
+from authority import Authority
+from brokers import PASSWORD, Kafka, Mosquitto, Nats, Tls
 from conftest import bucket_name
 from hooks import ALL, in_order, queue, started, tell
 from s3client import s3
@@ -142,3 +143,88 @@ def test_a_wrong_password_is_said_and_tried_again(server, broker, bucket):
     assert server.stop() == 0
     server.start()
     settle(broker, bucket, 11)
+
+
+# -- TLS -------------------------------------------------------------------------
+
+# Targets of which each has one thing wrong, and what is said of it.
+WRONG = {
+    "stranger": "unknownissuer",
+    "system": "unknownissuer",
+    "misnamed": "not valid for name",
+    "nameless": "fatal alert",
+    "forged": "fatal alert",
+}
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.kind)
+def tls_broker(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("authorities")
+    tls = Tls(Authority(folder / "ours"), Authority(folder / "clients"))
+    broker = request.param(tmp_path_factory.mktemp("broker") / "files", tls)
+    try:
+        broker.start()
+        broker.make()
+        yield broker
+    finally:
+        broker.close()
+
+
+@pytest.fixture(scope="module")
+def tls_server(tls_broker, tmp_path_factory):
+    folder, tls = tmp_path_factory.mktemp("server"), tls_broker.tls
+    other = Authority(folder / "other")
+
+    def ca(authority):
+        return f'ca_file = "{authority.file}"\n'
+
+    def shown(authority):
+        cert, key = authority.issue("costrel", "DNS:costrel")
+        return f'client_cert = "{cert}"\nclient_key = "{key}"\n'
+
+    right = ca(tls.authority) + shown(tls.clients)
+    targets = [
+        tls_broker.target("right", more=right),
+        tls_broker.target("stranger", more=ca(other) + shown(tls.clients)),
+        tls_broker.target("system", more=shown(tls.clients)),
+        tls_broker.target("misnamed", more=right, host="localhost"),
+        tls_broker.target("nameless", more=ca(tls.authority)),
+        tls_broker.target("forged", more=ca(tls.authority) + shown(other)),
+    ]
+    server = started(folder, targets)
+    server.announce("no events are told")
+    yield server
+    server.finish()
+
+
+def test_tls(tls_server, tls_broker):
+    """Both sides know each other, and nothing is lost when the broker comes and goes."""
+    aws, bucket = s3(tls_server), bucket_name()
+    aws.create_bucket(Bucket=bucket)
+    tell(aws, bucket, queue("right", ALL))
+    write(aws, bucket, 2)
+    settle(tls_broker, bucket, 10)
+    tls_broker.stop()
+    write(aws, bucket, 1)
+    tls_broker.start()
+    settle(tls_broker, bucket, 15)
+
+
+@pytest.mark.parametrize("target", WRONG)
+def test_tls_with_something_wrong(tls_server, tls_broker, target):
+    """Nothing is sent, and it is said why."""
+    aws, bucket = s3(tls_server), bucket_name()
+    aws.create_bucket(Bucket=bucket)
+    with pytest.raises(ClientError) as caught:
+        tell(aws, bucket, queue(target, ALL))
+    assert caught.value.response["Error"]["Code"] == "InvalidArgument"
+    tell(aws, bucket, queue(target, ALL), SkipDestinationValidation=True)
+    aws.put_object(Bucket=bucket, Key="k", Body=b"")
+    wait_until(lambda: sample(tls_server, "costrel_events_failures_total", target) > 0)
+    assert sample(tls_server, "costrel_events_sent_total", target) == 0
+    assert sample(tls_server, "costrel_events_waiting", target) == 1
+    (line,) = [it for it in tls_server.log().splitlines() if f'target="{target}"' in it][-1:]
+    assert "an event was not taken" in line and WRONG[target] in line.lower(), line
+    shown = tls_server.operate("events").stdout.lower()
+    assert WRONG[target] in shown, shown
+    assert not records(tls_broker, bucket)
