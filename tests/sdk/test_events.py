@@ -264,6 +264,34 @@ def test_versions_are_named(aws, bucket, hook):
     assert sequencers == sorted(set(sequencers))
 
 
+def test_a_restore_is_told_from_its_beginning_to_its_end(aws, bucket, hook):
+    """Restores take no time here, and their events come all the same; the end of what they
+    made readable is days away."""
+    tell(
+        aws,
+        bucket,
+        queue("hook", ["ObjectRestore:*"], "s3/"),
+        queue("trigger", ["ObjectRestore:Completed"], "cos/"),
+    )
+    for key in ("s3/k", "cos/k"):
+        aws.put_object(Bucket=bucket, Key=key, Body=b"abc", StorageClass="GLACIER")
+        order = {"Days": 2, "GlacierJobParameters": {"Tier": "Standard"}}
+        aws.restore_object(Bucket=bucket, Key=key, RestoreRequest=order)
+    found = hook.wait_for(3, bucket)
+    (trigger,) = [record for record in found if "cos" in record]
+    assert trigger["event"]["eventName"] == "cos:ObjectRestore:Completed"
+    begun, done = [record for record in found if record is not trigger]
+    assert (begun["eventName"], done["eventName"]) == ("ObjectRestore:Post", "ObjectRestore:Completed")
+    assert begun["userIdentity"]["principalId"] == f"AWS:{UIN}"
+    assert done["userIdentity"]["principalId"] == "s3.amazonaws.com"
+    data = done["glacierEventData"]["restoreEventData"]
+    assert data["lifecycleRestoreStorageClass"] == "GLACIER"
+    head = aws.head_object(Bucket=bucket, Key="s3/k")
+    until = time.strptime(data["lifecycleRestorationExpiryTime"], "%Y-%m-%dT%H:%M:%S.000Z")
+    assert time.strftime("%a, %d %b %Y %H:%M:%S GMT", until) in head["Restore"]
+    assert begun["s3"]["object"]["sequencer"] < done["s3"]["object"]["sequencer"]
+
+
 def test_filters_choose(aws, bucket, hook):
     tell(
         aws,

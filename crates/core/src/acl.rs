@@ -446,7 +446,7 @@ impl Store {
         self.change_version(bucket, key, version, |record| {
             bucket.settings().check_acl(new.as_ref())?;
             // One that says the same again is no event.
-            let kind = (record.acl != new).then_some(EventKind::AclSet);
+            let kind = (record.acl != new).then_some(EventKind::AclSet.into());
             record.acl = new.clone();
             Ok(kind)
         })

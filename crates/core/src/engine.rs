@@ -85,10 +85,13 @@ pub enum Table {
     /// Events of objects that wait to be told, in the key's group, by their numbers. System
     /// partition: what of a bucket's events is told to whom, by its name and number.
     Event = 20,
+    /// What happens to an object by the clock alone and is to be told then, in the key's
+    /// group, by its version.
+    Due = 21,
 }
 
 impl Table {
-    pub const ALL: [Table; 14] = [
+    pub const ALL: [Table; 15] = [
         Table::Installation,
         Table::AccessKey,
         Table::Bucket,
@@ -103,6 +106,7 @@ impl Table {
         Table::Log,
         Table::Usage,
         Table::Event,
+        Table::Due,
     ];
 
     /// Tables that are empty when a bucket holds nothing.

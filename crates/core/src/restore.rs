@@ -4,17 +4,18 @@
 //! That is all that a restore changes: the bytes stay where their tier has them and are
 //! decoded as they are read, so that no second copy takes space, can be lost or has to
 //! be freed. A restore begins, is done and expires by what its record says and the
-//! clock; nothing has to run for it.
+//! clock; nothing has to run for it. Those who want to be told get to know by rows that
+//! are looked at when it is time ([`crate::events`]).
 //!
 //! In intelligent tiering a restore takes an object out of its archive tiers, for good.
 //! That, too, is so by the clock; its bytes follow as those of an object that was read.
 
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
-use crate::events::EventKind;
+use crate::events::{DueRecord, EventKind};
 use crate::lifecycle::Calendar;
 use crate::names::ObjectKey;
-use crate::object::ObjectInfo;
+use crate::object::{Changed, ObjectInfo};
 use crate::record::{ObjectRecord, RestoreRecord};
 use crate::store::Store;
 use crate::tier::{StorageClass, needs_restore};
@@ -147,6 +148,11 @@ impl Store {
         request: &RestoreRequest,
     ) -> Result<(Restored, Option<VersionRef>)> {
         let calendar = Calendar::new(self.options.day_ms, request.utc_offset_s);
+        let looked_ms = self.now_ms();
+        if !bucket.settings().notification.is_empty() {
+            // What the last restore has to tell is told before another takes its place.
+            self.tell_due(bucket, &request.key).await?;
+        }
         let outcome = parking_lot::Mutex::new((Restored::Begun, None));
         let thawed = parking_lot::Mutex::new(None);
         let change = |record: &mut ObjectRecord| {
@@ -195,7 +201,12 @@ impl Store {
             });
             outcome.lock().1 = tier.is_some().then(|| record.clone());
             *thawed.lock() = Some((record.storage_class.clone(), record.size));
-            Ok(Some(EventKind::RestoreBegun))
+            let due = record.restore.as_ref().map(|restore| {
+                let is_told =
+                    outcome.lock().0 == Restored::Extended && restore.ready_ms <= looked_ms;
+                DueRecord::of(record, restore, is_told, self.fresh_id())
+            });
+            Ok(Some(Changed { kind: EventKind::RestoreBegun, due }))
         };
         let version = self.change_version(bucket, &request.key, request.version, change).await?;
         let (restored, raised) = outcome.into_inner();

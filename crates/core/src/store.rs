@@ -16,7 +16,7 @@ use crate::cors::Cors;
 use crate::engine::{BlobId, CommitError, Engine, Expect, Partition, RowRef, Table, Write};
 use crate::env::{Clock, Entropy};
 use crate::error::{Error, Result};
-use crate::events::{self, Courier, Lanes, NoTargets, Notification};
+use crate::events::{self, Courier, Dues, Lanes, NoTargets, Notification};
 use crate::lifecycle::Lifecycle;
 use crate::lock::LockClock;
 use crate::logging::{Logging, Spool};
@@ -97,6 +97,7 @@ pub struct Store {
     pub(crate) gathering: Gathering,
     pub(crate) notifications: SettingCache<Notification>,
     pub(crate) lanes: Lanes,
+    pub(crate) dues: Dues,
     /// Held by whoever makes a bill of a month that is not closed.
     pub(crate) billing: tokio::sync::Mutex<()>,
     pub(crate) policies: PolicyCache,
@@ -143,6 +144,7 @@ impl Store {
             gathering: Gathering::default(),
             notifications: SettingCache::default(),
             lanes,
+            dues: Dues::default(),
             billing: tokio::sync::Mutex::default(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),

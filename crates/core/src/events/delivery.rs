@@ -72,6 +72,7 @@ impl EventJob {
             self.keep_claim(),
             self.walk_again_and_again(),
             self.tend_again_and_again(),
+            self.tell_due_again_and_again(),
             lanes
         );
     }

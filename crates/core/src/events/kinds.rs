@@ -14,6 +14,9 @@ pub enum EventKind {
     Removed = 10,
     Marked = 11,
     RestoreBegun = 20,
+    /// By the clock, as the next.
+    RestoreDone = 21,
+    RestoreExpired = 22,
     Tagged = 30,
     Untagged = 31,
     AclSet = 40,
@@ -35,18 +38,12 @@ pub enum NameFault {
 }
 
 /// Names of S3 that no event here has. A wildcard over one of them would promise it.
-const NEVER: [&str; 5] = [
-    "s3:ReducedRedundancyLostObject",
-    "s3:Replication:",
-    "s3:ObjectRestore:Completed",
-    "s3:ObjectRestore:Delete",
-    "s3:ObjectRestore:*",
-];
+const NEVER: [&str; 2] = ["s3:ReducedRedundancyLostObject", "s3:Replication:"];
 
 const SCHEME: &str = "s3:";
 
 impl EventKind {
-    pub const ALL: [EventKind; 15] = [
+    pub const ALL: [EventKind; 17] = [
         EventKind::Put,
         EventKind::Post,
         EventKind::Copy,
@@ -55,6 +52,8 @@ impl EventKind {
         EventKind::Removed,
         EventKind::Marked,
         EventKind::RestoreBegun,
+        EventKind::RestoreDone,
+        EventKind::RestoreExpired,
         EventKind::Tagged,
         EventKind::Untagged,
         EventKind::AclSet,
@@ -78,6 +77,8 @@ impl EventKind {
             EventKind::Removed => "ObjectRemoved:Delete",
             EventKind::Marked => "ObjectRemoved:DeleteMarkerCreated",
             EventKind::RestoreBegun => "ObjectRestore:Post",
+            EventKind::RestoreDone => "ObjectRestore:Completed",
+            EventKind::RestoreExpired => "ObjectRestore:Delete",
             EventKind::Tagged => "ObjectTagging:Put",
             EventKind::Untagged => "ObjectTagging:Delete",
             EventKind::AclSet => "ObjectAcl:Put",
@@ -145,8 +146,6 @@ mod tests {
             "s3:ReducedRedundancyLostObject",
             "s3:Replication:*",
             "s3:Replication:OperationMissedThreshold",
-            "s3:ObjectRestore:*",
-            "s3:ObjectRestore:Completed",
         ] {
             assert_eq!(check_name(name), Err(NameFault::NeverHappens), "{name}");
         }

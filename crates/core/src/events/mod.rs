@@ -11,6 +11,8 @@
 
 mod courier;
 mod delivery;
+mod due;
+mod due_job;
 mod kinds;
 mod lane;
 mod occasion;
@@ -24,6 +26,8 @@ use prost::Message;
 
 pub use courier::{Courier, Dispatch, NoTargets, Undelivered};
 pub use delivery::{DELIVERY_MAX, EventJob, EventOptions};
+pub use due::DueRecord;
+pub(crate) use due::{DuePlace, Dues, check_due_row, due_row};
 pub use kinds::{EventKind, NameFault, check_name};
 pub use lane::{LaneStats, Lanes};
 pub use occasion::Occasion;
@@ -148,13 +152,18 @@ pub struct EventRecord {
     pub request_id: String,
     #[prost(string, tag = "15")]
     pub second_id: String,
-    /// The class, or the access tier, that the object is in now, where that is the event.
+    /// The class, or the access tier, that the object is in now, where that is the event;
+    /// of the end of a restore the class.
     #[prost(string, tag = "16")]
     pub destination: String,
     /// What clients have said about the object, where the target's messages say it and
     /// something is left of it.
     #[prost(message, optional, tag = "17")]
     pub metadata: Option<Metadata>,
+    /// Until when what was restored can be read; 0 for no end, and where that is not the
+    /// event.
+    #[prost(uint64, tag = "18")]
+    pub until_ms: u64,
 }
 
 impl EventRecord {

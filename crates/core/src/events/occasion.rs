@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 tokio::task_local! {
-    static OCCASION: Arc<Occasion>;
+    static OCCASION: Option<Arc<Occasion>>;
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,21 +23,20 @@ pub struct Occasion {
 impl Occasion {
     /// Does some work whose commits happen on this occasion.
     pub async fn around<F: Future>(self, work: F) -> F::Output {
-        OCCASION.scope(Arc::new(self), work).await
+        OCCASION.scope(Some(Arc::new(self)), work).await
     }
 
     pub(super) fn now() -> Option<Arc<Occasion>> {
-        OCCASION.try_with(Arc::clone).ok()
+        OCCASION.try_with(Option::clone).ok().flatten()
     }
+}
+
+/// Work of the server's own that a request happens to wait for.
+pub(crate) async fn unasked<F: Future>(work: F) -> F::Output {
+    OCCASION.scope(None, work).await
 }
 
 /// Work that goes on by itself, on the occasion of whoever began it.
 pub(crate) fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    let occasion = Occasion::now();
-    async move {
-        match occasion {
-            Some(occasion) => OCCASION.scope(occasion, work).await,
-            None => work.await,
-        }
-    }
+    OCCASION.scope(Occasion::now(), work)
 }

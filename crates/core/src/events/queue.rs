@@ -58,6 +58,7 @@ pub(crate) struct Happening {
     etag: String,
     version: String,
     destination: String,
+    until_ms: u64,
     metadata: Option<Metadata>,
 }
 
@@ -83,8 +84,15 @@ impl Happening {
             VersionRef::Null => String::new(),
             version => version.to_string(),
         };
-        let (size, etag, destination, metadata) = Default::default();
-        Ok(Happening { kind, size, etag, version, destination, metadata })
+        let (size, etag, destination, until_ms, metadata) = Default::default();
+        Ok(Happening { kind, size, etag, version, destination, until_ms, metadata })
+    }
+
+    /// What was archived is readable, or no longer.
+    pub fn restore(kind: EventKind, record: &ObjectRecord) -> Result<Happening> {
+        let until_ms = record.restore.as_ref().map_or(0, |restore| restore.until_ms);
+        let happening = Happening::to(kind, record)?.towards(&record.storage_class);
+        Ok(Happening { until_ms, ..happening })
     }
 
     /// Where it lies afterwards.
@@ -183,6 +191,7 @@ impl Store {
             second_id: occasion.second_id,
             destination: happening.destination,
             metadata,
+            until_ms: happening.until_ms,
         })))
     }
 

@@ -107,6 +107,10 @@ impl EventJob {
         if !is_empty || !notification.rules.is_empty() {
             return Ok(());
         }
+        // What leads to rows of other kinds stays while there are any.
+        if !self.dues(told.id, ScanRange::all(), 1).await?.is_empty() {
+            return Ok(());
+        }
         // A commit by the rules that there were may just be under way.
         if !idle_before.contains(&told.row) {
             self.tending.idle.lock().insert(told.row);

@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(2);
 /// The same where none do.
 const EVERY_ALONE: Duration = Duration::from_secs(300);
 /// A walk over a long queue is followed by a pause of so many times its length.
-const REST: u32 = 4;
+pub(super) const REST: u32 = 4;
 
 /// A bucket whose events are, or were, told.
 pub(super) struct ToldBucket {

@@ -34,6 +34,23 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// What is to be told when it is time.
+    pub(super) async fn dues(&mut self, bucket: BucketId) -> Result<()> {
+        let mut range = ScanRange::all();
+        loop {
+            let partition = Partition::Bucket(bucket);
+            let page = rows(self.engine, partition, Table::Due, range, ROWS).await?;
+            let Some(next) = behind(&page) else { return Ok(()) };
+            for row in page {
+                if let Err(error) = events::check_due_row(&row.suffix, &row.value) {
+                    let key = show(&row.group);
+                    self.found(format!("bucket {:016x}: what is due of {key}: {error}", bucket.0));
+                }
+            }
+            range = next;
+        }
+    }
+
     pub(super) async fn events(&mut self, bucket: BucketId) -> Result<()> {
         let mut range = ScanRange::all();
         let mut head: Option<(Bytes, u64)> = None;

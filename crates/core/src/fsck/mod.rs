@@ -93,6 +93,7 @@ pub async fn run(engine: &dyn Engine, mut progress: impl FnMut(&Report)) -> Resu
         let before = check.report.holdings();
         check.partition(Partition::Bucket(bucket), &mut progress).await?;
         check.events(bucket).await?;
+        check.dues(bucket).await?;
         if state == PartitionState::Retired {
             check.report.collectable += 1;
             continue;

@@ -26,6 +26,7 @@ pub use put::{PutOutcome, PutRequest};
 pub use read::ObjectReader;
 pub(crate) use read::{checked, runs};
 pub use symlink::{Link, SymlinkRequest};
+pub(crate) use tagging::{Changed, ToChange};
 
 use crate::acl::ObjectAcl;
 use crate::bucket::Bucket;

@@ -150,8 +150,12 @@ impl World {
 
     /// The process ends and another begins over what the engine keeps.
     pub fn restart(&mut self) {
+        self.restart_with(options());
+    }
+
+    pub fn restart_with(&mut self, options: StoreOptions) {
         let (store, collector) =
-            Store::new(self.engine.clone(), self.clock.clone(), self.entropy.clone(), options());
+            Store::new(self.engine.clone(), self.clock.clone(), self.entropy.clone(), options);
         (self.store, self.collector) = (store, collector);
     }
 

@@ -27,15 +27,15 @@ use crate::common::{OWNER, SMALL, World, body, options, put_request};
 
 /// A message as a target has got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Got {
-    key: String,
-    sequence: u64,
-    event: EventRecord,
+pub(crate) struct Got {
+    pub key: String,
+    pub sequence: u64,
+    pub event: EventRecord,
 }
 
 /// Targets that take everything, unless they are told otherwise.
 #[derive(Debug, Default)]
-struct Targets {
+pub(crate) struct Targets {
     got: Mutex<HashMap<String, Vec<Got>>>,
     tests: Mutex<Vec<(String, String)>>,
     dead: Mutex<HashSet<String>>,
@@ -83,11 +83,11 @@ impl Courier for Targets {
 }
 
 impl Targets {
-    fn got(&self, target: &str) -> Vec<Got> {
+    pub fn got(&self, target: &str) -> Vec<Got> {
         self.got.lock().get(target).cloned().unwrap_or_default()
     }
 
-    fn kinds(&self, target: &str) -> Vec<EventKind> {
+    pub fn kinds(&self, target: &str) -> Vec<EventKind> {
         self.got(target).iter().map(|got| got.event.kind().unwrap()).collect()
     }
 
@@ -112,16 +112,20 @@ impl Targets {
 
 const AGE_MAX: Duration = Duration::from_secs(3600);
 
-fn world() -> (World, Arc<Targets>) {
+pub(crate) fn world() -> (World, Arc<Targets>) {
+    world_with(options())
+}
+
+pub(crate) fn world_with(options: StoreOptions) -> (World, Arc<Targets>) {
     let targets: Arc<Targets> = Arc::default();
-    (World::memory_with(StoreOptions { courier: targets.clone(), ..options() }), targets)
+    (World::memory_with(StoreOptions { courier: targets.clone(), ..options }), targets)
 }
 
 fn job(world: &World) -> EventJob {
     EventJob::new(world.store.clone(), EventOptions { age_max: AGE_MAX, at_once: 4 })
 }
 
-fn rule(target: &str, events: &[&str], prefix: &str) -> Rule {
+pub(crate) fn rule(target: &str, events: &[&str], prefix: &str) -> Rule {
     Rule {
         id: format!("{target}-{prefix}"),
         service: 2,
@@ -141,7 +145,7 @@ const ALL: &[&str] = &[
     "LifecycleTransition",
 ];
 
-async fn tell(world: &World, bucket: &Bucket, rules: Vec<Rule>) {
+pub(crate) async fn tell(world: &World, bucket: &Bucket, rules: Vec<Rule>) {
     world.store.set_notification(bucket, rules, None).await.unwrap();
 }
 
@@ -158,22 +162,35 @@ async fn deliver(world: &World, patience: Duration) -> bool {
     }
 }
 
+/// Lets the job work for a while.
+pub(crate) async fn deliver_for(world: &World, time: Duration) {
+    tokio::select! {
+        () = job(world).run() => unreachable!("it never ends"),
+        () = tokio::time::sleep(time) => {}
+    }
+}
+
 async fn deliver_all(world: &World) {
     assert!(deliver(world, Duration::from_secs(3600)).await, "{:?}", rows(world).await);
 }
 
-type Row = (Vec<u8>, Vec<u8>);
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
 /// Rows of all queues.
 async fn rows(world: &World) -> Vec<Row> {
+    rows_of(world, Table::Event).await
+}
+
+/// Rows of a table of all buckets.
+pub(crate) async fn rows_of(world: &World, table: Table) -> Vec<Row> {
     let mut all = Vec::new();
     for (bucket, _) in world.engine.index().partitions().await.unwrap() {
-        all.append(&mut rows_in(world, Partition::Bucket(bucket)).await);
+        all.append(&mut rows_in(world, Partition::Bucket(bucket), table).await);
     }
     all
 }
 
-async fn rows_in(world: &World, partition: Partition) -> Vec<Row> {
+async fn rows_in(world: &World, partition: Partition, table: Table) -> Vec<Row> {
     let found: Arc<Mutex<Vec<Row>>> = Arc::default();
     let visit = {
         let found = found.clone();
@@ -183,12 +200,12 @@ async fn rows_in(world: &World, partition: Partition) -> Vec<Row> {
         }
     };
     let all = ScanRange::all();
-    world.engine.index().scan(partition, Table::Event, all, Box::new(visit)).await.unwrap();
+    world.engine.index().scan(partition, table, all, Box::new(visit)).await.unwrap();
     std::mem::take(&mut *found.lock())
 }
 
 /// Looks at what has no events any more, twice, so that it goes.
-async fn forget_idle(world: &World) {
+pub(crate) async fn forget_idle(world: &World) {
     let job = job(world);
     for _ in 0..2 {
         job.tend().await.unwrap();
@@ -321,7 +338,7 @@ async fn rules_say_what_is_told_to_whom() {
     world.put(&bucket, "a/2", body(1, SMALL)).await.unwrap();
     assert!(rows(&world).await.is_empty());
     forget_idle(&world).await;
-    assert!(rows_in(&world, Partition::System).await.is_empty());
+    assert!(rows_in(&world, Partition::System, Table::Event).await.is_empty());
     world.settle().await;
 }
 
@@ -459,7 +476,7 @@ async fn what_is_not_remembered_is_found() {
 }
 
 /// Time passes for the clock and for those who wait.
-async fn pass(world: &World, time: Duration) {
+pub(crate) async fn pass(world: &World, time: Duration) {
     world.advance(time.as_millis() as u64);
     tokio::time::advance(time).await;
 }

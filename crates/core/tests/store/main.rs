@@ -13,6 +13,7 @@ mod counts;
 mod crashes;
 mod damage;
 mod dropped;
+mod due;
 mod events;
 mod fates;
 mod histories;

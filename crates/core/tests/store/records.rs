@@ -8,7 +8,7 @@ use costrel_core::bill::{
     BucketEntry, ChargeEntry, ChunkRecord as BillChunk, DayEntry, Entries, MonthRecord,
 };
 use costrel_core::cors::{Cors, CorsRule};
-use costrel_core::events::{self, EventRecord, Notification, QueueHead};
+use costrel_core::events::{self, DueRecord, EventRecord, Notification, QueueHead};
 use costrel_core::identified::AllOf;
 use costrel_core::inventory::{Filter, Inventory, Progress, Run as InventoryRun, Runs};
 use costrel_core::lifecycle::{
@@ -450,8 +450,19 @@ fn system_rows() {
         second_id: "H".into(),
         destination: "ARCHIVE".into(),
         metadata: None,
+        until_ms: 0,
     };
     check("event", &event);
+    let restored = EventRecord { kind: 21, until_ms: 1_795_000_000_123, ..event.clone() };
+    check("event-restored", &restored);
+    let due = DueRecord {
+        write_id: id(17),
+        due_ms: 1_795_000_000_123,
+        modified_ms: 1_794_000_000_123,
+        is_done: true,
+        for_good: true,
+    };
+    check("due", &due);
     let event = EventRecord { metadata: Some(metadata()), ..event };
     check("event-metadata", &event);
     check("queue-head", &QueueHead { last: 0x1234 });

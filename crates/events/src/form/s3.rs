@@ -79,6 +79,13 @@ fn record(event: &EventRecord, key: &str, sequence: u64) -> Option<Value> {
             record["intelligentTieringEventData"] =
                 json!({ "destinationAccessTier": event.destination });
         }
+        EventKind::RestoreDone => {
+            let mut data = json!({ "lifecycleRestoreStorageClass": class(&event.destination) });
+            if event.until_ms > 0 {
+                data["lifecycleRestorationExpiryTime"] = iso(event.until_ms).into();
+            }
+            record["glacierEventData"] = json!({ "restoreEventData": data });
+        }
         _ => {}
     }
     Some(record)
@@ -90,6 +97,7 @@ fn version(kind: EventKind) -> &'static str {
         EventKind::Tagged
         | EventKind::Untagged
         | EventKind::AclSet
+        | EventKind::RestoreExpired
         | EventKind::Expired
         | EventKind::ExpiredMarked
         | EventKind::Moved
@@ -212,6 +220,29 @@ mod tests {
         let archived = told(&EventRecord { kind, destination, ..event() }, "k");
         let to = json!({ "destinationAccessTier": "ARCHIVE_ACCESS" });
         assert_eq!(archived["intelligentTieringEventData"], to);
+        let kind = EventKind::RestoreDone as u32;
+        let restored = EventRecord {
+            kind,
+            destination: "ARCHIVE".into(),
+            until_ms: 1_795_000_000_000,
+            ..event()
+        };
+        let until = json!({ "restoreEventData": {
+            "lifecycleRestorationExpiryTime": "2026-11-18T11:06:40.000Z",
+            "lifecycleRestoreStorageClass": "GLACIER",
+        } });
+        let done = told(&restored, "k");
+        assert_eq!((&done["glacierEventData"], &done["eventVersion"]), (&until, &json!("2.1")));
+        let for_good = told(&EventRecord { until_ms: 0, ..restored.clone() }, "k");
+        let class = json!({ "restoreEventData": { "lifecycleRestoreStorageClass": "GLACIER" } });
+        assert_eq!(for_good["glacierEventData"], class);
+        let kind = EventKind::RestoreExpired as u32;
+        let expired = told(&EventRecord { kind, ..restored }, "k");
+        assert_eq!(expired["eventName"], "ObjectRestore:Delete");
+        assert_eq!(
+            (expired.get("glacierEventData"), &expired["eventVersion"]),
+            (None, &json!("2.3"))
+        );
         let anonymous = told(&EventRecord { principal: String::new(), ..event() }, "k");
         assert_eq!(anonymous["userIdentity"]["principalId"], "Anonymous");
     }

@@ -44,6 +44,7 @@ pub(crate) fn letter(table: Table) -> u8 {
         Table::Log => b'd',
         Table::Usage => b'k',
         Table::Event => b'e',
+        Table::Due => b't',
     }
 }
 
