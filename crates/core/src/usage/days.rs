@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::UsageCalendar;
 use super::held::{self, Held, PARTS, StorageDay};
-use super::series::{BLOCK, DAY, DayRecord, LATEST, SAMPLE, Series, TRAFFIC, split, suffix};
+use super::series::{
+    BLOCK, DAY, DayRecord, LATEST, Motion, SAMPLE, Series, TRAFFIC, split, suffix,
+};
 use super::traffic::{Figures, Traffic, class_name};
 use crate::engine::{Partition, ScanRange, Step, Table};
 use crate::error::Result;
@@ -111,6 +113,14 @@ impl DayUsage {
     }
 }
 
+impl DayRecord {
+    fn usage(self, calendar: &UsageCalendar, day: u64) -> DayUsage {
+        let storage = self.storage.iter().map(|held| (held.class, held.day()));
+        let figures = self.figures.unwrap_or_default();
+        DayUsage::new(calendar, day, &figures, &storage.collect())
+    }
+}
+
 /// What a day came to, of a series that has its figures by day.
 pub(super) fn day_record(
     calendar: &UsageCalendar,
@@ -144,6 +154,12 @@ impl Store {
         let calendar = self.usage_calendar();
         let to = to.min(calendar.day(self.now_ms()));
         let mut used = Vec::new();
+        // Names are kept for ever, and most of them may be long gone.
+        if self.motion(&Bytes::copy_from_slice(name.as_bytes())).await? == Motion::Rests {
+            let kept = self.kept_days(name, (from, to)).await?;
+            let kept = kept.into_iter().map(|(day, record)| record.usage(&calendar, day));
+            return Ok(kept.filter(|day| !day.is_idle()).collect());
+        }
         let Some(first) = self.first_day_used(name).await? else { return Ok(used) };
         let mut day = from.max(first);
         while day <= to {
@@ -195,11 +211,7 @@ impl Store {
         let now_ms = self.now_ms();
         for day in from..=to {
             let usage = match kept.remove(&day) {
-                Some(record) => {
-                    let storage = record.storage.iter().map(|held| (held.class, held.day()));
-                    let figures = record.figures.unwrap_or_default();
-                    DayUsage::new(&calendar, day, &figures, &storage.collect())
-                }
+                Some(record) => record.usage(&calendar, day),
                 None => {
                     let (_, figures, storage) = day_record(&calendar, &series, day, now_ms);
                     DayUsage::new(&calendar, day, &figures, &storage)

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::series::{TRAFFIC, suffix};
 use super::traffic::{Figures, Served};
 use crate::bucket::Bucket;
-use crate::engine::{Partition, RowRef, Table, Write};
+use crate::engine::{Expect, Partition, RowRef, Table, Write};
 use crate::error::Result;
 use crate::names::BucketName;
 use crate::record::encode;
@@ -120,19 +120,10 @@ impl Counters {
     }
 
     /// Rows that are to be written: when their slots begin, and their values.
-    /// What belongs to a slot before `over_ms` counts for the present one instead: that
-    /// slot's rows are put together, and nobody looks for more.
-    fn take(&self, over_ms: u64, begin_ms: u64) -> Vec<(u64, Bytes)> {
+    fn take(&self, begin_ms: u64) -> Vec<(u64, Bytes)> {
         let mut inner = self.inner.lock();
         if inner.slots.last().is_some_and(|slot| slot.begin_ms > begin_ms + AHEAD_MS) {
             inner.begin_anew(begin_ms);
-        }
-        let mut late = Figures::default();
-        for slot in inner.slots.iter_mut().filter(|slot| slot.begin_ms < over_ms) {
-            late.add_all(&std::mem::take(slot.unstored()));
-        }
-        if !late.is_empty() {
-            inner.present(begin_ms).fresh.add_all(&late);
         }
         let unstored = inner.slots.iter_mut().filter(|slot| !slot.is_stored());
         let rows = unstored.map(|slot| {
@@ -151,6 +142,16 @@ impl Counters {
         let left = std::mem::take(&mut slot.leaving);
         slot.stored.add_all(&left);
         left
+    }
+
+    /// A slot's row is gone, as its rows are put together: what it has not had counts for
+    /// the present slot.
+    fn too_late(&self, begin_ms: u64, present_ms: u64) {
+        let mut inner = self.inner.lock();
+        let slot = inner.slots.iter_mut().find(|slot| slot.begin_ms == begin_ms);
+        let Some(slot) = slot else { return };
+        let late = std::mem::take(slot.unstored());
+        inner.present(present_ms).fresh.add_all(&late);
     }
 
     /// Whether there is something new again; if not, nobody will look until there is.
@@ -243,25 +244,36 @@ impl Store {
         let now_ms = self.now_ms();
         // A moment before anybody puts them together.
         let over_ms = calendar.block(now_ms.saturating_sub(self.options.usage_settle_ms / 2));
-        let rows = counters.take(over_ms, calendar.slot(now_ms));
+        let present_ms = calendar.slot(now_ms);
         let group = Bytes::copy_from_slice(counters.name.as_str().as_bytes());
-        let id = counters.id(|| {
-            let mut id = [0; 8];
-            self.entropy.fill(&mut id);
-            id
-        });
         let mut outcome = Ok(());
-        for (begin_ms, value) in rows {
-            let suffix = [&suffix(TRAFFIC, begin_ms)[..], &id].concat().into();
-            let row = RowRef { table: Table::Usage, suffix };
-            // It expects nothing, so nothing can be in its way.
-            let writes = vec![Write::Put(row, value)];
-            match self.try_commit(Partition::System, &group, vec![], writes).await {
-                Ok(_) => {
-                    let new = counters.stored(begin_ms);
-                    self.gathering.add_total(&counters.name, &new);
+        let mut again = true;
+        while std::mem::take(&mut again) {
+            for (begin_ms, value) in counters.take(present_ms) {
+                let id = counters.id(|| {
+                    let mut id = [0; 8];
+                    self.entropy.fill(&mut id);
+                    id
+                });
+                let suffix = [&suffix(TRAFFIC, begin_ms)[..], &id].concat().into();
+                let row = RowRef { table: Table::Usage, suffix };
+                // One that is there still holds all that it ever did, also if nobody knows
+                // whether it was written last time; one that was taken away must not come
+                // again with what it had.
+                let is_over = begin_ms < over_ms;
+                let expects = is_over.then(|| Expect::Present(row.clone())).into_iter().collect();
+                let writes = vec![Write::Put(row, value)];
+                match self.try_commit(Partition::System, &group, expects, writes).await {
+                    Ok(Ok(())) => {
+                        let new = counters.stored(begin_ms);
+                        self.gathering.add_total(&counters.name, &new);
+                    }
+                    Ok(Err(_)) => {
+                        counters.too_late(begin_ms, present_ms);
+                        again = true;
+                    }
+                    Err(error) => outcome = Err(error),
                 }
-                Err(error) => outcome = Err(error),
             }
         }
         if counters.is_listed() {
@@ -309,8 +321,8 @@ mod tests {
         })
     }
 
-    fn take(counters: &Counters, over_ms: u64, now_ms: u64) -> Vec<(u64, u64)> {
-        let rows = counters.take(over_ms, now_ms).into_iter();
+    fn take(counters: &Counters, now_ms: u64) -> Vec<(u64, u64)> {
+        let rows = counters.take(now_ms).into_iter();
         rows.map(|(at, row)| (at, decode::<Figures>(&row, "").unwrap().reads())).collect()
     }
 
@@ -319,29 +331,31 @@ mod tests {
         let counters = counters();
         assert!(count(&counters, 60_000, 2));
         assert!(!count(&counters, 60_000, 1));
-        assert_eq!(take(&counters, 0, 60_000), [(60_000, 3)]);
+        assert_eq!(take(&counters, 60_000), [(60_000, 3)]);
         // That failed, and more comes.
         count(&counters, 60_000, 1);
-        assert_eq!(take(&counters, 0, 60_000), [(60_000, 4)]);
+        assert_eq!(take(&counters, 60_000), [(60_000, 4)]);
         count(&counters, 60_000, 5);
         let _ = counters.stored(60_000);
         assert!(counters.is_listed());
-        assert_eq!(take(&counters, 0, 60_000), [(60_000, 9)]);
+        assert_eq!(take(&counters, 60_000), [(60_000, 9)]);
         let _ = counters.stored(60_000);
         assert!(!counters.is_listed());
         assert!(count(&counters, 120_000, 1));
-        assert_eq!(take(&counters, 0, 120_000), [(120_000, 1)]);
+        assert_eq!(take(&counters, 120_000), [(120_000, 1)]);
     }
 
     #[test]
     fn what_comes_too_late_for_its_slot_counts_for_the_present_one() {
         let counters = counters();
         count(&counters, 60_000, 2);
-        take(&counters, 0, 60_000);
+        take(&counters, 60_000);
         let _ = counters.stored(60_000);
         // In no row until now.
         count(&counters, 60_000, 3);
-        assert_eq!(take(&counters, 120_000, 180_000), [(180_000, 3)]);
+        assert_eq!(take(&counters, 180_000), [(60_000, 5)]);
+        counters.too_late(60_000, 180_000);
+        assert_eq!(take(&counters, 180_000), [(180_000, 3)]);
         let _ = counters.stored(180_000);
         assert!(!counters.is_listed());
     }
@@ -351,15 +365,15 @@ mod tests {
         let counters = counters();
         let (present, ahead) = (60_000, 3 * AHEAD_MS);
         count(&counters, ahead, 1);
-        assert_eq!(take(&counters, 0, ahead), [(ahead, 1)]);
+        assert_eq!(take(&counters, ahead), [(ahead, 1)]);
         let _ = counters.stored(ahead);
         let first = counters.id(|| [1; 8]);
         count(&counters, present, 2);
-        assert_eq!(take(&counters, 0, present), [(present, 2)]);
+        assert_eq!(take(&counters, present), [(present, 2)]);
         let _ = counters.stored(present);
         assert_ne!(counters.id(|| [2; 8]), first, "rows of their own");
         count(&counters, present, 1);
-        assert_eq!(take(&counters, 0, present), [(present, 3)]);
+        assert_eq!(take(&counters, present), [(present, 3)]);
     }
 
     #[test]
@@ -368,7 +382,7 @@ mod tests {
         for slot in 1..=20 {
             count(&counters, slot * 60_000, 1);
         }
-        let rows = take(&counters, 0, 1_200_000);
+        let rows = take(&counters, 1_200_000);
         assert_eq!(rows.len(), SLOTS_MAX);
         assert_eq!(rows.iter().map(|(_, requests)| requests).sum::<u64>(), 20);
     }

@@ -25,6 +25,7 @@ use super::traffic::Figures;
 use crate::engine::{Partition, RowRef, ScanRange, Step, Table};
 use crate::error::{Error, Result};
 use crate::record::decode;
+use crate::scan::rows;
 use crate::store::Store;
 
 pub(super) const TRAFFIC: u8 = 1;
@@ -188,7 +189,42 @@ struct Found {
     error: Option<Error>,
 }
 
+/// Whether there is more to come of what was counted under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Motion {
+    /// Nothing is held, and all that ever was is days, which stay as they are.
+    Rests,
+    /// There are blocks, which get coarser and go.
+    Settles,
+    /// There are slots that no block has yet, or something is held.
+    Stirs,
+}
+
 impl Store {
+    /// How much of the bucket of a name is still to be done.
+    pub(super) async fn motion(&self, group: &Bytes) -> Result<Motion> {
+        // Rows of the kinds that go into others sort before those that stay.
+        let range = ScanRange::group(group.clone());
+        let page = rows(&*self.engine, Partition::System, Table::Usage, range, 1).await?;
+        let motion = match page.first().and_then(|row| split(&row.suffix)) {
+            Some((TRAFFIC | SAMPLE, _)) => return Ok(Motion::Stirs),
+            Some((BLOCK, _)) => Motion::Settles,
+            _ => Motion::Rests,
+        };
+        let (_, latest) = self.latest_held(group).await?;
+        let held = latest.and_then(|latest| latest.held);
+        Ok(if held.is_none_or(|held| held.is_empty()) { motion } else { Motion::Stirs })
+    }
+
+    pub(super) async fn latest_held(
+        &self,
+        group: &Bytes,
+    ) -> Result<(Option<Bytes>, Option<LatestRecord>)> {
+        let value = self.read_row(Partition::System, group, latest_row()).await?;
+        let latest = value.as_ref().map(|value| decode(value, "latest amounts")).transpose()?;
+        Ok((value, latest))
+    }
+
     /// What was counted of the bucket of a name from one moment to another, whether it
     /// still is there or not. `period` tells which period a slot belongs to that begins
     /// at a moment.

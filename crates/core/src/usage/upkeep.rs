@@ -7,20 +7,22 @@
 //! process may repeat or go on with what another has begun, and a step that meets what
 //! changed meanwhile is done anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::UsageCalendar;
 use super::days::day_record;
 use super::held::{Held, StorageRecord};
 use super::series::{
-    BLOCK, CountsBlock, DAY, DayRecord, LatestRecord, SAMPLE, SampleRecord, Slot, Slots, TRAFFIC,
-    latest_row, row, split, suffix,
+    BLOCK, CountsBlock, DAY, DayRecord, LatestRecord, Motion, SAMPLE, SampleRecord, Slot, Slots,
+    TRAFFIC, latest_row, row, split, suffix,
 };
 use super::traffic::Figures;
 use crate::claim::{self, Claim};
@@ -38,6 +40,9 @@ const PAGE_ROWS: usize = 256;
 /// Buckets looked at at once.
 const AT_ONCE: usize = 16;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How often names are looked at of which nothing is to be done soon: those of buckets
+/// that are gone, which become ever more.
+const WHOLE_EVERY: Duration = Duration::from_secs(3600);
 
 /// For so many days slots are kept as they are, then five of them as one, then whole
 /// blocks as one, and then only days.
@@ -64,6 +69,16 @@ pub struct UsageJob {
     period: Duration,
     claim: Claim,
     stats: Arc<UsageStats>,
+    walked: Mutex<Walked>,
+}
+
+/// What the last round has left for the next.
+#[derive(Default)]
+struct Walked {
+    /// When all names are to be looked at again.
+    whole: Option<Instant>,
+    /// Names of buckets that were there, and those of which more is to be done soon.
+    stirring: BTreeSet<Bytes>,
 }
 
 impl UsageJob {
@@ -71,7 +86,7 @@ impl UsageJob {
     pub fn new(store: Arc<Store>, period: Duration) -> UsageJob {
         let claim = Claim::new(store.clone(), "counts");
         let period = period.max(Duration::from_secs(1));
-        UsageJob { store, period, claim, stats: Arc::default() }
+        UsageJob { store, period, claim, stats: Arc::default(), walked: Mutex::default() }
     }
 
     pub fn stats(&self) -> Arc<UsageStats> {
@@ -112,23 +127,56 @@ impl UsageJob {
 
     /// Looks what all buckets hold now, and puts together what is over.
     pub async fn round(&self) -> Result<()> {
-        self.sample_all().await?;
-        let mut after = String::new();
-        loop {
-            let names = self.store.buckets_used(&after, PAGE_ROWS).await?;
-            let Some(last) = names.last() else { return Ok(()) };
-            after = last.clone();
-            for name in names {
-                if !self.claim.hold().await? {
+        // If this comes to no end, the next looks at all.
+        let before = std::mem::take(&mut *self.walked.lock());
+        let mut stirring = BTreeSet::new();
+        if !self.sample_all(&mut stirring).await? {
+            return Ok(());
+        }
+        let whole = before.whole.filter(|at| Instant::now() < *at);
+        if whole.is_some() {
+            let names = before.stirring.union(&stirring).cloned().collect();
+            if !self.tidy_all(names, &mut stirring).await? {
+                return Ok(());
+            }
+        } else {
+            let mut after = String::new();
+            loop {
+                let names = self.store.buckets_used(&after, PAGE_ROWS).await?;
+                let Some(last) = names.last() else { break };
+                after.clone_from(last);
+                let names = names.into_iter().map(Bytes::from).collect();
+                if !self.tidy_all(names, &mut stirring).await? {
                     return Ok(());
                 }
-                let group = Bytes::from(name);
-                self.readable(&group, self.tidy(&group).await)?;
             }
         }
+        let whole = whole.or_else(|| Some(Instant::now() + WHOLE_EVERY));
+        *self.walked.lock() = Walked { whole, stirring };
+        Ok(())
     }
 
-    async fn tidy(&self, group: &Bytes) -> Result<()> {
+    /// Adds to `stirring` what is to be looked at next time. False when the work is another
+    /// process's.
+    async fn tidy_all(&self, names: Vec<Bytes>, stirring: &mut BTreeSet<Bytes>) -> Result<bool> {
+        for name in names {
+            if !self.claim.hold().await? {
+                return Ok(false);
+            }
+            let mut motion = Motion::Stirs;
+            self.readable(&name, self.tidy(&name, &mut motion).await)?;
+            if motion == Motion::Stirs {
+                stirring.insert(name);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn tidy(&self, group: &Bytes, motion: &mut Motion) -> Result<()> {
+        *motion = self.store.motion(group).await?;
+        if *motion == Motion::Rests {
+            return Ok(());
+        }
         self.see_gone(group).await?;
         while self.put_together(group).await? {}
         while self.end_days(group).await? {}
@@ -144,15 +192,17 @@ impl UsageJob {
         Ok(())
     }
 
-    async fn sample_all(&self) -> Result<()> {
+    /// Names the buckets that there are. False when the work is another process's.
+    async fn sample_all(&self, names: &mut BTreeSet<Bytes>) -> Result<bool> {
         let mut range = ScanRange::all();
         loop {
             let engine = &*self.store.engine;
             let page = rows(engine, Partition::System, Table::Bucket, range, PAGE_ROWS).await?;
-            let Some(next) = behind(&page) else { return Ok(()) };
+            let Some(next) = behind(&page) else { return Ok(true) };
             if !self.claim.hold().await? {
-                return Ok(());
+                return Ok(false);
             }
+            names.extend(page.iter().map(|row| row.group.clone()));
             stream::iter(page.into_iter().map(Ok))
                 .try_for_each_concurrent(AT_ONCE, |row| self.sample_bucket(row))
                 .await?;
@@ -169,7 +219,7 @@ impl UsageJob {
 
     /// A bucket that is gone holds nothing.
     async fn see_gone(&self, group: &Bytes) -> Result<()> {
-        let latest = self.latest(group).await?.1;
+        let latest = self.store.latest_held(group).await?.1;
         if latest.and_then(|latest| latest.held).is_none_or(|held| held.is_empty()) {
             return Ok(());
         }
@@ -180,17 +230,11 @@ impl UsageJob {
         }
     }
 
-    async fn latest(&self, group: &Bytes) -> Result<(Option<Bytes>, Option<LatestRecord>)> {
-        let value = self.store.read_row(Partition::System, group, latest_row()).await?;
-        let latest = value.as_ref().map(|value| decode(value, "latest amounts")).transpose()?;
-        Ok((value, latest))
-    }
-
     /// Writes down what a bucket holds from this slot on, if that has changed.
     async fn sample(&self, group: &Bytes, held: Held) -> Result<()> {
         let calendar = self.store.usage_calendar();
         loop {
-            let (latest_value, latest) = self.latest(group).await?;
+            let (latest_value, latest) = self.store.latest_held(group).await?;
             let now_ms = self.store.now_ms();
             let latest = latest.unwrap_or_else(|| LatestRecord {
                 days_from: calendar.day(now_ms),
@@ -258,7 +302,7 @@ impl UsageJob {
         traffic.retain(is_within);
         samples.retain(is_within);
 
-        let (latest_value, latest) = self.latest(group).await?;
+        let (latest_value, latest) = self.store.latest_held(group).await?;
         let day = calendar.day(begin_ms);
         let is_summed_up = latest.as_ref().is_some_and(|latest| day < latest.days_from);
         if is_summed_up && calendar.day(settled_ms).saturating_sub(day) > BLOCK_DAYS {
@@ -353,7 +397,7 @@ impl UsageJob {
     /// Sums up days that are over. False if there are none.
     async fn end_days(&self, group: &Bytes) -> Result<bool> {
         let calendar = self.store.usage_calendar();
-        let (value, latest) = self.latest(group).await?;
+        let (value, latest) = self.store.latest_held(group).await?;
         let Some(latest) = latest else { return Ok(false) };
         let now_ms = self.store.now_ms();
         // Later than the day's last block is put together.

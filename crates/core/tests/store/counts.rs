@@ -304,6 +304,90 @@ async fn counts_wait_until_they_can_be_written() {
     }
 }
 
+/// So is what waited for so long that its slot is over. What was written after all is not
+/// counted again, whether it still has its row or not.
+#[tokio::test]
+async fn counts_that_wait_for_long_count_once() {
+    for fault in [Fault::Before, Fault::After] {
+        for is_put_together in [false, true] {
+            let engine = Faulty::new(World::memory().engine);
+            let world = World::over(engine.clone());
+            let bucket = world.bucket("b-1").await;
+            count(&world, &bucket, 2);
+            world.store.keep_counts().await.unwrap();
+            if is_put_together {
+                to_next_day(&world);
+                world.advance(HOUR_MS);
+                count(&world, &bucket, 3);
+                job(&world).round().await.unwrap();
+            } else {
+                count(&world, &bucket, 3);
+                engine.plan(Some(Plan { at: 0, fault, forever: false }));
+                world.store.keep_counts().await.unwrap_err();
+                engine.plan(None);
+                to_next_day(&world);
+                world.advance(HOUR_MS);
+            }
+            count(&world, &bucket, 4);
+            world.store.keep_counts().await.unwrap();
+            let total = |days: &[DayUsage]| requests(days).iter().map(|day| day.1).sum::<u64>();
+            assert_eq!(total(&used(&world, "b-1").await), 9, "{fault:?}");
+            job(&world).round().await.unwrap();
+            assert_eq!(total(&used(&world, "b-1").await), 9, "{fault:?}");
+        }
+    }
+}
+
+/// Names are kept for ever. Those of long ago cost rounds nothing, and bills little.
+#[tokio::test]
+async fn names_of_long_ago_are_left_alone() {
+    let engine = Faulty::new(World::memory().engine);
+    let world = World::over(engine.clone());
+    let job = job(&world);
+    let day = to_next_day(&world);
+    for number in 0..20 {
+        let bucket = world.bucket(&format!("b-{number}")).await;
+        world.put(&bucket, "k", body(1, SMALL)).await.unwrap();
+        job.round().await.unwrap();
+        world.advance(MINUTE_MS);
+        world.delete(&bucket, "k").await.unwrap();
+        count(&world, &bucket, 1);
+        world.store.keep_counts().await.unwrap();
+        world.store.delete_bucket(&bucket).await.unwrap();
+    }
+    world.bucket("a-1").await;
+    let calls = async || {
+        engine.plan(None);
+        job.round().await.unwrap();
+        engine.calls()
+    };
+    let busy = calls().await;
+    world.advance(100 * DAY_MS);
+    // A process that begins looks at all once.
+    let whole = UsageJob::new(world.store.clone(), PERIOD);
+    whole.round().await.unwrap();
+    whole.round().await.unwrap();
+    assert_eq!(kinds(&world).await[1..5], [0, 0, 0, 20], "days alone are left");
+    let _ = calls().await;
+    let idle = calls().await;
+    assert!(busy > 100 && idle < 10, "{busy} calls, then {idle}");
+    let days = used(&world, "b-7").await;
+    assert_eq!(requests(&days), [(day, 1, 10)]);
+    engine.plan(None);
+    let today = world.store.usage_calendar().day(world.store.now_ms());
+    assert_eq!(world.store.days_used("b-7", (today - 20, today)).await.unwrap(), []);
+    assert!(engine.calls() < 5, "{}", engine.calls());
+    // Somebody takes the name again.
+    let bucket = world.bucket("b-7").await;
+    world.put(&bucket, "k", body(1, SMALL)).await.unwrap();
+    job.round().await.unwrap();
+    world.advance(2 * DAY_MS);
+    job.round().await.unwrap();
+    let days = used(&world, "b-7").await;
+    assert_eq!((days[0].day, days[1].day), (day, today));
+    world.settle().await;
+}
+
 /// Whoever serves, counts; one puts together.
 #[tokio::test]
 async fn processes_count_beside_each_other() {
