@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::access::PolicyCache;
-use crate::bill::PriceBook;
+use crate::bill::{BillPages, PriceBook};
 use crate::bucket::{BucketDirectory, Settled};
 use crate::checksum::Hasher;
 use crate::collector::{Collectable, Collector, Pins};
@@ -100,6 +100,7 @@ pub struct Store {
     pub(crate) dues: Dues,
     /// Held by whoever makes a bill of a month that is not closed.
     pub(crate) billing: tokio::sync::Mutex<()>,
+    pub(crate) bill_pages: BillPages,
     pub(crate) policies: PolicyCache,
     pub(crate) lock_clock: LockClock,
 }
@@ -146,6 +147,7 @@ impl Store {
             lanes,
             dues: Dues::default(),
             billing: tokio::sync::Mutex::default(),
+            bill_pages: BillPages::default(),
             policies: PolicyCache::default(),
             lock_clock: LockClock::default(),
         });

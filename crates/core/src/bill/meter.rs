@@ -25,6 +25,13 @@ pub struct BilledBucket {
     pub tags: Vec<Pair>,
 }
 
+impl BilledBucket {
+    /// The value of a tag.
+    pub fn tag(&self, key: &str) -> Option<&str> {
+        self.tags.iter().find(|tag| tag.name == key).map(|tag| tag.value.as_str())
+    }
+}
+
 /// What a bucket has used of an item on a day: units are `count / (unit · per)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantity {
@@ -80,14 +87,25 @@ impl Entry {
 /// Makes charges of a month's usage, bucket by bucket, in the order of their names.
 pub struct Meter<'a> {
     book: &'a PriceBook,
-    /// What has been used of each item, on a day where time counts.
-    used: HashMap<(Item, Option<u64>), Amount>,
+    used: Used,
 }
+
+/// What has been used of each item, on a day where time counts.
+pub(super) type Used = HashMap<(Item, Option<u64>), Amount>;
 
 impl<'a> Meter<'a> {
     /// For a month.
     pub fn new(book: &'a PriceBook) -> Meter<'a> {
         Meter { book, used: HashMap::new() }
+    }
+
+    /// For a month of which so much has been used already.
+    pub(super) fn going_on(book: &'a PriceBook, used: Used) -> Meter<'a> {
+        Meter { book, used }
+    }
+
+    pub(super) fn used(&self) -> &Used {
+        &self.used
     }
 
     /// The charges of the next bucket, of which nothing was charged for yet, for one of

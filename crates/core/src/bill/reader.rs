@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::MutexGuard;
 
-use super::meter::{BilledBucket, Entry, Meter};
+use super::meter::{BilledBucket, Entry, Meter, Used};
 use super::month::Month;
-use super::rows::{MonthRecord, chunk_row, group, unpack};
+use super::rows::{CHUNK_ENTRIES, MonthRecord, chunk_row, group, unpack};
 use super::used::quantities;
 use crate::engine::Partition;
 use crate::error::{Error, Result};
@@ -15,6 +15,9 @@ use crate::store::Store;
 
 /// Names of buckets that are read at once.
 const NAMES: usize = 256;
+/// Entries that are read at once, at most: a bucket's month, or a chunk.
+pub(super) const ENTRIES_AT_ONCE: u64 = 256;
+const _: () = assert!(CHUNK_ENTRIES as u64 <= ENTRIES_AT_ONCE);
 
 /// How far a month has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,19 @@ pub struct BillReader<'a> {
     from: From<'a>,
 }
 
+/// Where a reader has come to, for another to go on there.
+#[derive(Clone, Debug)]
+pub(super) enum BillPlace {
+    Closed {
+        next: u32,
+    },
+    Live {
+        used: Used,
+        /// Name of the last bucket that was read.
+        read: String,
+    },
+}
+
 enum From<'a> {
     Closed {
         record: &'a MonthRecord,
@@ -63,6 +79,8 @@ enum From<'a> {
         names: VecDeque<String>,
         /// The last name that was ever among them.
         after: String,
+        /// The last that has been read.
+        read: String,
         /// Each has a bucket's month in memory, and reads much: one at a time.
         _alone: MutexGuard<'a, ()>,
     },
@@ -93,14 +111,31 @@ impl Store {
     }
 
     pub async fn read_bill<'a>(&'a self, bill: &'a Bill) -> BillReader<'a> {
-        let from = match &bill.record {
-            Some(record) => From::Closed { record, next: 0 },
-            None => From::Live {
-                meter: Meter::new(&self.options.prices),
-                names: VecDeque::new(),
-                after: String::new(),
-                _alone: self.billing.lock().await,
-            },
+        self.read_bill_from(bill, None).await
+    }
+
+    /// Goes on from a place of the same bill.
+    pub(super) async fn read_bill_from<'a>(
+        &'a self,
+        bill: &'a Bill,
+        place: Option<BillPlace>,
+    ) -> BillReader<'a> {
+        let from = match (&bill.record, place) {
+            (Some(record), Some(BillPlace::Closed { next })) => From::Closed { record, next },
+            (Some(record), _) => From::Closed { record, next: 0 },
+            (None, place) => {
+                let (used, read) = match place {
+                    Some(BillPlace::Live { used, read }) => (used, read),
+                    _ => Default::default(),
+                };
+                From::Live {
+                    meter: Meter::going_on(&self.options.prices, used),
+                    names: VecDeque::new(),
+                    after: read.clone(),
+                    read,
+                    _alone: self.billing.lock().await,
+                }
+            }
         };
         BillReader { store: self, month: bill.month, from }
     }
@@ -121,6 +156,15 @@ impl Store {
 }
 
 impl BillReader<'_> {
+    pub(super) fn place(&self) -> BillPlace {
+        match &self.from {
+            From::Closed { next, .. } => BillPlace::Closed { next: *next },
+            From::Live { meter, read, .. } => {
+                BillPlace::Live { used: meter.used().clone(), read: read.clone() }
+            }
+        }
+    }
+
     /// The next entries, some hundreds at most; none when there are no more.
     pub async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
         match &mut self.from {
@@ -136,7 +180,7 @@ impl BillReader<'_> {
                 })?;
                 unpack(&chunk).map(Some)
             }
-            From::Live { meter, names, after, .. } => loop {
+            From::Live { meter, names, after, read, .. } => loop {
                 let Some(name) = names.pop_front() else {
                     *names = self.store.buckets_used(after, NAMES).await?.into();
                     match names.back() {
@@ -145,6 +189,7 @@ impl BillReader<'_> {
                     }
                     continue;
                 };
+                read.clone_from(&name);
                 let days = self.month.days();
                 let used = self.store.days_used(&name, (days.start, days.end - 1)).await?;
                 if used.is_empty() {

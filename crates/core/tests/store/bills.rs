@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use costrel_core::bill::{
-    Amount, Bill, Entry, Item, Kind, LedgerError, Month, Price, PriceBook, State,
+    Amount, Bill, BillFilter, BillPage, Entry, Item, Kind, LedgerError, Month, PageOf, Price,
+    PriceBook, State,
 };
 use costrel_core::bucket::Bucket;
 use costrel_core::record::Pair;
@@ -253,4 +254,94 @@ async fn months_close_by_themselves_but_what_was_reopened() {
     assert!(!is_final(month).await);
     assert!(is_final(month.next()).await && is_final(month.next().next()).await);
     assert!(!is_final(month.next().next().next()).await);
+}
+
+/// All rows of a bill, page by page.
+async fn paged<T>(
+    limit: u64,
+    page: impl AsyncFn(PageOf) -> BillPage<T>,
+    total: Option<u64>,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    loop {
+        let offset = all.len() as u64;
+        let found = page(PageOf { offset, limit, counted: total.is_some() }).await;
+        assert_eq!(found.total, total, "at {offset}");
+        assert!(found.shown.len() as u64 <= limit);
+        if found.shown.is_empty() {
+            return all;
+        }
+        all.extend(found.shown);
+    }
+}
+
+/// Whatever pages are asked for, together they are the bill, its steps included; and each
+/// costs what is on it.
+#[tokio::test]
+async fn pages_follow_each_other() {
+    let engine = Faulty::new(World::memory().engine);
+    let world = World::over(engine.clone());
+    let world = world.beside_with(engine.clone(), options(4));
+    let store = &world.store;
+    let month = this_month(store);
+    let first_day = store.usage_calendar().day_begin(month.next().days().start);
+    world.advance(first_day - store.now_ms() + DAY_MS / 2);
+    let month = month.next();
+    for number in 0..40 {
+        let bucket = world.bucket(&format!("b-{number:02}")).await;
+        if number % 4 == 0 {
+            let tags = vec![Pair { name: "team".into(), value: "blue".into() }];
+            store.set_bucket_tags(&bucket, Tags::of_bucket(tags).unwrap()).await.unwrap();
+        }
+    }
+    for _ in 0..3 {
+        for number in 0..40 {
+            let bucket = store.bucket(&format!("b-{number:02}")).await.unwrap();
+            sent(&world, &bucket, 16 * MB).await;
+        }
+        world.advance(DAY_MS);
+    }
+    let blue = BillFilter { tag: Some(("team".into(), "blue".into())), ..BillFilter::default() };
+    for is_closed in [false, true] {
+        if is_closed {
+            pass(&world, month);
+            store.close_month(month).await.unwrap();
+        }
+        let whole = entries(store, &store.bill(month).await.unwrap()).await;
+        assert_eq!(whole.len(), 120);
+        let prices = whole.iter().flat_map(|entry| &entry.charges).map(|charge| &charge.price);
+        assert_eq!(prices.collect::<std::collections::BTreeSet<_>>().len(), 2, "steps");
+        let all = BillFilter::default;
+        for limit in [1, 7, 30, 119, 120, 300] {
+            let by_entry = async |page| store.bill_entries(month, all(), page).await.unwrap();
+            assert_eq!(paged(limit, by_entry, None).await, whole, "{limit}");
+            assert_eq!(paged(limit, by_entry, Some(120)).await, whole, "{limit}");
+            let by_bucket = async |page| store.bill_buckets(month, all(), page).await.unwrap();
+            let buckets = paged(limit, by_bucket, Some(40)).await;
+            let cost: Amount = buckets.iter().map(|bucket| bucket.cost.clone()).sum();
+            assert_eq!(cost, whole.iter().map(Entry::cost).sum(), "{limit}");
+            assert!(buckets.is_sorted_by(|a, b| a.first.bucket.name < b.first.bucket.name));
+            let of_blue = async |page| store.bill_entries(month, blue.clone(), page).await.unwrap();
+            let found = paged(limit, of_blue, Some(30)).await;
+            assert!(found.iter().all(|entry| entry.bucket.tag("team") == Some("blue")));
+        }
+        // Somewhere in the middle, and behind everything.
+        let page = |offset, limit| PageOf { offset, limit, counted: true };
+        let some = store.bill_entries(month, all(), page(61, 5)).await.unwrap();
+        assert_eq!((some.shown.as_slice(), some.total), (&whole[61..66], Some(120)));
+        let none = store.bill_entries(month, all(), page(1000, 5)).await.unwrap();
+        assert_eq!((none.shown.len(), none.total), (0, Some(120)));
+    }
+    store.reopen_month(month).await.unwrap();
+    let calls = async |page| {
+        engine.plan(None);
+        store.bill_entries(month, BillFilter::default(), page).await.unwrap();
+        engine.calls()
+    };
+    let counted = true;
+    let first = calls(PageOf { offset: 0, limit: 3, counted }).await;
+    for page in 1..40 {
+        let next = calls(PageOf { offset: 3 * page, limit: 3, counted }).await;
+        assert!(next * 10 < first, "page {page}: {next} calls, {first} for the first");
+    }
 }

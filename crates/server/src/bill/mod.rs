@@ -56,7 +56,7 @@ fn say(
 
 fn export(args: ExportArgs) -> Result<(), BillError> {
     let (month, asker) = (month(&args.month)?, asker(args.serve)?);
-    let mut first = page(&asker, month, "")?;
+    let mut first = page(&asker, month, "0")?;
     // The file is not touched before the server has answered.
     match args.output {
         Some(path) => {
@@ -79,9 +79,9 @@ struct Page {
     lines: String,
 }
 
-fn page(asker: &Asker, month: Month, after: &str) -> Result<Page, BillError> {
-    let after = percent::encode(after);
-    let text = asker.ask(&format!("{}?month={month}&after={after}", pages::ROWS))?;
+fn page(asker: &Asker, month: Month, offset: &str) -> Result<Page, BillError> {
+    let offset = percent::encode(offset);
+    let text = asker.ask(&format!("{}?month={month}&offset={offset}", pages::ROWS))?;
     let (next, lines) = text.split_once('\n').ok_or(BillError::Answer)?;
     Ok(Page { next: next.to_owned(), lines: lines.to_owned() })
 }

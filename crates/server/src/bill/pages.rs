@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use costrel_core::Store;
-use costrel_core::bill::{Amount, Bill, Entry, Item, LedgerError, Month, State};
+use costrel_core::bill::{
+    Amount, Bill, BillFilter, BillPage, Entry, Item, LedgerError, Month, PageOf, State,
+};
 use costrel_protocol::query::Query;
 use http::{Method, StatusCode};
 
@@ -17,8 +19,8 @@ pub const ROWS: &str = "/bill/rows";
 pub const CLOSE: &str = "/bill/close";
 pub const REOPEN: &str = "/bill/reopen";
 
-/// Entries of one page of a file, about.
-const PAGE_ENTRIES: usize = 2000;
+/// Entries of one page of a file.
+const PAGE_ENTRIES: u64 = 2000;
 
 /// Answers a question, or does what is told.
 pub async fn answer(
@@ -33,7 +35,7 @@ pub async fn answer(
     };
     let said = match (method, path) {
         (&Method::GET, SHOW) => show(store, month).await?,
-        (&Method::GET, ROWS) => rows(store, month, query.get("after").unwrap_or("")).await?,
+        (&Method::GET, ROWS) => rows(store, month, offset(&query)).await?,
         (&Method::POST, CLOSE) => {
             let closed = store.close_month(month).await?;
             format!("{month} is closed: {} {}\n", closed.total, closed.currency)
@@ -45,6 +47,10 @@ pub async fn answer(
         _ => return Ok((StatusCode::NOT_FOUND, "not found\n".into())),
     };
     Ok((StatusCode::OK, said))
+}
+
+fn offset(query: &Query) -> u64 {
+    query.get("offset").and_then(|offset| offset.parse().ok()).unwrap_or(0)
 }
 
 /// Sums of one bucket.
@@ -117,20 +123,13 @@ fn heading(store: &Store, bill: &Bill) -> String {
     format!("{}, {state}\nprices: {}, in {}\n", bill.month, bill.book, bill.currency)
 }
 
-/// `after` names a bucket: the lines are those of the buckets behind it.
-async fn rows(store: &Store, month: Month, after: &str) -> costrel_core::Result<String> {
-    let bill = store.bill(month).await?;
-    let (mut lines, mut entries, mut last) = (String::new(), 0, String::new());
-    let mut reader = store.read_bill(&bill).await;
-    while let Some(next) = reader.next().await? {
-        for entry in next.iter().filter(|entry| *entry.bucket.name > *after) {
-            if entries >= PAGE_ENTRIES && entry.bucket.name != last {
-                return Ok(format!("{last}\n{lines}"));
-            }
-            entries += 1;
-            last.clone_from(&entry.bucket.name);
-            lines.push_str(&csv::lines(&bill, entry));
-        }
-    }
-    Ok(format!("\n{lines}"))
+async fn rows(store: &Store, month: Month, offset: u64) -> costrel_core::Result<String> {
+    let page = PageOf { offset, limit: PAGE_ENTRIES, counted: false };
+    let BillPage { bill, shown, .. } =
+        store.bill_entries(month, BillFilter::default(), page).await?;
+    let lines: String = shown.iter().map(|entry| csv::lines(&bill, entry)).collect();
+    Ok(match (shown.len() as u64) < PAGE_ENTRIES {
+        true => format!("\n{lines}"),
+        false => format!("{}\n{lines}", offset + PAGE_ENTRIES),
+    })
 }

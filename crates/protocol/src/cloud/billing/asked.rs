@@ -1,6 +1,6 @@
 //! What requests ask for: months, days, pages and filters.
 
-use costrel_core::bill::{Entry, Month, day_of_date};
+use costrel_core::bill::{BillFilter, Month, PageOf, day_of_date};
 
 use super::super::{Asked, CloudFailure};
 use super::{
@@ -70,100 +70,60 @@ pub(super) fn month_or_span(asked: &Asked<'_>) -> Result<Month, CloudFailure> {
 }
 
 /// Which of what is found is shown.
-pub(super) struct Page {
-    pub offset: u64,
-    pub limit: u64,
-    /// Whether somebody wants to know how much was found.
-    pub counted: bool,
-}
-
-impl Page {
-    pub fn asked(
-        asked: &Asked<'_>,
-        limit_max: u64,
-        want: &'static str,
-    ) -> Result<Page, CloudFailure> {
-        let number = |name: &'static str| {
-            let number = asked.call.number(name)?.ok_or(CloudFailure::Missing(name))?;
-            Ok::<_, CloudFailure>(u64::try_from(number).ok())
-        };
-        let offset = number("Offset")?.ok_or(bad("Offset", "0 or more"))?;
-        let limit = number("Limit")?.filter(|limit| (1..=limit_max).contains(limit));
-        let limit = limit.ok_or(bad("Limit", want))?;
-        let counted = match asked.call.number("NeedRecordNum")? {
-            None | Some(0) => false,
-            Some(1) => true,
-            Some(_) => return Err(bad("NeedRecordNum", "0 or 1")),
-        };
-        Ok(Page { offset, limit, counted })
-    }
-
-    /// Whether number `at` of what is found is on it.
-    pub fn has(&self, at: u64) -> bool {
-        at >= self.offset && at - self.offset < self.limit
-    }
-
-    /// Whether nothing from number `at` on matters.
-    pub fn is_behind(&self, at: u64) -> bool {
-        !self.counted && at >= self.offset.saturating_add(self.limit)
-    }
+pub(super) fn page(
+    asked: &Asked<'_>,
+    limit_max: u64,
+    want: &'static str,
+) -> Result<PageOf, CloudFailure> {
+    let number = |name: &'static str| {
+        let number = asked.call.number(name)?.ok_or(CloudFailure::Missing(name))?;
+        Ok::<_, CloudFailure>(u64::try_from(number).ok())
+    };
+    let offset = number("Offset")?.ok_or(bad("Offset", "0 or more"))?;
+    let limit = number("Limit")?.filter(|limit| (1..=limit_max).contains(limit));
+    let limit = limit.ok_or(bad("Limit", want))?;
+    let counted = match asked.call.number("NeedRecordNum")? {
+        None | Some(0) => false,
+        Some(1) => true,
+        Some(_) => return Err(bad("NeedRecordNum", "0 or 1")),
+    };
+    Ok(PageOf { offset, limit, counted })
 }
 
 /// What entries are to be shown.
-#[derive(Default)]
-pub(super) struct Filter<'a> {
-    /// Something is asked for that there never is.
-    pub nothing: bool,
-    resource: Option<&'a str>,
-    /// A key and a value; an empty value for those without the key.
-    tag: Option<(&'a str, &'a str)>,
-}
-
-impl<'a> Filter<'a> {
-    pub fn asked(asked: &'a Asked<'_>) -> Result<Filter<'a>, CloudFailure> {
-        let call = asked.call;
-        match call.text("PeriodType")? {
-            None | Some("" | "byUsedTime") => {}
-            // A day's charges would be the next day's, and so perhaps the next month's.
-            Some("byPayTime") => {
-                return Err(CloudFailure::Unsupported("PeriodType byPayTime"));
-            }
-            Some(_) => return Err(bad("PeriodType", "byUsedTime or byPayTime")),
+pub(super) fn filter(asked: &Asked<'_>) -> Result<BillFilter, CloudFailure> {
+    let call = asked.call;
+    match call.text("PeriodType")? {
+        None | Some("" | "byUsedTime") => {}
+        // A day's charges would be the next day's, and so perhaps the next month's.
+        Some("byPayTime") => {
+            return Err(CloudFailure::Unsupported("PeriodType byPayTime"));
         }
-        payer(asked)?;
-        let mut nothing = match call.text("PayMode")? {
-            None | Some("" | PAY_MODE) => false,
-            Some("prePay") => true,
-            Some(_) => return Err(bad("PayMode", "prePay or postPay")),
-        };
-        let of = |name, known: &[&str]| {
-            let text = call.text(name)?.filter(|text| !text.is_empty());
-            Ok::<_, CloudFailure>(text.is_some_and(|text| !known.contains(&text)))
-        };
-        nothing |= of("BusinessCode", &[BUSINESS_CODE])?;
-        nothing |= of("ActionType", &[ACTION_TYPE, ACTION_TYPE_NAME, ACTION_TYPE_ASKED])?;
-        nothing |= call.number("ProjectId")?.is_some_and(|project| project != PROJECT_ID);
-        let given = |name| Ok::<_, CloudFailure>(call.text(name)?.filter(|text| !text.is_empty()));
-        let tag = match (given("TagKey")?, given("TagValue")?) {
-            (Some(key), value) => Some((key, value.unwrap_or_default())),
-            (None, Some(_)) => return Err(CloudFailure::Missing("TagKey")),
-            (None, None) => None,
-        };
-        Ok(Filter { nothing, resource: given("ResourceId")?, tag })
+        Some(_) => return Err(bad("PeriodType", "byUsedTime or byPayTime")),
     }
-
-    pub fn admits(&self, entry: &Entry) -> bool {
-        let bucket = &*entry.bucket;
-        !self.nothing
-            && self.resource.is_none_or(|name| bucket.name == name)
-            && self.tag.is_none_or(|(key, value)| tag(entry, key).unwrap_or_default() == value)
-    }
-}
-
-/// The value of a tag of an entry's bucket.
-pub(super) fn tag<'a>(entry: &'a Entry, key: &str) -> Option<&'a str> {
-    let tags = entry.bucket.tags.iter();
-    tags.filter(|tag| tag.name == key).map(|tag| tag.value.as_str()).next()
+    payer(asked)?;
+    let mut nothing = match call.text("PayMode")? {
+        None | Some("" | PAY_MODE) => false,
+        Some("prePay") => true,
+        Some(_) => return Err(bad("PayMode", "prePay or postPay")),
+    };
+    let of = |name, known: &[&str]| {
+        let text = call.text(name)?.filter(|text| !text.is_empty());
+        Ok::<_, CloudFailure>(text.is_some_and(|text| !known.contains(&text)))
+    };
+    nothing |= of("BusinessCode", &[BUSINESS_CODE])?;
+    nothing |= of("ActionType", &[ACTION_TYPE, ACTION_TYPE_NAME, ACTION_TYPE_ASKED])?;
+    nothing |= call.number("ProjectId")?.is_some_and(|project| project != PROJECT_ID);
+    let given = |name| {
+        let text = call.text(name)?.filter(|text| !text.is_empty());
+        Ok::<_, CloudFailure>(text.map(str::to_owned))
+    };
+    let tag = match (given("TagKey")?, given("TagValue")?) {
+        (Some(key), value) => Some((key, value.unwrap_or_default())),
+        (None, Some(_)) => return Err(CloudFailure::Missing("TagKey")),
+        (None, None) => None,
+    };
+    Ok(BillFilter { nothing, bucket: given("ResourceId")?, tag })
 }
 
 /// Nobody's bills are here but the account's own.
@@ -199,17 +159,5 @@ mod tests {
         ] {
             assert_eq!(month_of_time(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn pages() {
-        let mut page = Page { offset: 2, limit: 3, counted: false };
-        let shown: Vec<u64> = (0..9).filter(|at| page.has(*at)).collect();
-        assert_eq!(shown, [2, 3, 4]);
-        assert!(!page.is_behind(4) && page.is_behind(5));
-        page.counted = true;
-        assert!(!page.is_behind(5));
-        let far = Page { offset: u64::MAX, limit: 300, counted: false };
-        assert!(far.has(u64::MAX) && !far.is_behind(5));
     }
 }

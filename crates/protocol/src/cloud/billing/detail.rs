@@ -1,12 +1,12 @@
 //! A bill, entry by entry: what a bucket has to pay for of a day.
 
 use costrel_core::account::Account;
-use costrel_core::bill::{Bill, Charge, Entry, Month, TIME_SPAN, date};
+use costrel_core::bill::{Bill, BillPage, Charge, Entry, Month, TIME_SPAN, date};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::super::{Answered, Asked, object};
-use super::asked::{self, Filter, Page};
+use super::asked;
 use super::{
     ACTION_TYPE, ACTION_TYPE_NAME, BUSINESS_CODE, BUSINESS_NAME, PAY_MODE_NAME, PRODUCT_CODE,
     PROJECT_ID, PROJECT_NAME, price_info,
@@ -16,29 +16,14 @@ const LIMIT_MAX: u64 = 300;
 
 pub(super) fn describe<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let page = Page::asked(asked, LIMIT_MAX, "1 to 300")?;
-        let (month, filter) = (asked::month_or_span(asked)?, Filter::asked(asked)?);
-        let bill = asked.store.bill(month).await?;
+        let page = asked::page(asked, LIMIT_MAX, "1 to 300")?;
+        let (month, filter) = (asked::month_or_span(asked)?, asked::filter(asked)?);
+        let BillPage { bill, shown, total } = asked.store.bill_entries(month, filter, page).await?;
         let account = &asked.key.account;
-        let (mut found, mut shown) = (0, Vec::new());
-        let mut reader = asked.store.read_bill(&bill).await;
-        'reading: while !filter.nothing
-            && let Some(entries) = reader.next().await?
-        {
-            for entry in entries.iter().filter(|entry| filter.admits(entry)) {
-                if page.is_behind(found) {
-                    break 'reading;
-                }
-                if page.has(found) {
-                    shown.push(row(account, &bill, entry));
-                }
-                found += 1;
-            }
-        }
-        let total = if page.counted { found.into() } else { Value::Null };
+        let shown: Vec<Value> = shown.iter().map(|entry| row(account, &bill, entry)).collect();
         Ok(object([
             ("DetailSet", shown.into()),
-            ("Total", total),
+            ("Total", total.into()),
             // Pages are found by their offsets, so there is nothing to go on with.
             ("Context", "".into()),
         ]))

@@ -157,7 +157,7 @@ pub(super) fn by_tag<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let month = asked::span(asked)?;
         let key = asked.call.required("TagKey")?;
         let value = asked.call.text("TagValue")?;
-        let tag = |entry: &Entry| asked::tag(entry, key).map(str::to_owned);
+        let tag = |entry: &Entry| entry.bucket.tag(key).map(str::to_owned);
         let admits =
             |found: Option<&str>| value.is_none_or(|value| found.unwrap_or_default() == value);
         let sums = sums(asked, month, tag, admits).await?;
@@ -188,7 +188,7 @@ pub(super) fn by_group<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let is_meant = operator.is_none_or(|uin| uin == account);
         let group = |entry: &Entry| match kind {
             "region" => region(entry),
-            "tag" => asked::tag(entry, key).map(str::to_owned),
+            "tag" => entry.bucket.tag(key).map(str::to_owned),
             _ => one(entry),
         };
         let named: fn(&str) -> (&str, &str) = match kind {
