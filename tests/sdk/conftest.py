@@ -3,8 +3,11 @@ import random
 import time
 
 import pytest
+from botocore import UNSIGNED
 
 import harness
+from cosclient import make_client
+from s3client import s3
 
 harness.resolve_here()
 
@@ -37,6 +40,38 @@ def bucket(server):
     answer = server.cos("PUT", name)
     assert answer.status == 200, answer
     return name
+
+
+@pytest.fixture
+def target(server):
+    """Another one, for what the server puts there."""
+    name = bucket_name()
+    assert server.cos("PUT", name).status == 200
+    return name
+
+
+@pytest.fixture
+def aws(server):
+    """boto3."""
+    return s3(server)
+
+
+@pytest.fixture
+def nobody(server):
+    """boto3 without a key."""
+    return s3(server, signature=UNSIGNED)
+
+
+@pytest.fixture
+def cos(server):
+    """COS's SDK."""
+    return make_client(server)
+
+
+@pytest.fixture
+def cos_nobody(server):
+    """COS's SDK without a key."""
+    return make_client(server, secret_id=None, secret_key=None, Anonymous=True)
 
 
 @pytest.fixture

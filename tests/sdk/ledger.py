@@ -9,8 +9,8 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from qcloud_cos import CosClientError, CosServiceError
 
+from cosclient import make_client
 from s3client import s3
-from test_cos_python import make_client
 
 
 @dataclass

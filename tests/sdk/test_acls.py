@@ -2,44 +2,21 @@
 
 import json
 
-import pytest
 import requests
-from botocore import UNSIGNED
 
 import harness
 from clis import installed, run
 from conftest import bucket_name
-from s3client import s3
+from cosclient import make_client
 from test_awscli import KEYS
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client
+from test_cos_python import expect
 from test_cos_python import read as cos_read
 from test_cos_python import refused as cos_refused
 from test_users import Cam, unused
 
 ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 COS_ALL_USERS = "http://cam.qcloud.com/groups/global/AllUsers"
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def nobody(server):
-    """boto3 without a key."""
-    return s3(server, signature=UNSIGNED)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
-
-
-@pytest.fixture
-def cos_nobody(server):
-    return make_client(server, secret_id=None, secret_key=None, Anonymous=True)
 
 
 def grants(response):

@@ -8,9 +8,10 @@ import requests
 import harness
 from checksums import body
 from conftest import bucket_name
+from cosclient import make_client
 from harness import Answer, cos_authorization
 from s3client import s3
-from test_cos_python import make_client, read
+from test_cos_python import read
 
 
 def check_cos(client, bucket):

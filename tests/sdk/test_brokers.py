@@ -35,13 +35,6 @@ def server(broker, tmp_path_factory):
     server.finish()
 
 
-@pytest.fixture
-def bucket(server):
-    name = bucket_name()
-    s3(server).create_bucket(Bucket=name)
-    return name
-
-
 def records(broker, bucket):
     found = [body["Records"][0] for body in broker.read() if "Records" in body]
     return [record for record in found if record["s3"]["bucket"]["name"] == bucket]

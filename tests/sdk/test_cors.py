@@ -1,24 +1,12 @@
 """CORS through both vendors' SDKs, and what a browser would see of it."""
 
-import pytest
 import requests
 
-from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client
+from test_cos_python import expect
 from test_cos_python import refused as cos_refused
 
 PAGE = "https://page.example"
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
 
 
 def preflight(url, origin, method, headers=None):

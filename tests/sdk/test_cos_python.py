@@ -16,18 +16,9 @@ from qcloud_cos import CosConfig, CosClientError, CosS3Client, CosServiceError
 import harness
 from checksums import body, crc64_ecma, etag, md5_base64, md5_hex, multipart_etag
 from conftest import bucket_name
+from cosclient import make_client
 
 MIB = 1024 * 1024
-
-
-def make_client(server, secret_id=harness.SECRET_ID, secret_key=harness.SECRET_KEY, **config):
-    """A client that resolves real host names to the server's port."""
-    config.setdefault("Endpoint", f"{harness.ENDPOINT}:{server.port}")
-    config.setdefault("ServiceDomain", f"{harness.ENDPOINT}:{server.port}")
-    config.setdefault("Scheme", "http")
-    return CosS3Client(
-        CosConfig(SecretId=secret_id, SecretKey=secret_key, **config), retry=0
-    )
 
 
 @pytest.fixture

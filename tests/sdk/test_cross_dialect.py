@@ -5,22 +5,11 @@ import pytest
 import harness
 from checksums import body, crc64_ecma, etag, multipart_etag
 from conftest import bucket_name
-from s3client import s3
-from test_cos_python import make_client, source
+from test_cos_python import source
 from test_cos_python import read as cos_read
 
 MIB = 1024 * 1024
 KEYS = ["plain", "dir/中文 +%?#.txt", "a//b", "😀"]
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
 
 
 def aws_read(client, bucket, key):

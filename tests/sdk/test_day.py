@@ -19,7 +19,7 @@ import harness
 from ledger import Ledger, Unanswered, figures
 from test_bills import Billing, days_of_month, in_bytes, month_of, text, write_book
 from test_logs import LOST_S, Reader, of_cos, of_s3, top
-from test_monitor import MIB, Monitor, china
+from test_monitor import MIB, REQUESTS, Monitor, china
 from test_usage import usage
 
 # What an answer of the billing center has and the service has not.
@@ -366,23 +366,14 @@ def by_object(day, bucket, logged, copies):
 def series(day, bucket, **parameters):
     """What the monitoring API says of a bucket's requests."""
     monitor = Monitor(day.server)
-    told = {
-        name: monitor.sum(bucket, metric, **parameters)
-        for name, metric in [
-            ("read", "GetRequests"),
-            ("write", "PutRequests"),
-            ("2xx", "2xxResponse"),
-            ("3xx", "3xxResponse"),
-            ("4xx", "4xxResponse"),
-            ("5xx", "5xxResponse"),
-            (403, "403Response"),
-            (404, "404Response"),
-            ("in", "InternetTrafficUp"),
-            ("out", "InternetTraffic"),
-            (("content", "STANDARD"), "StdRetrieval"),
-            (("content", "STANDARD_IA"), "IaRetrieval"),
-        ]
+    metrics = {
+        **REQUESTS,
+        "in": "InternetTrafficUp",
+        "out": "InternetTraffic",
+        ("content", "STANDARD"): "StdRetrieval",
+        ("content", "STANDARD_IA"): "IaRetrieval",
     }
+    told = monitor.sums(bucket, metrics, **parameters)
     for storage_class, (word, _, _) in CLASSES.items():
         for kind in ("read", "write") if word else ():
             metric = f"{word}{kind.capitalize()}Requests"

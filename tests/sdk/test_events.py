@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 
 import harness
 from conftest import bucket_name
-from hooks import ALL, Hook, arn, bucket_of, in_order, queue, settle, started, target, tell
+from cosclient import make_client
+from hooks import ALL, Hook, arn, bucket_of, queue, settle, started, target, tell
 from s3client import s3
 from test_boto3 import refused
-from test_cos_python import make_client
 
 REGION, UIN = harness.REGION, harness.OWNER_UIN
 
@@ -43,18 +43,6 @@ def server(tmp_path_factory, hook):
     server.announce("no events are told")
     yield server
     server.finish()
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def bucket(aws):
-    name = bucket_name()
-    aws.create_bucket(Bucket=name)
-    return name
 
 
 def shown(aws, bucket):

@@ -5,10 +5,11 @@ import time
 import pytest
 
 import harness
+from cosclient import make_client
 from s3client import s3
 from test_boto3 import refused as aws_refused
 from test_cloud_api import refused
-from test_cos_python import make_client, read
+from test_cos_python import read
 from test_users import SEEN_S, Cam, cam, policy, somebody, unused
 
 __all__ = ["cam", "somebody"]

@@ -19,7 +19,7 @@ import harness
 from conftest import bucket_name
 from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client
+from test_cos_python import expect
 from test_cos_python import refused as cos_refused
 from test_temporary_keys import ask, aws_of
 
@@ -35,23 +35,6 @@ def server():
     server = harness.new_server(env=ENV).start()
     yield server
     server.finish()
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
-
-
-@pytest.fixture
-def target(server):
-    name = bucket_name()
-    assert server.cos("PUT", name).status == 200
-    return name
 
 
 def of_s3(target, id, **more):

@@ -8,7 +8,7 @@ import pytest
 import harness
 from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client
+from test_cos_python import expect
 from test_cos_python import refused as cos_refused
 
 # Long enough that what is put on one day is still there when it is looked for.
@@ -20,16 +20,6 @@ def server():
     server = harness.Server(env={"COSTREL_DAY_SECONDS": str(DAY_S)}).start()
     yield server
     server.finish()
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
 
 
 def wait_until(condition, days=6):

@@ -9,20 +9,10 @@ import harness
 from conftest import bucket_name
 from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client
+from test_cos_python import expect
 from test_cos_python import refused as cos_refused
 
 UNTIL = datetime(2140, 1, 1, tzinfo=timezone.utc)
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import pytest
 
 import harness
 from conftest import bucket_name
+from cosclient import make_client
 from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client
+from test_cos_python import expect
 from test_cos_python import refused as cos_refused
 from test_temporary_keys import ask, aws_of, cos_of
 
@@ -31,23 +32,6 @@ def server():
     server = harness.new_server(env=ENV).start()
     yield server
     server.finish()
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
-
-
-@pytest.fixture
-def target(server):
-    name = bucket_name()
-    assert server.cos("PUT", name).status == 200
-    return name
 
 
 # -- what is delivered -----------------------------------------------------------

@@ -14,9 +14,9 @@ from tencentcloud.common.exception import TencentCloudSDKException
 
 import harness
 from conftest import bucket_name
+from cosclient import make_client
 from s3client import s3
 from test_cloud_api import profile, refused
-from test_cos_python import make_client
 from test_usage import usage
 from test_users import Cam, policy, unused
 
@@ -25,6 +25,19 @@ DAY_S = 20
 
 # How long counts may take that are to be stored within a second or so.
 PATIENCE_S = 60
+
+
+# Metrics of what requests come to, by what clients call it that count for themselves.
+REQUESTS = {
+    "read": "GetRequests",
+    "write": "PutRequests",
+    "2xx": "2xxResponse",
+    "3xx": "3xxResponse",
+    "4xx": "4xxResponse",
+    "5xx": "5xxResponse",
+    403: "403Response",
+    404: "404Response",
+}
 
 
 class Monitor:
@@ -61,6 +74,9 @@ class Monitor:
 
     def sum(self, bucket, metric, **parameters):
         return sum(self.data(bucket, metric, **parameters))
+
+    def sums(self, bucket, metrics, **parameters):
+        return {name: self.sum(bucket, metric, **parameters) for name, metric in metrics.items()}
 
     def last(self, bucket, metric):
         """None while there is nothing yet, as in the first moments of a period."""
@@ -107,19 +123,8 @@ class Counted:
 
     def agree(self, monitor, bucket, **parameters):
         """Compares the series."""
-        told = collections.Counter()
-        for name, metric in [
-            ("read", "GetRequests"),
-            ("write", "PutRequests"),
-            ("2xx", "2xxResponse"),
-            ("3xx", "3xxResponse"),
-            ("4xx", "4xxResponse"),
-            (403, "403Response"),
-            (404, "404Response"),
-            ("in", "InternalTrafficUp"),
-            ("out", "InternalTraffic"),
-        ]:
-            told[name] = monitor.sum(bucket, metric, **parameters)
+        metrics = {**REQUESTS, "in": "InternalTrafficUp", "out": "InternalTraffic"}
+        told = monitor.sums(bucket, metrics, **parameters)
         assert told == {name: self.figures[name] for name in told}
         total = self.figures["read"] + self.figures["write"]
         assert monitor.sum(bucket, "TotalRequests", **parameters) == total

@@ -5,36 +5,13 @@ import json
 
 import pytest
 import requests
-from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
 import harness
-from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client
+from test_cos_python import expect
 from test_cos_python import read as cos_read
 from test_cos_python import refused as cos_refused
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def nobody(server):
-    """boto3 without a key."""
-    return s3(server, signature=UNSIGNED)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
-
-
-@pytest.fixture
-def cos_nobody(server):
-    return make_client(server, secret_id=None, secret_key=None, Anonymous=True)
 
 
 def iam(bucket, *statements):

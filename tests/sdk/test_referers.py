@@ -2,7 +2,7 @@
 
 import requests
 
-from test_cos_python import make_client
+from cosclient import make_client
 
 # What the SDK makes of an empty element.
 NONE = {"RefererConfiguration": None}

@@ -9,10 +9,11 @@ from sts.sts import Sts
 from tencentcloud.sts.v20180813 import models
 
 import harness
+from cosclient import make_client
 from test_boto3 import refused as aws_refused
 from test_cloud_api import client as sts_client
 from test_cloud_api import refused
-from test_cos_python import expect, make_client, read
+from test_cos_python import expect, read
 from test_cos_python import refused as cos_refused
 from test_temporary_keys import aws_of, cos_of
 from test_users import SEEN_S, Cam, cam, document, policy, somebody, unused

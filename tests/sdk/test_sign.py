@@ -6,8 +6,8 @@ import pytest
 import requests
 
 import harness
+from cosclient import make_client
 from s3client import s3
-from test_cos_python import make_client
 
 KEYS = {"COSTREL_ROOT_SECRET_ID": harness.SECRET_ID, "COSTREL_ROOT_SECRET_KEY": harness.SECRET_KEY}
 

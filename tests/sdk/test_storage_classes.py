@@ -9,9 +9,9 @@ from botocore.exceptions import ClientError
 
 import harness
 from conftest import bucket_name
+from cosclient import make_client
 from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import make_client
 from test_cos_python import refused as cos_refused
 
 
@@ -23,16 +23,6 @@ def server(tmp_path_factory):
     server.cold = cold
     yield server
     server.finish()
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
 
 
 def stored(server):

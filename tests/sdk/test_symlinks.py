@@ -2,23 +2,11 @@
 
 import hashlib
 
-import pytest
 
 from conftest import bucket_name
-from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client, read
+from test_cos_python import expect, read
 from test_cos_python import refused as cos_refused
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
 
 
 def test_link_and_target(aws, cos, bucket):

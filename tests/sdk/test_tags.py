@@ -1,24 +1,12 @@
 """Tags of objects, versions and buckets, through both vendors' SDKs."""
 
-import pytest
 import requests
 
-from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client, source
+from test_cos_python import expect, source
 from test_cos_python import refused as cos_refused
 
 TAGS = [{"Key": "colour", "Value": "blue"}, {"Key": "页 a/b", "Value": "+-=._:/@"}]
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
 
 
 def aws_tags(client, bucket, key, **more):

@@ -13,12 +13,13 @@ from sts.sts import Sts
 
 import harness
 from conftest import bucket_name
+from cosclient import make_client
 from s3client import s3
 from tencentcloud.sts.v20180813 import models
 from test_boto3 import refused as aws_refused
 from test_cloud_api import client as sts_client
 from test_cloud_api import refused as cloud_refused
-from test_cos_python import expect, make_client, read
+from test_cos_python import expect, read
 from test_cos_python import refused as cos_refused
 
 EVERYTHING = {"version": "2.0", "statement": [{"effect": "allow", "action": "*", "resource": "*"}]}

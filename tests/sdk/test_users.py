@@ -12,11 +12,12 @@ from tencentcloud.common.credential import Credential
 from tencentcloud.sts.v20180813 import models as sts_models
 
 import harness
+from cosclient import make_client
 from s3client import s3
 from test_boto3 import refused as aws_refused
 from test_cloud_api import client as sts_client
 from test_cloud_api import profile, refused
-from test_cos_python import expect, make_client, read
+from test_cos_python import expect, read
 from test_cos_python import refused as cos_refused
 
 # How long another gateway may go by what it knew.

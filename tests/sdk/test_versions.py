@@ -3,22 +3,11 @@
 import pytest
 
 from checksums import body
-from s3client import s3
 from test_boto3 import read as aws_read
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client, source
+from test_cos_python import expect, source
 from test_cos_python import read as cos_read
 from test_cos_python import refused as cos_refused
-
-
-@pytest.fixture
-def aws(server):
-    return s3(server)
-
-
-@pytest.fixture
-def cos(server):
-    return make_client(server)
 
 
 def enable(aws, bucket, status="Enabled"):

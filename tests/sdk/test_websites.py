@@ -3,9 +3,10 @@
 import pytest
 import requests
 
+from cosclient import make_client
 from s3client import s3
 from test_boto3 import refused as aws_refused
-from test_cos_python import expect, make_client
+from test_cos_python import expect
 from test_cos_python import refused as cos_refused
 
 
