@@ -1,6 +1,7 @@
 """Event notifications: what boto3 configures, and what a webhook is told, whatever it and
 the server go through."""
 
+import http.client
 import shlex
 import subprocess
 import threading
@@ -188,6 +189,28 @@ def test_events_say_what_happened(aws, server, bucket, hook):
     headers = hook.requests[-1][0]
     assert headers["authorization"] == "Bearer sesame"
     assert headers["content-type"] == "application/json"
+
+
+def test_a_write_that_was_under_way_is_told_as_its_own(aws, server, bucket, hook):
+    """Nobody was to be told of the bucket when it began."""
+    url = aws.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k"})
+    at = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.putrequest("PUT", f"{at.path}?{at.query}", skip_host=True)
+    connection.putheader("Host", at.netloc)
+    connection.putheader("Content-Length", "6")
+    connection.endheaders()
+    connection.send(b"abc")
+    # The server has begun with it.
+    time.sleep(1)
+    tell(aws, bucket, queue("hook", ALL))
+    connection.send(b"def")
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    (told,) = hook.wait_for(1, bucket)
+    assert told["userIdentity"]["principalId"] == f"AWS:{UIN}"
+    assert told["requestParameters"]["sourceIPAddress"] == "127.0.0.1"
+    assert told["responseElements"]["x-amz-request-id"] == answer.headers["x-amz-request-id"]
 
 
 def test_triggers_of_cos(aws, server, bucket, hook):

@@ -6,8 +6,7 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use costrel_core::account::AccessKey;
-use costrel_core::bucket::Bucket;
-use costrel_core::events::Occasion;
+use costrel_core::events::{Lanes, Occasion};
 use costrel_core::names::ObjectKey;
 use costrel_core::precondition::{EtagCondition, ReadConditions, WriteConditions};
 use costrel_core::version::VersionRef;
@@ -79,11 +78,11 @@ impl Request<'_> {
         matches!(self.form, Form::CosQuery | Form::CosMerged | Form::S3V4Query | Form::S3V2Query)
     }
 
-    /// What events say of the request, if it may make some and anybody is told of those of
-    /// the bucket.
-    pub fn occasion(&self, bucket: &Bucket) -> Option<Occasion> {
+    /// What events say of the request, if it may make some: also where nobody is told of
+    /// those of the bucket now, as somebody may be by the time it commits.
+    pub fn occasion(&self, targets: &Lanes) -> Option<Occasion> {
         let reads = matches!(*self.method, Method::GET | Method::HEAD);
-        if reads || bucket.settings().notification.is_empty() {
+        if reads || targets.is_empty() {
             return None;
         }
         Some(Occasion {

@@ -116,6 +116,11 @@ impl Lanes {
         Lanes { lanes, sequence: AtomicU64::new(0), room }
     }
 
+    /// Whether nothing is told to anybody.
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
     pub fn has(&self, target: &str) -> bool {
         self.lanes.contains_key(target)
     }

@@ -1,7 +1,7 @@
 //! Which request a commit belongs to, for the events that it makes.
 //!
-//! Whoever serves a request of a bucket with notifications says so around its work; what
-//! is done outside of that is the server's own.
+//! Whoever serves a request that may make events says so around its work, where there are
+//! targets at all; what is done outside of that is the server's own.
 
 use std::sync::Arc;
 

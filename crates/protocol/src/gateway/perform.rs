@@ -52,7 +52,7 @@ impl Gateway {
             _ => {}
         }
         let bucket = self.permitted_bucket(request, row, request.bucket_name()?).await?;
-        let outcome = match request.occasion(&bucket) {
+        let outcome = match request.occasion(self.store.event_lanes()) {
             None => self.perform(request, row, operation, &bucket, body).await,
             Some(occasion) => {
                 let work = self.perform_apart(request, row, operation, &bucket, body);

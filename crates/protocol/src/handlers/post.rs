@@ -127,7 +127,7 @@ pub async fn post_object(
     put.attributes.acl = gateway.object_acl(request.dialect, &bucket, said).await?;
     let key = put.key.clone();
     let work = Box::pin(gateway.store.put_object(&bucket, put, &mut source));
-    let outcome = match request.occasion(&bucket) {
+    let outcome = match request.occasion(gateway.store.event_lanes()) {
         None => work.await?,
         Some(occasion) => Occasion { is_form: true, ..occasion }.around(work).await?,
     };
