@@ -599,7 +599,9 @@ pub fn split_part_suffix(suffix: &[u8]) -> Option<(&[u8], u32)> {
 
 /// An ETag without quotes.
 pub fn etag_text(etag: &[u8], parts: u32) -> String {
-    let mut text = hex::encode(etag);
+    let mut digits = vec![0; 2 * etag.len()];
+    hex::encode_to_slice(etag, &mut digits).expect("there is room for two digits a byte");
+    let mut text = String::from_utf8(digits).expect("digits are ASCII");
     if parts > 0 {
         text.push('-');
         text.push_str(&parts.to_string());

@@ -43,8 +43,3 @@ pub fn set_etag(reply: &mut Reply, etag: &str) {
     quoted.push('"');
     set(reply, header::ETAG, &quoted);
 }
-
-/// An ETag as XML shows it.
-pub fn quoted(etag: &str) -> String {
-    format!("\"{etag}\"")
-}

@@ -29,7 +29,7 @@ use crate::observe::Source;
 use crate::ops::{OpRow, Operation};
 use crate::percent;
 use crate::permission::{self, Need};
-use crate::reply::{Reply, quoted};
+use crate::reply::Reply;
 use crate::request::{Outcome, Request, bad_header};
 use crate::xml::XmlWriter;
 
@@ -150,7 +150,7 @@ fn result(dialect: Dialect, root: &'static str, outcome: &PutOutcome) -> Documen
         .collect();
     let mut xml = XmlWriter::new(512);
     xml.root(root, dialect.xml_namespace(), |xml| {
-        xml.text("ETag", &quoted(&outcome.etag));
+        xml.etag(&outcome.etag);
         match dialect {
             Dialect::Cos => {
                 xml.number("CRC64", outcome.crc64);

@@ -8,7 +8,7 @@ use super::service::{decode_token, encode_token};
 use crate::attributes::{checksum_type_text, shown_class};
 use crate::dialect::Dialect;
 use crate::gateway::Gateway;
-use crate::reply::{self, Reply, quoted, set};
+use crate::reply::{self, Reply, set};
 use crate::request::{Outcome, Request};
 use crate::xml::XmlWriter;
 
@@ -159,7 +159,7 @@ impl Shown<'_> {
         xml.element("Contents", |xml| {
             xml.key("Key", key, self.encoded);
             xml.time("LastModified", entry.modified_ms);
-            xml.text("ETag", &quoted(&entry.etag));
+            xml.etag(&entry.etag);
             if self.request.dialect == Dialect::S3 {
                 for checksum in &entry.checksums {
                     xml.text("ChecksumAlgorithm", checksum.algorithm.name());

@@ -19,7 +19,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
 use crate::percent;
-use crate::reply::{self, Reply, quoted, set, set_etag, set_number};
+use crate::reply::{self, Reply, set, set_etag, set_number};
 use crate::request::{Outcome, Request, bad_header};
 use crate::xml::{COMPLETE_UPLOAD_BYTES_MAX, XmlError, XmlWriter, parse_complete_upload};
 
@@ -157,7 +157,7 @@ pub async fn list_parts(
             xml.element("Part", |xml| {
                 xml.number("PartNumber", u64::from(part.number));
                 xml.time("LastModified", part.modified_ms);
-                xml.text("ETag", &quoted(&part.etag));
+                xml.etag(&part.etag);
                 xml.number("Size", part.size);
                 match request.dialect {
                     Dialect::Cos => xml.number("CRC64", part.crc64),
@@ -329,7 +329,7 @@ pub async fn complete(
         xml.text("Location", &location(request, key.as_str()));
         xml.text("Bucket", bucket.name.as_str());
         xml.text("Key", key.as_str());
-        xml.text("ETag", &quoted(&outcome.etag));
+        xml.etag(&outcome.etag);
         if request.dialect == Dialect::S3 {
             for checksum in &outcome.checksums {
                 xml.text(checksum_element(checksum.algorithm), &checksum_text(checksum));

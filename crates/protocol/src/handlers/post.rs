@@ -31,7 +31,7 @@ use crate::gateway::Gateway;
 use crate::ops::{OpRow, Operation};
 use crate::percent;
 use crate::permission::Need;
-use crate::reply::{self, Reply, quoted, set, set_etag, set_number};
+use crate::reply::{self, Reply, set, set_etag, set_number};
 use crate::request::{Outcome, Request, new_object_key};
 use crate::xml::{XmlWriter, parse_tagging};
 
@@ -220,7 +220,7 @@ fn answer(
                         xml.text("Location", &location);
                         xml.text("Bucket", bucket);
                         xml.text("Key", key);
-                        xml.text("ETag", &quoted(&outcome.etag));
+                        xml.etag(&outcome.etag);
                     });
                     let mut reply = reply::xml(xml.finish());
                     *reply.status_mut() = StatusCode::CREATED;

@@ -10,7 +10,7 @@ use crate::attributes::{checksum_type_text, shown_class};
 use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::gateway::{Gateway, RequestBody};
-use crate::reply::{self, Reply, quoted, set};
+use crate::reply::{self, Reply, set};
 use crate::request::{Outcome, Request};
 use crate::xml::{CONFIGURATION_BYTES_MAX, XmlWriter, parse_versioning};
 
@@ -126,7 +126,7 @@ fn write_entry(
         xml.boolean("IsLatest", entry.is_latest);
         xml.time("LastModified", object.modified_ms);
         if !entry.delete_marker {
-            xml.text("ETag", &quoted(&object.etag));
+            xml.etag(&object.etag);
             if request.dialect == Dialect::S3 {
                 for checksum in &object.checksums {
                     xml.text("ChecksumAlgorithm", checksum.algorithm.name());

@@ -12,6 +12,9 @@ pub const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 #[derive(Debug)]
 pub struct XmlWriter {
     out: String,
+    /// The last time that was written: second and text. Neighbours in a list often
+    /// share one.
+    written_time: Option<(u64, String)>,
 }
 
 impl XmlWriter {
@@ -19,12 +22,12 @@ impl XmlWriter {
     pub fn new(capacity: usize) -> XmlWriter {
         let mut out = String::with_capacity(capacity.max(256));
         out.push_str(DECLARATION);
-        XmlWriter { out }
+        XmlWriter { out, written_time: None }
     }
 
     /// A document whose declaration was sent before.
     pub fn after_declaration(capacity: usize) -> XmlWriter {
-        XmlWriter { out: String::with_capacity(capacity) }
+        XmlWriter { out: String::with_capacity(capacity), written_time: None }
     }
 
     pub fn finish(self) -> Bytes {
@@ -116,8 +119,27 @@ impl XmlWriter {
     /// both services write them, so that a listing's times equal `Last-Modified`.
     pub fn time(&mut self, name: &'static str, unix_ms: u64) {
         self.open(name);
-        date::iso_ms_into(&mut self.out, unix_ms - unix_ms % 1000);
+        let second = unix_ms / 1000;
+        match &self.written_time {
+            Some((known, text)) if *known == second => self.out.push_str(text),
+            _ => {
+                let mut text = String::with_capacity(24);
+                date::iso_ms_into(&mut text, second * 1000);
+                self.out.push_str(&text);
+                self.written_time = Some((second, text));
+            }
+        }
         self.end(name);
+    }
+
+    /// An ETag, in the quotes that both services write as references. It is of
+    /// digits and a dash, so nothing else in it needs an escape.
+    pub fn etag(&mut self, etag: &str) {
+        self.open("ETag");
+        self.out.push_str("&quot;");
+        self.out.push_str(etag);
+        self.out.push_str("&quot;");
+        self.end("ETag");
     }
 
     pub fn empty(&mut self, name: &'static str) {

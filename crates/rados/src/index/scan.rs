@@ -46,7 +46,7 @@ impl RadosIndex {
                     continue;
                 }
             };
-            let mut left_page = false;
+            let (mut left_page, mut last) = (false, None);
             for (key, value) in &page.rows {
                 if key[..] <= place.after[..] && place.first.as_deref() != Some(&key[..]) {
                     continue;
@@ -57,16 +57,18 @@ impl RadosIndex {
                 let (group, suffix) = key::split(key).ok_or_else(|| {
                     self.context.meta.status().corrupt(format!("{}: a row's key", shard.object))
                 })?;
-                left_page = false;
                 visited += 1;
-                place = match visitor(&group, &suffix, value) {
+                match visitor(&group, &suffix, value) {
                     Step::Stop => return Ok(()),
                     Step::SeekGroup(to) if to[..] > *group => {
-                        left_page = true;
-                        Place::group(table, &key::escape(&to))
+                        place = Place::group(table, &key::escape(&to));
+                        (left_page, last) = (true, None);
                     }
-                    Step::Next | Step::SeekGroup(_) => Place::behind(key.to_vec()),
-                };
+                    Step::Next | Step::SeekGroup(_) => (left_page, last) = (false, Some(key)),
+                }
+            }
+            if let Some(key) = last {
+                place = Place::behind(key.to_vec());
             }
             if !page.more {
                 let Some(low) = next_low else { return Ok(()) };
