@@ -72,7 +72,7 @@ impl Gateway {
             match (found, &get.links) {
                 (Err(Error::LinkLeadsTo { target }), _) => {
                     let need = Need::new(operation, Some(target.as_str()), None);
-                    self.require(request, bucket, need).await?;
+                    self.require_reading(request, bucket, need).await?;
                     aimed = Some(GetRequest { links: Links::Only(target), ..get.clone() });
                 }
                 // Whether the target is there is for those to know who may list it.

@@ -123,7 +123,7 @@ impl Gateway {
                 let key = request.address.key.as_deref();
                 let version = request.query.get_any_case("versionId");
                 let need = Need::new(operation, key, version);
-                self.require(request, &bucket, need).await?;
+                self.require_reading(request, &bucket, need).await?;
                 self.require_besides(request, &bucket, need).await?;
             }
         }
@@ -179,6 +179,23 @@ impl Gateway {
         match self.permits(request, bucket, need).await? {
             true => Ok(()),
             false => Err(refusal(request)),
+        }
+    }
+
+    /// The same. What an object is like is for those to know who may read it, too. (AWS.)
+    async fn require_reading(
+        &self,
+        request: &Request<'_>,
+        bucket: &Bucket,
+        need: Need<'_>,
+    ) -> Outcome<()> {
+        self.require(request, bucket, need).await?;
+        match need.operation {
+            Operation::GetObjectAttributes => {
+                let head = Need::new(Operation::HeadObject, need.key, need.version);
+                self.require(request, bucket, head).await
+            }
+            _ => Ok(()),
         }
     }
 

@@ -343,6 +343,11 @@ async fn links_open_nothing() {
     }
     assert_eq!(attributes("open/open").send(&world).await.element("ObjectSize").unwrap(), "4");
     attributes("open/closed").send(&world).await.refused(403, "AccessDenied");
+    // Who may not read an object does not learn what it is like.
+    let only = open(r#""s3:GetObjectAttributes""#, "/open/*");
+    set(&world, Dialect::S3, &iam(&only)).await;
+    attributes("open/target").send(&world).await.refused(403, "AccessDenied");
+    set(&world, Dialect::S3, &iam(&read)).await;
     copy("open/open").send(&world).await.ok();
     for key in ["open/closed", "open/gone", "open/missing"] {
         copy(key).send(&world).await.refused(403, "AccessDenied");

@@ -38,7 +38,11 @@ impl Case<'_> {
             restricts_public_policies: false,
             owner_owns: false,
         };
-        self.may(asked, &self.here()) && (!reads || self.may(Operation::GetObject, &source))
+        // Whoever asks for attributes must be one who may read the object.
+        let heads = asked == Operation::GetObjectAttributes;
+        self.may(asked, &self.here())
+            && (!reads || self.may(Operation::GetObject, &source))
+            && (!heads || self.may(Operation::HeadObject, &self.here()))
     }
 
     /// Whether he may learn of what is not there.
@@ -127,7 +131,8 @@ impl Case<'_> {
             if document.grammar == Dialect::Cos { cam } else { iam }
         };
         let Asked { operation: asked, versioned } = self.asked;
-        let named = name(operation, versioned && operation == asked);
+        let is_of_version = operation == asked || asked == Operation::GetObjectAttributes;
+        let named = name(operation, versioned && is_of_version);
         let (is_asked, is_read) =
             (named == name(asked, versioned), named == name(Operation::GetObject, false));
         document.statements.iter().any(|statement| {
