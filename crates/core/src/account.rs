@@ -25,6 +25,7 @@ mod providers;
 mod roles;
 mod rows;
 mod session;
+mod texts;
 mod users;
 mod uses;
 mod versions;
@@ -47,7 +48,9 @@ use crate::secret::MasterKey;
 
 pub use cache::KEY_CACHE_MS;
 pub use groups::{GROUPS_MAX, Group};
-pub use holders::{ATTACHED_MAX, InForce, InlinePolicy, Origin, PolicyHolder, PolicyUses};
+pub use holders::{
+    ATTACHED_MAX, InAccount, InForce, InlinePolicy, Origin, PolicyHolder, PolicyUses,
+};
 pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
 pub use labels::{Labelled, Labels};
 pub use managed::ManagedPolicy;
@@ -64,6 +67,7 @@ pub use versions::{PolicyVersion, VERSIONS_MAX};
 use cache::Cache;
 use identity::{KEY_ID_LEN_MAX, random_below};
 use session::SessionCache;
+use texts::Texts;
 use uses::Uses;
 
 /// What the operator fixed by configuration instead of leaving it to chance.
@@ -145,6 +149,7 @@ pub struct Accounts {
     created_ms: u64,
     cache: Cache<AccessKey>,
     roles: Cache<Role>,
+    texts: Texts,
     sessions: SessionCache,
     uses: Uses,
 }
@@ -294,6 +299,7 @@ impl Accounts {
             created_ms,
             cache: Cache::default(),
             roles: Cache::default(),
+            texts: Texts::default(),
             sessions: SessionCache::default(),
             uses: Uses::default(),
         };

@@ -11,9 +11,10 @@ use super::managed::{ManagedPolicy, NAME_LEN_MAX};
 use super::presets::PRESETS_END;
 use super::roles::Role;
 use super::rows::{
-    AttachedPolicy, GroupRow, InlinePolicyEntry, RoleRow, RowDocument, UserRow, decode, group_row,
-    policy_row, put, role_row, user_row,
+    AttachedPolicy, GroupRow, InlinePolicyEntry, ManagedPolicyRow, ProviderRow, RoleRow,
+    RowDocument, UserRow, decode, group_row, policy_row, put, role_row, user_row,
 };
+use super::texts::Texts;
 use super::users::{User, is_name};
 use super::{Accounts, IdentityError, Uin};
 use crate::engine::{RowRef, Write};
@@ -63,6 +64,18 @@ pub struct PolicyUses {
     pub attached: usize,
     /// Users and roles whose permissions boundary it is.
     pub bounds: usize,
+}
+
+/// How much there is in the account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InAccount {
+    pub users: usize,
+    pub groups: usize,
+    pub roles: usize,
+    /// Policies that were made, and all their versions.
+    pub policies: usize,
+    pub versions: usize,
+    pub providers: usize,
 }
 
 /// What a holder has, whose name is that of a group if it is one.
@@ -145,9 +158,16 @@ impl HolderRow {
 }
 
 impl InForce {
-    fn push_managed(&mut self, policy: ManagedPolicy, group: Option<Arc<str>>) -> Result<()> {
+    fn push_managed(
+        &mut self,
+        policy: ManagedPolicy,
+        group: Option<Arc<str>>,
+        texts: &Texts,
+    ) -> Result<()> {
         // What cannot be read might forbid anything.
-        let read = policy.read()?;
+        let read = texts
+            .read(policy.grammar, &policy.document)
+            .map_err(|fault| Error::Damaged(format!("policy {}: {fault}", policy.name)))?;
         let origin = Origin { name: policy.name.into(), inline: false, group };
         self.push(read, origin, policy.document.len());
         Ok(())
@@ -301,6 +321,23 @@ impl Accounts {
         Ok((users, groups, roles.into_iter().map(Role::of).collect::<Result<_>>()?))
     }
 
+    /// How much there is in the account. All of it is looked at, and none of it kept.
+    pub async fn held(&self) -> Result<InAccount> {
+        let mut versions = 0;
+        let mut count = |row: &ManagedPolicyRow| {
+            versions += 1 + row.others.len();
+            true
+        };
+        Ok(InAccount {
+            policies: self.page(b'p', &mut count, 0, 0).await?.0,
+            versions,
+            users: self.page(b'u', |_: &UserRow| true, 0, 0).await?.0,
+            groups: self.page(b'g', |_: &GroupRow| true, 0, 0).await?.0,
+            roles: self.page(b'r', |_: &RoleRow| true, 0, 0).await?.0,
+            providers: self.page(b'o', |_: &ProviderRow| true, 0, 0).await?.0,
+        })
+    }
+
     /// Gives somebody a policy of his own, in place of one of the same name.
     pub async fn put_inline_policy(
         &self,
@@ -396,23 +433,25 @@ impl Accounts {
         let mut found = InForce::default();
         for (id, group) in attached {
             if let Some(preset) = ManagedPolicy::preset(id) {
-                found.push_managed(preset, group)?;
+                found.push_managed(preset, group, &self.texts)?;
             }
         }
         let rows: Vec<_> = made.iter().map(|(id, _)| policy_row(*id)).collect();
         for (bytes, (_, group)) in self.read_policies(&rows).await?.into_iter().zip(made) {
             if let Some(bytes) = bytes {
-                found.push_managed(ManagedPolicy::of(decode(&bytes)?)?, group)?;
+                found.push_managed(ManagedPolicy::of(decode(&bytes)?)?, group, &self.texts)?;
             }
         }
         for Held { group, inline, .. } in held {
             for InlinePolicyEntry { name, document } in *inline {
                 let document = document.clone().unwrap_or_default();
-                let policy = Policy::of_user(document.language()?, &document.text)
+                let policy = self
+                    .texts
+                    .read(document.language()?, &document.text)
                     .map_err(|fault| Error::Damaged(format!("policy {name}: {fault}")))?;
                 let name = name.as_str().into();
                 let origin = Origin { name, inline: true, group: group.clone() };
-                found.push(Arc::new(policy), origin, document.text.len());
+                found.push(policy, origin, document.text.len());
             }
         }
         Ok(found)
@@ -424,7 +463,7 @@ impl Accounts {
         let mut limits = InForce::default();
         let Some(id) = boundary else { return Ok(limits) };
         match self.managed_policy(id).await {
-            Ok(policy) => limits.push_managed(policy, None)?,
+            Ok(policy) => limits.push_managed(policy, None, &self.texts)?,
             Err(IdentityError::NoSuchPolicy) => {
                 let origin = Origin { name: id.to_string().into(), inline: false, group: None };
                 limits.push(Arc::new(Policy::nothing()), origin, 0);

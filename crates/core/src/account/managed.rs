@@ -1,7 +1,5 @@
 //! Policies that stand by themselves and are attached to users and groups.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use costrel_policy::{Grammar, Policy};
 
@@ -51,12 +49,6 @@ impl ManagedPolicy {
             created_ms: row.created_ms,
             updated_ms: row.updated_ms,
         })
-    }
-
-    pub(super) fn read(&self) -> Result<Arc<Policy>> {
-        Policy::of_user(self.grammar, &self.document)
-            .map(Arc::new)
-            .map_err(|fault| Error::Damaged(format!("policy {}: {fault}", self.name)))
     }
 }
 

@@ -13,23 +13,14 @@ use crate::aws::{Answered, Asked, AwsFailure};
 /// Numbers of what there is, and what it is limited to.
 pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let accounts = asked.accounts;
-        let users = accounts.users().await?.len();
-        let groups = accounts.groups("", 0, 0).await?.0;
-        let roles = accounts.roles(0, 0).await?.0;
-        let policies = accounts.managed_policies("", 0, usize::MAX).await?.1;
-        let mut versions = 0;
-        for policy in &policies {
-            versions += accounts.policy_versions(policy.id).await?.len();
-        }
-        let providers = accounts.providers().await?.len();
+        let held = asked.accounts.held().await?;
         let entries = [
-            ("Users", users),
-            ("Groups", groups),
-            ("Roles", roles),
-            ("Policies", policies.len()),
-            ("PolicyVersionsInUse", versions),
-            ("Providers", providers),
+            ("Users", held.users),
+            ("Groups", held.groups),
+            ("Roles", held.roles),
+            ("Policies", held.policies),
+            ("PolicyVersionsInUse", held.versions),
+            ("Providers", held.providers),
             ("MFADevices", 0),
             ("MFADevicesInUse", 0),
             ("AccountMFAEnabled", 0),
