@@ -69,7 +69,9 @@ impl InventoryJob {
         let is_due = |one: &&Inventory| one.is_due(ledger.last_ms(one), now_ms, day_ms);
         // One after the other, so that the row has the files of few reports.
         let begun = ready().find(|one| ledger.is_begun(one));
-        let Some(inventory) = begun.or_else(|| ready().find(is_due)) else {
+        // The one that waits longest, as reports may take longer than a day.
+        let next = || ready().filter(is_due).min_by_key(|one| ledger.last_ms(one));
+        let Some(inventory) = begun.or_else(next) else {
             let tokens = all.iter().map(|one| &one.token);
             let abandoned = ledger.runs.all.iter().filter_map(|run| run.progress.as_ref());
             let abandoned = abandoned.map(|progress| &progress.token);

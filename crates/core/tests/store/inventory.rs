@@ -692,3 +692,29 @@ async fn all_of_a_bucket_have_a_bound() {
     let refused = world.store.set_inventory(&bucket, inventory("z", Form::S3)).await;
     assert!(matches!(refused, Err(Error::TooManyInventories { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_takes_more_than_a_day_lets_others_be_made() {
+    let world = World::memory();
+    let (bucket, target) = filled(&world).await;
+    for id in ["a", "b"] {
+        world.store.set_inventory(&bucket, inventory(id, Form::S3)).await.unwrap();
+    }
+    let job = InventoryJob::bounded(world.store.clone(), OWNER, 1, FILE_ROWS);
+    let second = std::time::Duration::from_secs(1);
+    let days = async {
+        for _ in 0..60 {
+            world.advance(DAY_MS);
+            tokio::time::sleep(second).await;
+        }
+    };
+    tokio::select! {
+        _ = job.round() => panic!("there is always one that is due"),
+        () = days => {}
+    }
+    let names = objects(&world, &target).await;
+    for id in ["/a/", "/b/"] {
+        let whole = |name: &&String| name.contains(id) && name.ends_with("manifest.checksum");
+        assert!(names.keys().filter(whole).count() > 1, "{id}");
+    }
+}
