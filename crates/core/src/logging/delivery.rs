@@ -413,13 +413,15 @@ impl LogJob {
         if target.owner_uin != announced.owner_uin {
             return Err(Error::NoSuchBucket);
         }
+        let key = ObjectKey::new(&announced.key)?;
+        store.check_lets_in(&target, &String::from_utf8_lossy(group), &key).await?;
         let is_cos = logging.form() == Form::Cos;
         let media_type = if is_cos { "application/x-gzip" } else { "text/plain" };
         let mut acl = logging.acl(target.owner_uin)?;
         loop {
             let metadata = Metadata { content_type: media_type.into(), ..Metadata::default() };
             let request = PutRequest {
-                key: ObjectKey::new(&announced.key)?,
+                key: key.clone(),
                 attributes: Attributes { metadata, acl: acl.clone(), ..Attributes::default() },
                 conditions: WriteConditions { forbid_overwrite: true, ..Default::default() },
                 checksums: Vec::new(),

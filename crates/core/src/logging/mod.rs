@@ -11,6 +11,7 @@
 
 mod delivery;
 mod naming;
+mod permission;
 mod settings;
 mod spool;
 

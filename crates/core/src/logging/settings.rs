@@ -33,6 +33,9 @@ pub enum LogFault {
     TooManyGrants { max: usize },
     #[error("the prefix has more than {max} bytes")]
     PrefixTooLong { max: usize },
+    /// Of a delivery.
+    #[error("the target's policy denies it")]
+    Denied,
 }
 
 /// Longest prefix that leaves room for the rest of a log object's name, in bytes.

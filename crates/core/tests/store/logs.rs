@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use costrel_core::Error;
+use costrel_core::access::BucketPolicy;
 use costrel_core::acl::{Grant, Grantee, ObjectAcl, Permission};
 use costrel_core::bucket::Bucket;
 use costrel_core::list::ListObjects;
 use costrel_core::logging::{Form, LogBounds, LogFault, LogJob, Logged, Logging};
 use costrel_core::usage::{Made, Meter};
+use costrel_policy::Grammar;
 
 use crate::common::faulty::{Fault, Faulty, Plan};
-use crate::common::{LARGE, SMALL, World, body};
+use crate::common::{LARGE, OWNER, SMALL, World, body};
 use crate::interleaved::stopped;
 
 const WINDOW: Duration = Duration::from_secs(300);
@@ -201,6 +203,54 @@ async fn what_cannot_be_delivered_waits_within_bounds() {
     assert_eq!(found, named(2..5));
     assert!(delivered(&world, &target).await.len() > 1, "no object is larger than it may be");
     world.store.delete_bucket(&bucket).await.unwrap();
+}
+
+/// A policy of the target that denies everybody to put what is delivered keeps it out, as
+/// long as it is there. One that is about others does not.
+#[tokio::test]
+async fn a_target_may_deny() {
+    let iam = |statement: &str| {
+        let all = r#""Action": "s3:PutObject", "Resource": "arn:aws:s3:::t-1/p/*""#;
+        (Grammar::Iam, format!(r#"{{"Statement": [{{"Effect": "Deny", {all}, {statement}}}]}}"#))
+    };
+    let cam = |principal: &str| {
+        let all = r#""action": "name/cos:PutObject", "resource": "*""#;
+        let principal = format!(r#""principal": {{"qcs": ["{principal}"]}}"#);
+        let document = format!(
+            r#"{{"version": "2.0", "statement": [{{"effect": "deny", {all}, {principal}}}]}}"#
+        );
+        (Grammar::Cam, document)
+    };
+    let user = format!("qcs::cam::uin/{OWNER}:uin/7");
+    let plain = r#""Bool": {"aws:SecureTransport": "false"}"#;
+    let elsewhere = r#""StringNotEquals": {"aws:SourceArn": "arn:aws:s3:::b-2"}"#;
+    let nobody = r#""Principal": "*""#;
+    for ((grammar, document), denies) in [
+        (iam(nobody), true),
+        (iam(&format!(r#"{nobody}, "Condition": {{{elsewhere}}}"#)), true),
+        (iam(&format!(r#"{nobody}, "Condition": {{{plain}}}"#)), false),
+        (iam(&format!(r#""Principal": {{"AWS": "{OWNER:012}"}}"#)), false),
+        (cam("qcs::cam::anyone:anyone"), true),
+        (cam(&user), false),
+    ] {
+        let world = World::memory();
+        let (_, target) = logged(&world, Form::S3).await;
+        let policy = BucketPolicy::read(grammar, document.clone().into()).unwrap();
+        world.store.set_policy(&target, policy).await.unwrap();
+        hand_in(&world, NOW_MS, 0..3).await;
+        let job = job(&world);
+        job.deliver().await.unwrap();
+        let found = delivered(&world, &target).await;
+        assert_eq!(
+            (found.is_empty(), job.stats().failures.load(Relaxed) > 0),
+            (denies, denies),
+            "{document}"
+        );
+        assert_eq!(job.stats().waiting_requests.load(Relaxed), if denies { 3 } else { 0 });
+        world.store.delete_policy(&target, grammar).await.unwrap();
+        job.deliver().await.unwrap();
+        assert_eq!(delivered(&world, &target).await, [named(0..3)]);
+    }
 }
 
 #[tokio::test]

@@ -45,5 +45,8 @@ pub(super) fn describe(fault: LogFault, dialect: Dialect) -> Described {
             Code::each("LoggingPrefixInvalid", "InvalidArgument"),
             format!("The prefix of log objects may have {max} bytes at most."),
         ),
+        LogFault::Denied => {
+            Described::new(S::FORBIDDEN, Code::both("AccessDenied"), "Access Denied")
+        }
     }
 }
