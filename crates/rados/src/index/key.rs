@@ -44,7 +44,7 @@ pub(crate) fn letter(table: Table) -> u8 {
         Table::Log => b'd',
         Table::Usage => b'k',
         Table::Event => b'e',
-        Table::Due => b't',
+        Table::Due => b'm',
     }
 }
 
@@ -176,6 +176,7 @@ pub(crate) fn shard_object(partition: Partition, shard: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::{size, tallies};
 
     const PARTS: [&[u8]; 13] = [
         b"",
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn no_two_kinds_of_keys_share_a_letter() {
         let mut letters: Vec<u8> = Table::ALL.into_iter().map(letter).collect();
-        letters.extend([HEADER[0], MARKER, CHANGED, super::super::size::BASE[0]]);
+        letters.extend([HEADER[0], MARKER, CHANGED, size::BASE[0], tallies::CARRIED[0]]);
         letters.sort_unstable();
         assert!(letters.is_sorted_by(|a, b| a < b));
     }
