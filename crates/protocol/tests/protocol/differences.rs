@@ -23,6 +23,10 @@ fn every_difference_has_its_test() {
                         let file = module.replace("::", "/");
                         (format!("../../tests/{file}.py"), format!("def {test}("))
                     }
+                    _ if module.starts_with("store::") => {
+                        let file = module.replace("::", "/");
+                        (format!("../core/tests/{file}.rs"), format!("fn {test}("))
+                    }
                     ("program", _) => {
                         (format!("../server/tests/{module}.rs"), format!("fn {test}("))
                     }
