@@ -4,6 +4,7 @@ mod buffers;
 #[cfg(test)]
 mod crash_tests;
 mod format;
+mod freed;
 mod opened;
 mod reader;
 mod tree;
@@ -18,6 +19,7 @@ use costrel_core::engine::{BlobId, BlobInfo, BlobReader, BlobWriter, Blobs, Engi
 
 pub(crate) use buffers::Buffers;
 use format::FOOTER_BYTES;
+use freed::Freed;
 use opened::Opened;
 use reader::FileReader;
 use tree::{BlobPath, Tree};
@@ -36,6 +38,7 @@ struct Shared {
     tree: Tree,
     under_way: UnderWay,
     opened: Opened,
+    freed: Freed,
     buffers: Arc<Buffers>,
     space: Arc<SpaceGuard>,
     status: Arc<Status>,
@@ -61,8 +64,10 @@ impl Shared {
 
     fn open_failed(&self, id: BlobId, error: io::Error) -> EngineError {
         if error.kind() == io::ErrorKind::NotFound {
-            count(&self.status.counters.missing_blobs);
-            tracing::error!(blob = %id, "a blob is missing");
+            if !self.freed.knows(id) {
+                count(&self.status.counters.missing_blobs);
+                tracing::error!(blob = %id, "a blob is missing");
+            }
             return EngineError::NotFound(id);
         }
         EngineError::io(format!("opening blob {id}"), error)
@@ -120,7 +125,9 @@ impl EmbeddedBlobs {
     ) -> Result<Self, EngineError> {
         let tree = Tree::open(disk.clone(), status.clone(), durability == Durability::Sync)?;
         let (under_way, opened) = (UnderWay::default(), Opened::default());
-        let shared = Shared { disk, tree, under_way, opened, buffers, space, status, durability };
+        let freed = Freed::default();
+        let shared =
+            Shared { disk, tree, under_way, opened, freed, buffers, space, status, durability };
         let shared = Arc::new(shared);
         Ok(EmbeddedBlobs { shared })
     }
@@ -174,6 +181,7 @@ impl Blobs for EmbeddedBlobs {
         run_blocking(move || {
             shared.under_way.delete(id);
             shared.opened.forget(id);
+            shared.freed.note(id);
             let path = BlobPath(id);
             match shared.disk.remove_file(&path.file()) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => {
