@@ -194,3 +194,16 @@ pub struct NoObserver;
 impl Observer for NoObserver {
     fn request_done(&self, _: &RequestRecord) {}
 }
+
+/// What is known of a request to a service beside COS and S3 when it has been answered.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// None if it was not found out, or is known from elsewhere.
+    pub service: Option<&'static str>,
+    pub operation: &'static str,
+    pub access_key_id: Option<String>,
+    pub code: Option<&'static str>,
+    pub failure: Option<String>,
+    /// Whether it is for who asks or what he may do.
+    pub refused: bool,
+}

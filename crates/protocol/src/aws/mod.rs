@@ -26,7 +26,7 @@ use crate::auth::Authenticator;
 use crate::body::Incoming;
 use crate::cloud;
 use crate::error::Failure;
-use crate::observe::Notes;
+use crate::observe::{Notes, Outcome};
 use crate::permission;
 use crate::reply::{self, Reply};
 use crate::request::{ConnectionInfo, text};
@@ -123,17 +123,6 @@ struct Unsigned<'a> {
 
 /// All services of which something is known.
 pub(crate) const SERVICES: [&Service; 2] = [&sts::SERVICE, &iam::SERVICE];
-
-/// What is known of a request when it has been answered.
-#[derive(Default)]
-pub(crate) struct Outcome {
-    pub operation: &'static str,
-    pub access_key_id: Option<String>,
-    pub code: Option<&'static str>,
-    pub failure: Option<String>,
-    /// Whether it is for who asks or what he may do.
-    pub refused: bool,
-}
 
 /// The service that a request is signed for, if it is none of S3's.
 pub(crate) fn service_of(parts: &Parts) -> Option<&'static Service> {

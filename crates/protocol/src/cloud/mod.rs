@@ -29,7 +29,7 @@ use serde_json::{Map, Value, json};
 use crate::auth::Authenticator;
 use crate::body::{Incoming, ResponseBody};
 use crate::error::Failure;
-use crate::observe::Notes;
+use crate::observe::{Notes, Outcome};
 use crate::permission;
 use crate::reply::{self, Reply};
 use crate::request::{ConnectionInfo, text};
@@ -122,19 +122,6 @@ struct Unsigned<'a> {
 /// All services of which something is known.
 pub const SERVICES: [&Service; 4] =
     [&sts::SERVICE, &cam::SERVICE, &monitor::SERVICE, &billing::SERVICE];
-
-/// What is known of a request when it has been answered.
-#[derive(Default)]
-pub(crate) struct Outcome {
-    /// None if it was not found out.
-    pub service: Option<&'static str>,
-    pub operation: &'static str,
-    pub access_key_id: Option<String>,
-    pub code: Option<&'static str>,
-    pub failure: Option<String>,
-    /// Whether it is for who asks or what he may do.
-    pub refused: bool,
-}
 
 /// Whether a request is one to this API, and not to COS or S3: by its host, by its
 /// headers, or as a form at the root, where the others have no forms.

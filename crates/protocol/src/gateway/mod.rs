@@ -26,7 +26,7 @@ use crate::error::Failure;
 use crate::handlers;
 use crate::ids::RequestIds;
 use crate::logline::{Entry, Trace};
-use crate::observe::{Notes, Observer, RequestRecord, Source};
+use crate::observe::{self, Notes, Observer, RequestRecord, Source};
 use crate::oidc::Documents;
 use crate::ops::Operation;
 use crate::reply::Reply;
@@ -74,6 +74,18 @@ struct Progress {
     record: RequestRecord,
     /// What its line in a log needs besides.
     trace: Trace,
+}
+
+impl Progress {
+    /// What came of a request to a service beside COS and S3.
+    fn note(&mut self, outcome: observe::Outcome) {
+        self.service = outcome.service.or(self.service);
+        self.refused = outcome.refused;
+        self.record.operation = outcome.operation;
+        self.record.access_key_id = outcome.access_key_id;
+        self.record.code = outcome.code;
+        self.record.failure = outcome.failure;
+    }
 }
 
 impl Gateway {

@@ -204,13 +204,7 @@ impl Gateway {
         let id = progress.cloud_id.insert(id.uuid());
         let (reply, outcome) =
             cloud::serve(&self.authenticator, &self.store, asked, incoming, id, notes).await;
-        progress.service = outcome.service.or(progress.service);
-        progress.refused = outcome.refused;
-        let record = &mut progress.record;
-        record.operation = outcome.operation;
-        record.access_key_id = outcome.access_key_id;
-        record.code = outcome.code;
-        record.failure = outcome.failure;
+        progress.note(outcome);
         reply
     }
 
@@ -229,12 +223,7 @@ impl Gateway {
         let here = (self.store.region(), self.store.now_ms());
         let (reply, outcome) =
             aws::serve(service, &self.authenticator, here, asked, incoming, (&*id, notes)).await;
-        progress.refused = outcome.refused;
-        let record = &mut progress.record;
-        record.operation = outcome.operation;
-        record.access_key_id = outcome.access_key_id;
-        record.code = outcome.code;
-        record.failure = outcome.failure;
+        progress.note(outcome);
         reply
     }
 }
