@@ -178,8 +178,9 @@ fn all(_: &Policy) -> bool {
 /// 2. The trust policy or one of the caller's that denies, or his permissions boundary:
 ///    denied.
 /// 3. A trust policy of IAM that allows the caller himself, or one of any grammar that
-///    allows whoever brings a token of an identity provider, who has no policies: allowed.
-///    (AWS.)
+///    allows whoever brings a token of an identity provider, who has no policies: allowed,
+///    unless the caller has a role whose permissions boundary does not allow. (AWS. A
+///    user's does not limit what a trust policy allows him.)
 /// 4. A trust policy that allows neither him nor his account: denied.
 /// 5. His account's root: allowed.
 /// 6. A policy of his that allows, as far as his permissions boundary lets it: allowed.
@@ -196,6 +197,12 @@ pub fn decide_trust(attempt: &Attempt<'_>, trust: &Arc<Policy>) -> Verdict {
         return Verdict::new(Decision::Denied, ground);
     }
     let himself = judge.allowed_by_any(trust_alone, Source::Trust, all);
+    if matches!(caller.who, Who::Role { .. })
+        && himself.is_some()
+        && let Some(ground) = judge.beyond_boundary()
+    {
+        return Verdict::new(Decision::Denied, ground);
+    }
     let is_bearer = matches!(caller.who, Who::Bearer(_));
     if let Some(ground) = himself
         && (trust.grammar == Grammar::Iam || is_bearer)

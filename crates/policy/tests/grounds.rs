@@ -160,6 +160,37 @@ fn roles_are_taken_on_within_a_boundary() {
     }
 }
 
+/// Of AWS: what a policy of a resource allows a role's bearer, its permissions boundary has
+/// to allow too; what it allows a user, his does not.
+#[test]
+fn no_role_leads_to_another_beyond_its_boundary() {
+    let takes_on: Statements = &[("Allow", "sts:AssumeRole")];
+    let trust = |name: &str| {
+        let document = format!(
+            r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow",
+                "Principal": {{"AWS": "arn:aws:iam::{OWNER}:{name}"}},
+                "Action": "sts:AssumeRole"}}}}"#
+        );
+        Arc::new(Policy::of_trust(Grammar::Iam, document.as_bytes()).unwrap())
+    };
+    let named = |who, name: &str, boundary| {
+        let mut caller = caller(who, READS, boundary);
+        caller.name = Some(name.into());
+        caller
+    };
+    let cases = [
+        (named(role(OWNER), "r", &[]), "role/r", by(Source::Trust, 0)),
+        (named(role(OWNER), "r", takes_on), "role/r", by(Source::Trust, 0)),
+        (named(role(OWNER), "r", READS), "role/r", silent(Source::Boundary)),
+        (named(user(OWNER), "ann", READS), "user/ann", by(Source::Trust, 0)),
+    ];
+    for (at, (caller, name, ground)) in cases.iter().enumerate() {
+        let verdict = decide_trust(&attempt(caller, ASSUME), &trust(name));
+        assert_eq!(verdict.ground, *ground, "case {at}");
+        assert_eq!(verdict.decision == Decision::Allowed, at != 2, "case {at}");
+    }
+}
+
 #[test]
 fn what_is_allowed_to_bearers_is_cited_from_the_trust_policy() {
     let mut bearer = Caller::new(Who::Bearer(OWNER));

@@ -66,10 +66,12 @@ pub fn decide_trust(world: &World, request: &Request) -> bool {
     if !session || denies(&world.trust) || own.iter().chain(limits).any(denies) {
         return false;
     }
-    let by_own = own.iter().any(allows) && limits.iter().all(allows);
+    let within = limits.iter().all(allows);
+    let by_own = own.iter().any(allows) && within;
     let root = matches!(request.caller.who, Who::Root(_));
+    let role = matches!(request.caller.who, Who::Role { .. });
     match world.trust.grammar {
-        Grammar::Iam if allows(&world.trust) => true,
+        Grammar::Iam if allows(&world.trust) => within || !role,
         _ => (allows(&world.trust) || account_is_trusted) && (root || by_own),
     }
 }
