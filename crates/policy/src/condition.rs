@@ -349,7 +349,8 @@ fn split_outside_variables(text: &str) -> Option<[&str; 6]> {
 }
 
 impl Net {
-    /// `10.0.0.0/8`, `2001:db8::/32`, or one address.
+    /// `10.0.0.0/8`, `2001:db8::/32`, or one address. IPv4 written as IPv6
+    /// (`::ffff:10.0.0.0/104`) is IPv4, as it is in whoever calls.
     pub(crate) fn parse(text: &str) -> Option<Net> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
@@ -357,12 +358,17 @@ impl Net {
         };
         let address: IpAddr = address.parse().ok()?;
         let (v4, width) = (address.is_ipv4(), if address.is_ipv4() { 32 } else { 128 });
-        let bits = match bits {
+        let bits: u32 = match bits {
             None => width,
             Some(bits) if bits.len() <= 3 && bits.bytes().all(|b| b.is_ascii_digit()) => {
                 bits.parse().ok().filter(|bits| *bits <= width)?
             }
             Some(_) => return None,
+        };
+        let canonical = address.to_canonical();
+        let (address, bits, v4, width) = match bits.checked_sub(96) {
+            Some(bits) if !v4 && canonical.is_ipv4() => (canonical, bits, true, 32),
+            _ => (address, bits, v4, width),
         };
         Some(Net { address: as_number(address) & mask(bits, width), bits, v4 })
     }
@@ -391,4 +397,35 @@ fn as_number(ip: IpAddr) -> u128 {
 fn mask(bits: u32, width: u32) -> u128 {
     let all = if width == 128 { u128::MAX } else { (1 << width) - 1 };
     all & !all.checked_shr(bits).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        for (net, inside, outside) in [
+            ("10.0.0.0/8", &["10.1.2.3", "::ffff:10.1.2.3"][..], &["11.0.0.1", "::a00:1"][..]),
+            ("10.1.2.3", &["10.1.2.3"], &["10.1.2.4"]),
+            ("0.0.0.0/0", &["10.1.2.3", "::ffff:10.1.2.3"], &["2001:db8::1"]),
+            ("2001:db8::/32", &["2001:db8::1"], &["2001:db9::1", "10.1.2.3"]),
+            ("::1", &["::1"], &["::2", "0.0.0.1"]),
+            ("::/0", &["2001:db8::1", "::1"], &["10.1.2.3"]),
+            ("::ffff:10.1.2.3", &["10.1.2.3", "::ffff:10.1.2.3"], &["10.1.2.4", "2001:db8::1"]),
+            ("::ffff:10.0.0.0/104", &["10.1.2.3"], &["11.0.0.1"]),
+            ("::ffff:0:0/96", &["10.1.2.3"], &["2001:db8::1"]),
+            // What is wider than all of IPv4 is IPv6.
+            ("::ffff:0:0/95", &["::fffe:1:1"], &["10.1.2.3"]),
+        ] {
+            let parsed = Net::parse(net).unwrap();
+            let contains = |ip: &&&str| parsed.contains(ip.parse().unwrap());
+            assert_eq!(inside.iter().find(|ip| !contains(ip)), None, "{net}");
+            assert_eq!(outside.iter().find(contains), None, "{net}");
+        }
+        for bad in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/", "10.0.0.0/+8", "[::1]"] {
+            assert_eq!(Net::parse(bad), None, "{bad}");
+        }
+        assert!(Net::parse("::ffff:0:0/96").unwrap().is_vast(), "it is 0.0.0.0/0");
+    }
 }
