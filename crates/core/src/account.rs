@@ -49,7 +49,7 @@ use crate::secret::MasterKey;
 pub use cache::KEY_CACHE_MS;
 pub use groups::{GROUPS_MAX, Group};
 pub use holders::{
-    ATTACHED_MAX, InAccount, InForce, InlinePolicy, Origin, PolicyHolder, PolicyUses,
+    ATTACHED_MAX, InAccount, InForce, InlinePolicy, NewHolder, Origin, PolicyHolder, PolicyUses,
 };
 pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
 pub use labels::{Labelled, Labels};

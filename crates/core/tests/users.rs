@@ -1,19 +1,23 @@
 //! Shows that users, their keys and policies change together, at once where they are
 //! changed and within a second at another gateway, on the memory engine.
 
+#[path = "common/faulty.rs"]
+mod faulty;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use costrel_core::account::{
     Accounts, FixedIdentity, GrantError, IdentityError, KEY_CACHE_MS, KeyError, KeyPair, Labelled,
-    Labels, ManagedPolicy, PolicyHolder, RoleChanges, SessionRequest, SessionTags, UserDetails,
-    Whose,
+    Labels, ManagedPolicy, NewHolder, PolicyHolder, RoleChanges, SessionRequest, SessionTags,
+    UserDetails, Whose,
 };
 use costrel_core::engine::Engine;
 use costrel_core::env::{Clock, Entropy};
 use costrel_core::secret::MasterKey;
 use costrel_policy::{Grammar, Policy};
 use costrel_testkit::MemoryEngine;
+use faulty::{Fault, Faulty, Plan};
 use rand::RngCore;
 
 struct Random;
@@ -39,15 +43,16 @@ const ALL: &[u8] =
 async fn gateways() -> (Accounts, Accounts, Arc<Hands>) {
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
     let clock = Arc::new(Hands(AtomicU64::new(1_700_000_000_000)));
-    let open = async || {
-        let fixed = FixedIdentity {
-            root_key: Some(KeyPair::new("AKIDroot", "root-secret").unwrap()),
-            ..FixedIdentity::default()
-        };
-        let (key, entropy) = (MasterKey::new(&[1; 32]), Arc::new(Random));
-        Accounts::open(engine.clone(), key, entropy, clock.clone(), fixed).await.unwrap().0
+    (opened(engine.clone(), &clock).await, opened(engine, &clock).await, clock)
+}
+
+async fn opened(engine: Arc<dyn Engine>, clock: &Arc<Hands>) -> Accounts {
+    let fixed = FixedIdentity {
+        root_key: Some(KeyPair::new("AKIDroot", "root-secret").unwrap()),
+        ..FixedIdentity::default()
     };
-    (open().await, open().await, clock)
+    let (key, entropy) = (MasterKey::new(&[1; 32]), Arc::new(Random));
+    Accounts::open(engine, key, entropy, clock.clone(), fixed).await.unwrap().0
 }
 
 async fn is_known(accounts: &Accounts, id: &str) -> bool {
@@ -513,10 +518,11 @@ fn labels(path: &str, tags: &[(&str, &str)]) -> Labels {
 async fn labels_and_new_names() {
     let (here, there, _) = gateways().await;
     let named = labels("/team/", &[("cost", "1")]);
-    let user = here.add_labelled_user("ann", UserDetails::default(), &named).await.unwrap();
+    let given = NewHolder { labels: named.clone(), boundary: None };
+    let user = here.add_user_with("ann", UserDetails::default(), &given).await.unwrap();
     let group = here.create_labelled_group("readers", "", &named).await.unwrap();
     let trust = (Grammar::Cam, TRUST);
-    let role = here.create_labelled_role("auditor", trust, 60, "", &named).await.unwrap();
+    let role = here.create_role_with("auditor", trust, 60, "", &given).await.unwrap();
     let policy = (Grammar::Iam, READS);
     let policy = here.create_labelled_policy("reads", "", policy, &named).await.unwrap();
     let refused = here.create_labelled_group("other", "", &labels("team", &[])).await;
@@ -609,6 +615,68 @@ async fn versions_of_a_policy() {
     assert_eq!(here.create_policy_version(id, (Grammar::Cam, ALL), true).await.unwrap(), 6);
     here.delete_policy(id).await.unwrap();
     assert!(matches!(there.policy_version(id, 1).await, Err(IdentityError::NoSuchPolicy)));
+}
+
+/// A permissions boundary is there as soon as who has it, wherever a process ends that
+/// makes him.
+#[tokio::test]
+async fn nobody_is_ever_without_the_boundary_he_was_made_with() {
+    let inner: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let clock = Arc::new(Hands(AtomicU64::new(1_700_000_000_000)));
+    let faulty = Faulty::new(inner.clone());
+    let here = opened(faulty.clone(), &clock).await;
+    let there = opened(inner, &clock).await;
+    let policy = there.create_policy("reads", "", (Grammar::Iam, READS)).await.unwrap();
+    let preset = ManagedPolicy::preset_named("AmazonS3FullAccess").unwrap().id;
+    let trust = (Grammar::Cam, TRUST);
+    let (mut failed, mut unseen) = (0, 0);
+    for boundary in [policy, preset] {
+        for fault in [Fault::Before, Fault::After] {
+            for at in 0.. {
+                let name = format!("{boundary}-{fault:?}-{at}");
+                let labels = labels("/team/", &[("cost", "1")]);
+                let given = NewHolder { labels: labels.clone(), boundary: Some(boundary) };
+                let plan = |at| faulty.plan(Some(Plan { at, fault, forever: true }));
+                plan(at);
+                let user = here.add_user_with(&name, UserDetails::default(), &given).await;
+                let calls = faulty.calls();
+                plan(at);
+                let role = here.create_role_with(&name, trust, 60, "", &given).await;
+                let (user_made, role_made) = (user.is_ok(), role.is_ok());
+                match there.user_named(&name).await {
+                    Ok(user) => {
+                        assert_eq!((user.boundary, user.labels), (Some(boundary), labels.clone()));
+                        unseen += u64::from(!user_made);
+                    }
+                    Err(error) => {
+                        assert!(matches!(error, IdentityError::NoSuchUser), "{error}");
+                        assert!(!user_made);
+                    }
+                }
+                match there.role_named(&name).await {
+                    Ok(role) => assert_eq!((role.boundary, role.labels), (Some(boundary), labels)),
+                    Err(error) => {
+                        assert!(matches!(error, IdentityError::NoSuchRole), "{error}");
+                        assert!(!role_made);
+                    }
+                }
+                failed += u64::from(!user_made);
+                if calls <= at && faulty.calls() <= at {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(failed >= 4 && unseen >= 1, "{failed} failed, {unseen} of them after the commit");
+    // One that is gone in the meantime is no boundary.
+    faulty.plan(None);
+    there.delete_policy(policy).await.unwrap();
+    let given = NewHolder { boundary: Some(policy), ..NewHolder::default() };
+    let refused = here.add_user_with("late", UserDetails::default(), &given).await;
+    assert!(matches!(refused, Err(IdentityError::NoSuchPolicy)));
+    let refused = here.create_role_with("late", trust, 60, "", &given).await;
+    assert!(matches!(refused, Err(IdentityError::NoSuchPolicy)));
+    assert!(matches!(there.user_named("late").await, Err(IdentityError::NoSuchUser)));
 }
 
 #[tokio::test]

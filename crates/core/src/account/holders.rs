@@ -7,6 +7,7 @@ use bytes::Bytes;
 use costrel_policy::{Grammar, Policy};
 
 use super::groups::Group;
+use super::labels::Labels;
 use super::managed::{ManagedPolicy, NAME_LEN_MAX};
 use super::presets::PRESETS_END;
 use super::roles::Role;
@@ -76,6 +77,31 @@ pub struct InAccount {
     pub policies: usize,
     pub versions: usize,
     pub providers: usize,
+}
+
+/// What a new user or role has from the beginning.
+#[derive(Clone, Debug, Default)]
+pub struct NewHolder {
+    pub labels: Labels,
+    /// A policy that must allow whatever his others do, by its id, if there is to be one.
+    pub boundary: Option<u64>,
+}
+
+impl NewHolder {
+    /// The row that must be there for the boundary to be there.
+    pub(super) fn boundary_row(&self) -> Option<RowRef> {
+        self.boundary.map(policy_row)
+    }
+
+    /// Whether the boundary is there, by what was found in that row.
+    pub(super) fn check_boundary(
+        &self,
+        found: Option<&Option<Bytes>>,
+    ) -> Result<(), IdentityError> {
+        let Some(id) = self.boundary else { return Ok(()) };
+        let is_there = found.is_some_and(Option::is_some) || ManagedPolicy::preset(id).is_some();
+        if is_there { Ok(()) } else { Err(IdentityError::NoSuchPolicy) }
+    }
 }
 
 /// What a holder has, whose name is that of a group if it is one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use costrel_policy::{Grammar, Policy, PolicyFault};
 
-use super::holders::{Held, InForce};
+use super::holders::{Held, InForce, NewHolder};
 use super::identity::random_below;
 use super::labels::Labels;
 use super::rows::{RoleRow, RowDocument, decode, put, put_number, role_name_row, role_row};
@@ -117,17 +117,18 @@ impl Accounts {
         session_s_max: u64,
         description: &str,
     ) -> Result<Role, IdentityError> {
-        let labels = Labels::default();
-        self.create_labelled_role(name, trust, session_s_max, description, &labels).await
+        let given = NewHolder::default();
+        self.create_role_with(name, trust, session_s_max, description, &given).await
     }
 
-    pub async fn create_labelled_role(
+    /// There is no moment in which it is there without its permissions boundary.
+    pub async fn create_role_with(
         &self,
         name: &str,
         trust: (Grammar, &[u8]),
         session_s_max: u64,
         description: &str,
-        labels: &Labels,
+        given: &NewHolder,
     ) -> Result<Role, IdentityError> {
         if !is_name(name, NAME_LEN_MAX) {
             return Err(IdentityError::RoleName { len_max: NAME_LEN_MAX });
@@ -144,16 +145,21 @@ impl Accounts {
             id: 4_611_686_018_000_000_000 + random_below(1_000_000_000, &*self.entropy),
             name: name.to_owned(),
             created_ms: now_ms,
-            labels: labels.row()?,
+            labels: given.labels.row()?,
+            boundary: given.boundary.unwrap_or(0),
             ..RoleRow::default()
         };
         said.apply(&mut row, now_ms);
-        self.change(&[role_name_row(name), role_row(row.id)], |found| match found {
-            [None, None] => Ok((
-                Role::of(row.clone())?,
-                vec![put_number(role_name_row(name), row.id), put(role_row(row.id), &row)],
-            )),
-            [None, _] => Err(Error::Internal("a number was drawn twice".into()).into()),
+        let mut rows = vec![role_name_row(name), role_row(row.id)];
+        rows.extend(given.boundary_row());
+        self.change(&rows, |found| match found {
+            [None, None, ..] => {
+                given.check_boundary(found.get(2))?;
+                let writes =
+                    vec![put_number(role_name_row(name), row.id), put(role_row(row.id), &row)];
+                Ok((Role::of(row.clone())?, writes))
+            }
+            [None, ..] => Err(Error::Internal("a number was drawn twice".into()).into()),
             _ => Err(IdentityError::RoleExists),
         })
         .await

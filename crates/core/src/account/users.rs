@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::holders::{Held, InForce};
+use super::holders::{Held, InForce, NewHolder};
 use super::identity::{KeyPair, random_below};
 use super::labels::Labels;
 use super::rows::{
@@ -118,14 +118,15 @@ const USER_NAME_LEN_MAX: usize = 64;
 
 impl Accounts {
     pub async fn add_user(&self, name: &str, details: UserDetails) -> Result<User, IdentityError> {
-        self.add_labelled_user(name, details, &Labels::default()).await
+        self.add_user_with(name, details, &NewHolder::default()).await
     }
 
-    pub async fn add_labelled_user(
+    /// There is no moment in which he is there without his permissions boundary.
+    pub async fn add_user_with(
         &self,
         name: &str,
         details: UserDetails,
-        labels: &Labels,
+        given: &NewHolder,
     ) -> Result<User, IdentityError> {
         if !is_name(name, USER_NAME_LEN_MAX) {
             return Err(IdentityError::UserName { len_max: USER_NAME_LEN_MAX });
@@ -142,17 +143,20 @@ impl Accounts {
                 country_code: details.country_code.clone(),
                 email: details.email.clone(),
                 created_ms: self.clock.now_ms(),
-                labels: labels.row()?,
+                labels: given.labels.row()?,
+                boundary: given.boundary.unwrap_or(0),
                 ..UserRow::default()
             };
-            let rows = [user_name_row(name), user_row(uin)];
+            let mut rows = vec![user_name_row(name), user_row(uin)];
+            rows.extend(given.boundary_row());
             let made = self.change(&rows, |found| match found {
-                [Some(_), _] => Err(IdentityError::UserExists),
+                [Some(_), ..] => Err(IdentityError::UserExists),
                 // Somebody has the number.
-                [_, taken] if taken.is_some() || uin == self.account.uin.0 => {
+                [_, taken, ..] if taken.is_some() || uin == self.account.uin.0 => {
                     Ok((None, Vec::new()))
                 }
                 _ => {
+                    given.check_boundary(found.get(2))?;
                     let writes =
                         vec![put_number(user_name_row(name), uin), put(user_row(uin), &row)];
                     Ok((Some(User::of(row.clone())), writes))

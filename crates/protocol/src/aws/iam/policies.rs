@@ -1,6 +1,6 @@
 //! Policies: those that stand by themselves and are attached, and those of one holder.
 
-use costrel_core::account::{IdentityError, ManagedPolicy, PolicyUses, Uin};
+use costrel_core::account::{IdentityError, ManagedPolicy, NewHolder, PolicyUses, Uin};
 use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 
@@ -178,12 +178,13 @@ pub(super) fn delete_boundary<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answere
     })
 }
 
-/// The permissions boundary that somebody new is to have.
-pub(super) async fn new_boundary(asked: &Asked<'_>) -> Result<Option<u64>, AwsFailure> {
-    match asked.call.text("PermissionsBoundary") {
-        None => Ok(None),
-        Some(_) => Ok(Some(of_arn(asked, "PermissionsBoundary").await?.id)),
-    }
+/// What somebody new is to have from the beginning.
+pub(super) async fn given(asked: &Asked<'_>) -> Result<NewHolder, AwsFailure> {
+    let boundary = match asked.call.text("PermissionsBoundary") {
+        None => None,
+        Some(_) => Some(of_arn(asked, "PermissionsBoundary").await?.id),
+    };
+    Ok(NewHolder { labels: labels(asked)?, boundary })
 }
 
 /// What was there from the beginning stays as it is.

@@ -1,11 +1,11 @@
 //! Roles.
 
-use costrel_core::account::{PolicyHolder, ROLE_SESSION_S_MAX, Role, RoleChanges, Uin};
+use costrel_core::account::{ROLE_SESSION_S_MAX, Role, RoleChanges, Uin};
 use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 
 use super::labels::details;
-use super::{document, labels, listed, page, policies, time};
+use super::{document, listed, page, policies, time};
 use crate::aws::tree::Fields;
 use crate::aws::{Answered, Asked, AwsFailure};
 
@@ -21,13 +21,9 @@ pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let seconds = session(asked)?.unwrap_or(SESSION_S);
         let description = call.text("Description").unwrap_or_default();
         let trust = (Grammar::Iam, trust);
-        let (labels, boundary) = (labels(asked)?, policies::new_boundary(asked).await?);
+        let given = policies::given(asked).await?;
         let accounts = asked.accounts;
-        let role =
-            accounts.create_labelled_role(name, trust, seconds, description, &labels).await?;
-        if boundary.is_some() {
-            accounts.set_boundary(PolicyHolder::Role(role.id), boundary).await?;
-        }
+        let role = accounts.create_role_with(name, trust, seconds, description, &given).await?;
         Ok(Some(vec![("Role", fields(&role, asked.key.account.uin).into())]))
     })
 }

@@ -4,19 +4,15 @@ use costrel_core::account::{KeyInfo, Labelled, Labels, Uin, UsedFor, User, UserD
 use futures_util::future::BoxFuture;
 
 use super::labels::details;
-use super::{labels, page, page_limit, policies, rest, time};
+use super::{page, page_limit, policies, rest, time};
 use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
 
 pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let name = asked.call.required("UserName")?;
-        let (labels, details) = (labels(asked)?, UserDetails::default());
-        let boundary = policies::new_boundary(asked).await?;
-        let user = asked.accounts.add_labelled_user(name, details, &labels).await?;
-        if boundary.is_some() {
-            asked.accounts.set_boundary(user.uin, boundary).await?;
-        }
+        let given = policies::given(asked).await?;
+        let user = asked.accounts.add_user_with(name, UserDetails::default(), &given).await?;
         Ok(Some(vec![("User", fields(&user, asked.key.account.uin).into())]))
     })
 }
