@@ -27,8 +27,6 @@ pub struct Authenticator {
 pub struct Authenticated {
     pub key: Arc<AccessKey>,
     pub verified: Verified,
-    /// Whether the signature covers every `response-…` parameter there is.
-    pub overrides_signed: bool,
 }
 
 impl Authenticator {
@@ -67,12 +65,7 @@ impl Authenticator {
         }
         let dialect = dialect_of(presented.form()).unwrap_or(Dialect::S3);
         self.accounts.note_use(&key, used_for(dialect));
-        let overrides_signed = request
-            .query
-            .iter()
-            .filter(|(name, _)| name.starts_with("response-"))
-            .all(|(name, _)| presented.signs_parameter(name));
-        Ok(Authenticated { key, verified, overrides_signed })
+        Ok(Authenticated { key, verified })
     }
 
     /// Who sent a form, by the signature among its fields.

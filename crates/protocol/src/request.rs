@@ -46,8 +46,6 @@ pub struct Request<'a> {
     pub form: Form,
     /// Who sent it, set by authentication; `None` if nobody signed.
     pub identity: Option<Arc<AccessKey>>,
-    /// Whether the signature covers every `response-…` parameter there is.
-    pub overrides_signed: bool,
     /// What its headers say of the ACL of the object that it makes, once that was read.
     pub(crate) acl: OnceLock<Said>,
     pub(crate) notes: &'a Notes,

@@ -111,9 +111,9 @@ pub enum Failure {
     /// held.
     #[error("the version has no such lock")]
     NoLockOfVersion,
-    /// `response-…` parameters on a request whose signature does not cover them.
+    /// `response-…` parameters on a request that nobody has signed.
     #[error("response overrides need a signature")]
-    UnsignedOverride,
+    AnonymousOverride,
     /// COS knows only delimiters of one character.
     #[error("the delimiter has several characters")]
     InvalidDelimiter,
@@ -146,7 +146,7 @@ impl Failure {
             | Failure::AccessDenied
             | Failure::ForeignPolicy
             | Failure::Referer
-            | Failure::UnsignedOverride => true,
+            | Failure::AnonymousOverride => true,
             Failure::Core(error) => matches!(
                 error,
                 Error::Locked
@@ -344,7 +344,7 @@ pub fn describe(failure: &Failure, dialect: Dialect, now_ms: u64) -> Described {
             Code::both("NoSuchObjectLockConfiguration"),
             "The specified object does not have a ObjectLock configuration",
         ),
-        Failure::UnsignedOverride => new(
+        Failure::AnonymousOverride => new(
             S::BAD_REQUEST,
             Code::both("InvalidRequest"),
             "Request specific response headers cannot be used for anonymous GET requests.",

@@ -88,7 +88,6 @@ impl Gateway {
             connection,
             form,
             identity: None,
-            overrides_signed: false,
             acl: OnceLock::new(),
             notes,
             id,
@@ -146,7 +145,6 @@ impl Gateway {
                 progress.record.access_key_id = Some(authenticated.key.id.clone());
                 progress.trace.key = Some(authenticated.key.clone());
                 request.identify(authenticated.key);
-                request.overrides_signed = authenticated.overrides_signed;
                 (authenticated.verified.payload, authenticated.verified.chunks)
             }
         };

@@ -188,7 +188,6 @@ impl Visit<'_> {
             connection: self.request.connection,
             form: Form::Anonymous,
             identity: None,
-            overrides_signed: false,
             acl: OnceLock::new(),
             notes: self.request.notes,
             id: self.request.id,
