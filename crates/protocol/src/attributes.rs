@@ -153,8 +153,7 @@ pub fn lock<'a>(
             let mode = RetentionMode::from_name(mode_name)
                 .filter(|mode| dialect == Dialect::S3 || *mode == RetentionMode::Compliance)
                 .ok_or_else(|| bad_header(mode, mode_name, "Unknown wormMode directive."))?;
-            let until_ms = date::parse_iso(date)
-                .or_else(|| date::parse_http(date))
+            let until_ms = lock_date(date)
                 .ok_or_else(|| bad_header(until, date, "Not a date of ISO 8601."))?;
             Some(Retention { mode, until_ms })
         }
@@ -174,6 +173,11 @@ pub fn lock<'a>(
         }
     };
     Ok(VersionLock { retention, legal_hold })
+}
+
+/// When a retention ends, milliseconds since the epoch.
+pub fn lock_date(text: &str) -> Option<u64> {
+    date::parse_iso(text).or_else(|| date::parse_http(text))
 }
 
 /// The tags in a request's header.

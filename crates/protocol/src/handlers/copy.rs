@@ -15,7 +15,7 @@ use http::{HeaderName, Uri};
 use super::lifecycle;
 use super::multipart::upload_id;
 use crate::acl;
-use crate::address::{self, Style};
+use crate::address::{self, Domains, Style};
 use crate::attributes::{
     self, checksum_element, checksum_text, checksum_type_text, refuse_unsupported, storage_class,
     written_version,
@@ -116,7 +116,7 @@ pub async fn copy_part(
 }
 
 /// Whether a directive says that the request's own replaces the source's.
-fn replaces(request: &Request<'_>, name: &HeaderName) -> Outcome<bool> {
+pub fn replaces(request: &Request<'_>, name: &HeaderName) -> Outcome<bool> {
     match request.header(name) {
         None => Ok(false),
         Some(directive) if directive.eq_ignore_ascii_case("COPY") => Ok(false),
@@ -176,7 +176,8 @@ fn result(dialect: Dialect, root: &'static str, outcome: &PutOutcome) -> Documen
 /// The object that a copy reads, which the caller must be allowed to read too.
 async fn source(gateway: &Arc<Gateway>, request: &Request<'_>, row: &OpRow) -> Outcome<CopySource> {
     let text = request.header(&request.dialect.headers().copy_source).unwrap_or_default();
-    let (bucket, key, version) = parse_source(gateway, request.dialect, text)?;
+    let domains = &gateway.options.domains;
+    let (bucket, key, version) = parse_source(domains, request.dialect, text)?;
     let bucket = gateway.known_bucket(request, &bucket).await?;
     let named = version.map(|version| version.to_string());
     let need = Need::new(Operation::GetObject, Some(&key), named.as_deref());
@@ -236,8 +237,8 @@ async fn may_take_all(
 
 /// Reads `<bucket host>/<key>` (COS) or `[/]<bucket>/<key>` (S3), the key
 /// percent-encoded, with a version behind it or without.
-fn parse_source(
-    gateway: &Gateway,
+pub fn parse_source(
+    domains: &Domains,
     dialect: Dialect,
     text: &str,
 ) -> Outcome<(String, String, Option<VersionRef>)> {
@@ -259,7 +260,7 @@ fn parse_source(
     let (first, key) = split_slash(path).ok_or_else(malformed)?;
     let first = percent::decode(first).map_err(|_| malformed())?;
     // S3 has no such form, but buckets whose names are host names.
-    let host = (dialect == Dialect::Cos).then(|| bucket_of_host(gateway, &first)).flatten();
+    let host = (dialect == Dialect::Cos).then(|| bucket_of_host(domains, &first)).flatten();
     let bucket = host.unwrap_or_else(|| first.into_owned());
     let key = percent::decode(key).map_err(|_| malformed())?;
     if bucket.is_empty() || key.is_empty() {
@@ -278,9 +279,9 @@ fn split_slash(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The bucket in a host name, if it is the name of a bucket's host.
-fn bucket_of_host(gateway: &Gateway, host: &str) -> Option<String> {
+fn bucket_of_host(domains: &Domains, host: &str) -> Option<String> {
     let uri: Uri = format!("http://{host}/").parse().ok()?;
-    let address = address::resolve(&uri, None, &gateway.options.domains).ok()?;
+    let address = address::resolve(&uri, None, domains).ok()?;
     match address.style {
         Style::VirtualHosted => address.bucket,
         Style::Path => None,

@@ -9,8 +9,10 @@ use costrel_signature::Form;
 use http::header;
 
 use super::{Need, names};
+use crate::address::Domains;
 use crate::attributes;
 use crate::dialect::{Dialect, s3};
+use crate::handlers::copy;
 use crate::ops::Operation;
 use crate::request::Request;
 
@@ -46,6 +48,8 @@ pub(super) struct RequestFacts<'a> {
     pub need: Need<'a>,
     pub existing_tags: Option<Tags>,
     pub now_ms: u64,
+    /// By which hosts of buckets are known.
+    pub domains: &'a Domains,
 }
 
 impl RequestFacts<'_> {
@@ -89,6 +93,57 @@ impl RequestFacts<'_> {
             Operation::PutObjectRetention | Operation::PutObjectLegalHold => Fact::Unknown,
             _ => self.of_new(name),
         }
+    }
+
+    /// A date in whichever form it is obeyed in.
+    fn lock_until(&self) -> Fact<'_> {
+        match self.of_lock("object-lock-retain-until-date") {
+            Fact::One(Value::Text(text)) => match attributes::lock_date(&text) {
+                Some(ms) => Fact::One(Value::Time(ms as i64)),
+                None => Fact::Unknown,
+            },
+            fact => fact,
+        }
+    }
+
+    /// As it is obeyed: in any case, and in COS by another word too.
+    fn metadata_directive(&self) -> Fact<'_> {
+        match self.need.operation {
+            Operation::CopyObject => {
+                let name = &self.request.dialect.headers().metadata_directive;
+                match copy::replaces(self.request, name) {
+                    _ if self.request.header(name).is_none() => Fact::Absent,
+                    Ok(true) => Fact::text("REPLACE"),
+                    Ok(false) => Fact::text("COPY"),
+                    Err(_) => Fact::Unknown,
+                }
+            }
+            _ => Fact::Absent,
+        }
+    }
+
+    /// However it is spelt, a policy means the same by `/bucket/key` and `bucket/key`, be
+    /// it of a version or not: who is kept from a source is not to name it otherwise.
+    fn copy_source(&self) -> Fact<'_> {
+        if !matches!(self.need.operation, Operation::CopyObject | Operation::UploadPartCopy) {
+            return Fact::Absent;
+        }
+        let text = match self.extension("copy-source") {
+            Fact::One(Value::Text(text)) => text,
+            fact => return fact,
+        };
+        match copy::parse_source(self.domains, self.request.dialect, &text) {
+            Ok((bucket, key, _)) => {
+                let plain = [bucket, key].join("/");
+                Fact::Many(vec![text, ["/", &plain].concat().into(), plain.into()])
+            }
+            Err(_) => Fact::Unknown,
+        }
+    }
+
+    /// A condition on what is there already. Forms have none that would be obeyed.
+    fn condition(&self, name: &str) -> Fact<'_> {
+        if self.need.fields.is_some() { Fact::Absent } else { self.header(name) }
     }
 
     /// A parameter of lists. Beside a key it means nothing.
@@ -278,14 +333,8 @@ impl Facts for RequestFacts<'_> {
                 Grant::FullControl => "grant-full-control",
             }),
             Key::StorageClass => self.of_new("storage-class"),
-            Key::CopySource => match self.need.operation {
-                Operation::CopyObject | Operation::UploadPartCopy => self.extension("copy-source"),
-                _ => Fact::Absent,
-            },
-            Key::MetadataDirective => match self.need.operation {
-                Operation::CopyObject => self.extension("metadata-directive"),
-                _ => Fact::Absent,
-            },
+            Key::CopySource => self.copy_source(),
+            Key::MetadataDirective => self.metadata_directive(),
             Key::Encryption => self.of_new("server-side-encryption"),
             Key::EncryptionKeyId => self.of_new("server-side-encryption-aws-kms-key-id"),
             Key::WebsiteRedirect => self.of_new("website-redirect-location"),
@@ -297,15 +346,15 @@ impl Facts for RequestFacts<'_> {
                 (Operation::PutOwnershipControls, _) => Fact::Unknown,
                 _ => Fact::Absent,
             },
-            Key::IfMatch => self.header("if-match"),
-            Key::IfNoneMatch => self.header("if-none-match"),
+            Key::IfMatch => self.condition("if-match"),
+            Key::IfNoneMatch => self.condition("if-none-match"),
             Key::ContentType => self.header("content-type"),
             Key::ContentLength => self.content_length(),
             Key::ResponseContentType => {
                 Fact::optional(self.request.query.get("response-content-type"))
             }
             Key::LockMode => self.of_lock("object-lock-mode"),
-            Key::LockUntil => self.of_lock("object-lock-retain-until-date"),
+            Key::LockUntil => self.lock_until(),
             Key::LegalHold => self.of_lock("object-lock-legal-hold"),
             Key::RequestTag(name) => match self.given_tags() {
                 Some(tags) => tag(&tags, name),

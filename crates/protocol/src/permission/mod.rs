@@ -252,7 +252,9 @@ impl Gateway {
             tags: Some(&settings.tags),
         };
         let now_ms = self.store.now_ms();
-        let facts = |existing_tags| RequestFacts { request, place, need, existing_tags, now_ms };
+        let domains = &self.options.domains;
+        let facts =
+            |existing_tags| RequestFacts { request, place, need, existing_tags, now_ms, domains };
         let judged = self.judge(bucket, &caller, need, facts).await?;
         let allowed = judged.allowed();
         // Whoever audits the request is told by what; the others need no words.
@@ -295,7 +297,14 @@ impl Gateway {
                 key: None,
             },
             on_policy: false,
-            facts: &RequestFacts { request, place, need, existing_tags: None, now_ms },
+            facts: &RequestFacts {
+                request,
+                place,
+                need,
+                existing_tags: None,
+                now_ms,
+                domains: &self.options.domains,
+            },
         };
         let verdict = decide(&attempt, Grants::default());
         let allowed = verdict.decision == Decision::Allowed;

@@ -3,8 +3,9 @@
 use costrel_protocol::dialect::Dialect;
 
 use crate::client::{Call, Signing, delete, get, put};
+use crate::forms::Form;
 use crate::policies::{document, iam, set, statement, with_objects};
-use crate::world::BUCKET;
+use crate::world::{BUCKET, REGION};
 
 /// One condition after the other, each met and not met.
 #[tokio::test]
@@ -213,4 +214,87 @@ async fn a_policy_may_forbid_plain_http_to_everybody() {
     let gone = delete(Dialect::S3, &format!("/{BUCKET}")).query("policy", "").send(&world).await;
     assert_eq!(gone.status, 204, "{}", gone.dump());
     get(Dialect::S3, &format!("/{BUCKET}/key")).send(&world).await.ok();
+}
+
+/// What a condition is about does not escape it by another spelling that is obeyed alike.
+#[tokio::test]
+async fn what_is_obeyed_is_judged_however_it_is_spelt() {
+    let world = with_objects().await;
+    let locked = "locked-1250000000";
+    let made = put(Dialect::S3, &format!("/{locked}"));
+    made.header("x-amz-bucket-object-lock-enabled", "true").send(&world).await.ok();
+    let deny = |bucket: &str, condition: &str| {
+        iam(&format!(
+            r#"{{"Effect": "Deny", "Principal": "*", "Action": "s3:*",
+                "Resource": "arn:aws:s3:::{bucket}/*", "Condition": {{{condition}}}}}"#
+        ))
+    };
+    let until = r#""DateGreaterThan": {"s3:object-lock-retain-until-date": "2026-03-01"}"#;
+    let body = deny(locked, until);
+    put(Dialect::S3, &format!("/{locked}")).query("policy", "").body(body).send(&world).await.ok();
+    let keep = |date: &str| {
+        let put = put(Dialect::S3, &format!("/{locked}/a"));
+        let put = put.header("x-amz-object-lock-mode", "GOVERNANCE");
+        put.header("x-amz-object-lock-retain-until-date", date).body("x")
+    };
+    keep("2026-02-01T00:00:00Z").send(&world).await.ok();
+    for late in ["2027-02-01T00:00:00Z", "2027-02-01T00:00:00", "Mon, 01 Feb 2027 00:00:00 GMT"] {
+        let answer = keep(late).send(&world).await;
+        assert_ne!(answer.status, 200, "{late}");
+    }
+    keep("Mon, 01 Feb 2027 00:00:00 GMT").send(&world).await.refused(403, "AccessDenied");
+
+    let copy = |dialect: Dialect, source: &str| {
+        put(dialect, &format!("/{BUCKET}/copy")).header(&copy_source(dialect), source)
+    };
+    set(
+        &world,
+        Dialect::S3,
+        &deny(BUCKET, r#""StringEquals": {"s3:x-amz-metadata-directive": "REPLACE"}"#),
+    )
+    .await;
+    let from = format!("/{BUCKET}/source");
+    copy(Dialect::S3, &from).send(&world).await.ok();
+    copy(Dialect::S3, &from).header("x-amz-metadata-directive", "copy").send(&world).await.ok();
+    let replaces = copy(Dialect::S3, &from).header("x-amz-metadata-directive", "replace");
+    replaces.send(&world).await.refused(403, "AccessDenied");
+    let replaces = copy(Dialect::Cos, &from).header("x-cos-metadata-directive", "Replaced");
+    replaces.send(&world).await.refused(403, "AccessDenied");
+
+    let host = format!("{BUCKET}.cos.{REGION}.myqcloud.com/source");
+    for pattern in [format!("/{BUCKET}/sou*"), format!("{BUCKET}/source")] {
+        let condition = format!(r#""StringLike": {{"s3:x-amz-copy-source": "{pattern}"}}"#);
+        set(&world, Dialect::S3, &deny(BUCKET, &condition)).await;
+        copy(Dialect::S3, &format!("/{BUCKET}/key")).send(&world).await.ok();
+        for source in
+            ["/B/source", "B/source", "/B/%73ource", "%2FB%2Fsource", "B/source?versionId=null"]
+        {
+            let source = source.replace('B', BUCKET);
+            let answer = copy(Dialect::S3, &source).send(&world).await;
+            assert_eq!(answer.status, 403, "{pattern} {source}: {}", answer.dump());
+        }
+        copy(Dialect::Cos, &host).send(&world).await.refused(403, "AccessDenied");
+    }
+    // One that names all that may be a source lets it in, however it is spelt.
+    let only = format!(
+        r#""StringNotLike": {{"s3:x-amz-copy-source": "/{BUCKET}/source"}},
+                           "Null": {{"s3:x-amz-copy-source": "false"}}"#
+    );
+    set(&world, Dialect::S3, &deny(BUCKET, &only)).await;
+    copy(Dialect::S3, &format!("{BUCKET}/source")).send(&world).await.ok();
+    copy(Dialect::Cos, &host).send(&world).await.ok();
+    copy(Dialect::S3, &format!("{BUCKET}/key")).send(&world).await.refused(403, "AccessDenied");
+
+    // No form is conditional, whatever fields it has.
+    set(&world, Dialect::S3, &deny(BUCKET, r#""Null": {"s3:if-none-match": "true"}"#)).await;
+    let new = put(Dialect::S3, &format!("/{BUCKET}/new"));
+    new.clone().send(&world).await.refused(403, "AccessDenied");
+    new.header("If-None-Match", "*").send(&world).await.ok();
+    let form = Form::new(Dialect::S3).field("if-none-match", "*");
+    let form = form.condition(r#"["eq", "$if-none-match", "*"]"#);
+    form.send(&world).await.refused(403, "AccessDenied");
+}
+
+fn copy_source(dialect: Dialect) -> String {
+    dialect.headers().copy_source.as_str().to_owned()
 }
