@@ -211,6 +211,9 @@ pub enum Error {
     NoArchiving,
 
     // Storage
+    /// An object was replaced since it was seen, and its bytes are gone.
+    #[error("an object was replaced meanwhile")]
+    Overtaken,
     #[error("storage is full")]
     StorageFull,
     #[error("storage refuses writes")]
@@ -266,6 +269,20 @@ pub enum BodyError {
     /// The source of a copy broke while it was read.
     #[error("the source could not be read")]
     Source,
+}
+
+impl Error {
+    /// Whether it says that there is no such object.
+    pub fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Error::NoSuchKey
+                | Error::NoSuchVersion
+                | Error::CurrentIsMarker { .. }
+                | Error::VersionIsMarker { .. }
+                | Error::SourceIsMarker
+        )
+    }
 }
 
 impl From<EngineError> for Error {

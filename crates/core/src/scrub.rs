@@ -149,6 +149,7 @@ async fn read_back(
         selection: Selection::Whole,
         conditions: ReadConditions::default(),
         links: Links::Nowhere,
+        seen: None,
     };
     // A link's target is read where it lies.
     let Found::Object(info, range, Some(mut reader)) =

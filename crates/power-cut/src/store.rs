@@ -124,6 +124,7 @@ impl Requests<'_> {
             selection: Selection::Whole,
             conditions,
             links: Links::Anywhere,
+            seen: None,
         };
         let (_, _, mut reader) = match self.store.get_object(self.bucket, &request).await {
             Ok(opened) => opened,

@@ -162,7 +162,7 @@ async fn put(store: &Arc<Store>, bucket: &Bucket, body: &'static str) -> Result<
 async fn get(store: &Arc<Store>, bucket: &Bucket, version: Option<VersionRef>) -> Result<Bytes> {
     let (selection, conditions) = (Selection::Whole, ReadConditions::default());
     let links = Links::Anywhere;
-    let request = GetRequest { key: key(), version, selection, conditions, links };
+    let request = GetRequest { key: key(), version, selection, conditions, links, seen: None };
     let (_, _, mut reader) = store.get_object(bucket, &request).await?;
     let mut body = Vec::new();
     while let Some(piece) = reader.next_piece().await? {

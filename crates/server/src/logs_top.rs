@@ -125,6 +125,7 @@ async fn read_object(
         selection: Selection::Whole,
         conditions: ReadConditions::default(),
         links: Links::Anywhere,
+        seen: None,
     };
     let (_, _, mut reader) = store.get_object(target, &request).await?;
     let mut log = LogFile::default();

@@ -86,6 +86,7 @@ impl Store {
             selection: source.range.map_or(Selection::Whole, Selection::Range),
             conditions: ReadConditions::default(),
             links: source.links.clone(),
+            seen: None,
         };
         let found = self.get_object(&source.bucket, &request).await;
         let (info, range, reader) = found.map_err(|error| match error {

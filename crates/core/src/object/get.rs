@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::history::version_row;
 use super::symlink::target_of;
 use super::{Link, ObjectInfo, ObjectReader};
+use crate::acl::ObjectAcl;
 use crate::bucket::Bucket;
 use crate::engine::{RowRef, Table};
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ use crate::precondition::{ReadConditions, ReadVerdict};
 use crate::range::ByteRange;
 use crate::record::{Content, ObjectRecord, decode};
 use crate::store::Store;
+use crate::tags::Tags;
 use crate::version::VersionRef;
 
 /// Which bytes of an object are meant.
@@ -35,10 +37,13 @@ pub struct GetRequest {
     pub selection: Selection,
     pub conditions: ReadConditions,
     pub links: Links,
+    /// What was seen at the key, if that alone may be read: somebody was let in by
+    /// what it says.
+    pub seen: Option<Arc<Seen>>,
 }
 
 /// Where a symlink may lead a reader.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Links {
     /// Wherever it does: for who may read all of the bucket.
     #[default]
@@ -46,7 +51,8 @@ pub enum Links {
     /// Nowhere yet: [`Error::LinkLeadsTo`] says where it would, for the caller to
     /// judge.
     Nowhere,
-    Only(ObjectKey),
+    /// To this key, and to what was seen there if it says.
+    Only(ObjectKey, Option<Arc<Seen>>),
 }
 
 impl Links {
@@ -54,7 +60,15 @@ impl Links {
         match self {
             Links::Anywhere => true,
             Links::Nowhere => false,
-            Links::Only(key) => key == target,
+            Links::Only(key, _) => key == target,
+        }
+    }
+
+    /// What was seen where they lead.
+    pub(super) fn seen(&self) -> Option<&Arc<Seen>> {
+        match self {
+            Links::Only(_, seen) => seen.as_ref(),
+            Links::Anywhere | Links::Nowhere => None,
         }
     }
 }
@@ -98,7 +112,27 @@ pub(crate) enum Found {
     Link(Box<Link>),
 }
 
+/// What lay at a key at some moment, or that nothing did.
+#[derive(Debug)]
+pub struct Seen {
+    found: Option<(ObjectRecord, Place)>,
+}
+
+impl Seen {
+    /// The tags of what lay there.
+    pub fn tags(&self) -> Option<Tags> {
+        let (record, _) = self.found.as_ref()?;
+        Some(Tags::from_stored(record.tags.clone()))
+    }
+
+    /// Its access control list.
+    pub fn acl(&self) -> Result<Option<ObjectAcl>> {
+        self.found.as_ref().map(|(record, _)| ObjectAcl::of(record)).transpose()
+    }
+}
+
 /// Where a record was found.
+#[derive(Clone, Debug)]
 struct Place {
     row: RowRef,
     /// The body row that was read beside it, and its suffix.
@@ -153,6 +187,39 @@ impl Store {
         Ok((record, Place { row, body: found.next().flatten(), body_suffix: suffix }))
     }
 
+    /// What lies at a key, for a reader of its body or for somebody else. A marker of a
+    /// deletion is nothing.
+    pub async fn see(
+        &self,
+        bucket: &Bucket,
+        key: &ObjectKey,
+        version: Option<VersionRef>,
+        with_body: bool,
+    ) -> Result<Seen> {
+        match self.find(bucket, key, version, with_body).await {
+            Ok(found) => Ok(Seen { found: Some(found) }),
+            Err(error) if error.is_absence() => Ok(Seen { found: None }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a request means, as it was seen.
+    async fn find_as_seen(
+        &self,
+        bucket: &Bucket,
+        request: &GetRequest,
+        with_body: bool,
+    ) -> Result<(ObjectRecord, Place)> {
+        if let Some(Seen { found: Some(found) }) = request.seen.as_deref() {
+            return Ok(found.clone());
+        }
+        let found = self.find(bucket, &request.key, request.version, with_body).await;
+        match request.seen.is_some() && found.is_ok() {
+            true => Err(Error::Overtaken),
+            false => found,
+        }
+    }
+
     /// The row of an inline body, which each version has for itself.
     async fn body_of(
         &self,
@@ -205,7 +272,7 @@ impl Store {
         let mut rounds = Rounds::default();
         for _ in 0..ROUNDS_MAX {
             let key = &request.key;
-            let (record, mut place) = self.find(bucket, key, request.version, with_body).await?;
+            let (record, mut place) = self.find_as_seen(bucket, request, with_body).await?;
             if let Some(target) = target_of(&record)? {
                 return Ok(Found::Link(Box::new(Link { target, record })));
             }
@@ -220,6 +287,9 @@ impl Store {
                 if let Some(reader) = opened.await? {
                     return Ok(Found::Object(info, range, Some(reader)));
                 }
+            }
+            if request.seen.is_some() {
+                return Err(Error::Overtaken);
             }
             rounds.missed(bucket, key, &info.record)?;
         }

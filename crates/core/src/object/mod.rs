@@ -18,7 +18,7 @@ pub use append::{AppendOutcome, AppendRequest};
 pub use copy::{CopyRequest, CopySource};
 pub use delete::{DeleteOutcome, DeleteRequest};
 pub(crate) use get::Found;
-pub use get::{GetRequest, Links, Selection};
+pub use get::{GetRequest, Links, Seen, Selection};
 pub(crate) use history::{Change, CurrentObject, History, Replaced, StoredVersion, version_row};
 pub(crate) use moving::{Brought, Destination, MovePace, Moved};
 pub(crate) use put::full_checksums;

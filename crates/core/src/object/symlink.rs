@@ -133,6 +133,7 @@ impl Store {
             selection: Selection::Whole,
             conditions: ReadConditions::default(),
             links: Links::Nowhere,
+            seen: None,
         };
         match self.read_itself(bucket, &request, false).await? {
             Found::Object(info, ..) => Ok(info),
@@ -167,12 +168,20 @@ impl Store {
             if !request.links.may_lead_to(&link.target) {
                 return Err(Error::LinkLeadsTo { target: link.target });
             }
-            let aimed = GetRequest { key: link.target.clone(), version: None, ..request.clone() };
+            let aimed = GetRequest {
+                key: link.target.clone(),
+                version: None,
+                seen: request.links.seen().cloned(),
+                ..request.clone()
+            };
             let found = self.read_itself(bucket, &aimed, with_body).await;
             // The target was what was found while the link led to it, or both were
             // changed in between and were never so at the same time.
             let again = self.stat_object(bucket, &request.key, request.version).await;
             if !again.is_ok_and(|again| again.record.write_id == link.record.write_id) {
+                if request.seen.is_some() {
+                    return Err(Error::Overtaken);
+                }
                 continue;
             }
             return match found {

@@ -234,7 +234,7 @@ impl World {
         Ok(self.read(bucket, &request).await?.1)
     }
 
-    async fn read(&self, bucket: &Bucket, request: &GetRequest) -> Result<(ObjectInfo, Bytes)> {
+    pub async fn read(&self, bucket: &Bucket, request: &GetRequest) -> Result<(ObjectInfo, Bytes)> {
         let (info, range, mut reader) = self.store.get_object(bucket, request).await?;
         let mut data = Vec::new();
         while let Some(piece) = reader.next_piece().await? {
@@ -341,6 +341,7 @@ pub fn get_request(at: &str) -> GetRequest {
         selection: Selection::Whole,
         conditions: ReadConditions::default(),
         links: Links::Anywhere,
+        seen: None,
     }
 }
 

@@ -1,16 +1,17 @@
 //! Readers beside writers and the collector.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use costrel_core::Error;
 use costrel_core::body::BytesSource;
 use costrel_core::names::BucketName;
-use costrel_core::object::{GetRequest, ObjectReader, Selection};
+use costrel_core::object::{GetRequest, ObjectReader, Seen, Selection};
 use costrel_core::range::ByteRange;
 
 use crate::common::faulty::{Faulty, Manner};
-use crate::common::{LARGE, OWNER, SMALL, World, body, get_request, put_request};
+use crate::common::{LARGE, OWNER, SMALL, World, body, get_request, key, put_request};
 
 /// Reads share as little of a snapshot as the seam allows.
 const TORN: Manner = Manner { torn: true, lingering: false };
@@ -21,6 +22,7 @@ crate::on_every_engine!(
     a_range_inside_a_part_reads_little_else,
     readers_beside_overwriters,
     readers_beside_appends,
+    who_saw_an_object_reads_no_other,
 );
 
 async fn rest(mut reader: ObjectReader) -> Vec<u8> {
@@ -173,6 +175,46 @@ async fn readers_beside_appends(world: &World) {
     };
     futures_util::future::join(writer, reader).await;
     assert_eq!(world.get(&bucket, "k").await.unwrap(), whole);
+}
+
+async fn who_saw_an_object_reads_no_other(world: &World) {
+    let bucket = world.bucket("seen").await;
+    let at = key("k");
+    let read = async |seen: Seen| {
+        let request = GetRequest { seen: Some(Arc::new(seen)), ..get_request("k") };
+        world.read(&bucket, &request).await
+    };
+    let see = async |with_body| world.store.see(&bucket, &at, None, with_body).await.unwrap();
+    for with_body in [true, false] {
+        for len in [SMALL, LARGE, 600_000] {
+            let data = body(len as u64, len);
+            world.put(&bucket, "k", data.clone()).await.unwrap();
+            let (_, found) = read(see(with_body).await).await.unwrap();
+            assert!(found == data);
+
+            let seen = see(with_body).await;
+            world.put(&bucket, "k", body(1, len + 1)).await.unwrap();
+            world.settle().await;
+            match read(seen).await {
+                Ok((info, found)) => assert!(info.record.size == len as u64 && found == data),
+                Err(error) => assert!(matches!(error, Error::Overtaken), "{error}"),
+            }
+            let seen = see(with_body).await;
+            world.delete(&bucket, "k").await.unwrap();
+            world.settle().await;
+            match read(seen).await {
+                Ok((_, found)) => assert_eq!(found.len(), len + 1),
+                Err(error) => assert!(matches!(error, Error::Overtaken), "{error}"),
+            }
+
+            let seen = see(with_body).await;
+            assert!(seen.acl().unwrap().is_none() && seen.tags().is_none());
+            let found = read(see(with_body).await).await;
+            assert!(matches!(found, Err(Error::NoSuchKey)));
+            world.put(&bucket, "k", data).await.unwrap();
+            assert!(matches!(read(seen).await, Err(Error::Overtaken)));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -53,6 +53,7 @@ pub async fn scale(dir: PathBuf, objects: u64, size: u64) {
                                 selection: Selection::Whole,
                                 conditions: Default::default(),
                                 links: Links::Anywhere,
+                                seen: None,
                             };
                             if with_body {
                                 let got = store.get_object(&bucket, &request).await;

@@ -401,7 +401,7 @@ pub(super) fn describe(error: &Error, dialect: Dialect) -> Described {
             Code::both("ServiceUnavailable"),
             "The server serves reads only at the moment.",
         ),
-        Error::StorageUnavailable => unavailable(),
+        Error::StorageUnavailable | Error::Overtaken => unavailable(),
         Error::Damaged(_) | Error::Internal(_) => internal(),
     }
 }

@@ -31,7 +31,6 @@ use crate::address::AddressError;
 use crate::dialect::Dialect;
 use crate::ops::RouteError;
 use crate::percent::PercentError;
-use crate::permission;
 use crate::xml::{XmlError, XmlWriter};
 
 /// Why a request is not answered with success.
@@ -161,7 +160,7 @@ impl Failure {
 
     /// Whether it tells that there is no such object.
     pub(crate) fn is_absence(&self) -> bool {
-        matches!(self, Failure::Core(error) if permission::is_absence(error))
+        matches!(self, Failure::Core(error) if error.is_absence())
     }
 }
 

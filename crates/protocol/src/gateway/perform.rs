@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use costrel_core::bucket::Bucket;
 use futures_util::future::BoxFuture;
 
 use super::{Gateway, RequestBody};
 use crate::error::Failure;
 use crate::handlers;
 use crate::ops::{OpRow, Operation, Shape};
-use crate::permission;
+use crate::permission::{self, Permitted};
 use crate::reply::Reply;
 use crate::request::{Outcome, Request};
 
@@ -51,19 +50,20 @@ impl Gateway {
             }
             _ => {}
         }
-        let bucket = self.permitted_bucket(request, row, request.bucket_name()?).await?;
+        let permitted = self.permitted_bucket(request, row, request.bucket_name()?).await?;
+        let bucket = &permitted.bucket;
         let outcome = match request.occasion(self.store.event_lanes()) {
-            None => self.perform(request, row, operation, &bucket, body).await,
+            None => self.perform(request, row, operation, &permitted, body).await,
             Some(occasion) => {
-                let work = self.perform_apart(request, row, operation, &bucket, body);
+                let work = self.perform_apart(request, row, operation, &permitted, body);
                 occasion.around(work).await
             }
         };
         match outcome {
             // Which keys there are not is for those to know who may list.
-            Err(failure) if failure.is_absence() && !permission::is_unlimited(request, &bucket) => {
+            Err(failure) if failure.is_absence() && !permission::is_unlimited(request, bucket) => {
                 let key = request.address.key.as_deref().unwrap_or_default();
-                match self.permits_listing(request, &bucket, key).await? {
+                match self.permits_listing(request, bucket, key).await? {
                     true => Err(failure),
                     false => Err(permission::refusal(request)),
                 }
@@ -79,10 +79,10 @@ impl Gateway {
         request: &'a Request<'_>,
         row: &'static OpRow,
         operation: Operation,
-        target: &'a Arc<Bucket>,
+        permitted: &'a Permitted,
         body: RequestBody<'a>,
     ) -> BoxFuture<'a, Outcome<Reply>> {
-        Box::pin(self.perform(request, row, operation, target, body))
+        Box::pin(self.perform(request, row, operation, permitted, body))
     }
 
     /// Does what has been permitted.
@@ -91,7 +91,7 @@ impl Gateway {
         request: &Request<'_>,
         row: &'static OpRow,
         operation: Operation,
-        target: &Arc<Bucket>,
+        permitted: &Permitted,
         mut body: RequestBody<'_>,
     ) -> Outcome<Reply> {
         use handlers::{
@@ -99,6 +99,7 @@ impl Gateway {
             notification, object, policy, referer, restore, symlink, tags, tiering, versions,
             website,
         };
+        let Permitted { bucket: target, seen } = permitted;
         match operation {
             Operation::ListBuckets | Operation::CreateBucket | Operation::Preflight => {
                 Err(Failure::Internal("answered above"))
@@ -198,9 +199,9 @@ impl Gateway {
             Operation::PostObject => {
                 Err(Failure::InvalidRequest("A POST form carries its signature in its fields."))
             }
-            Operation::GetObject => object::get(self, request, target).await,
-            Operation::HeadObject => object::head(self, request, target).await,
-            Operation::GetObjectAttributes => object::attributes(self, request, target).await,
+            Operation::GetObject => object::get(self, request, target, seen).await,
+            Operation::HeadObject => object::head(self, request, target, seen).await,
+            Operation::GetObjectAttributes => object::attributes(self, request, target, seen).await,
             Operation::DeleteObject => delete::delete_object(self, request, target).await,
             Operation::DeleteObjects => {
                 delete::delete_objects(self, request, target, &mut body).await

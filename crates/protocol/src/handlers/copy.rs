@@ -210,6 +210,7 @@ async fn may_take_all(
         selection: Selection::Whole,
         conditions: ReadConditions::default(),
         links: Links::Nowhere,
+        seen: None,
     };
     let operation = Operation::GetObject;
     let info = match gateway.look_at_object(request, bucket, operation, &head).await {
@@ -232,7 +233,7 @@ async fn may_take_all(
         let need = Need::new(Operation::GetObjectTagging, Some(tagged.as_str()), version);
         gateway.require(request, bucket, need).await?;
     }
-    Ok(info.link.map_or(Links::Nowhere, |link| Links::Only(link.target)))
+    Ok(info.link.map_or(Links::Nowhere, |link| Links::Only(link.target, None)))
 }
 
 /// Reads `<bucket host>/<key>` (COS) or `[/]<bucket>/<key>` (S3), the key

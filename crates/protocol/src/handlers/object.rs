@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use costrel_core::bucket::Bucket;
 use costrel_core::checksum::Algorithm;
-use costrel_core::object::{AppendRequest, GetRequest, ObjectInfo, PutRequest, Selection};
+use costrel_core::object::{AppendRequest, GetRequest, ObjectInfo, PutRequest, Seen, Selection};
 use costrel_core::precondition::EtagCondition;
 use costrel_core::range::ByteRange;
 use costrel_core::tags::Tags;
@@ -103,8 +104,14 @@ pub async fn append(
     Ok(reply)
 }
 
-pub async fn get(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    let mut get = read_request(request, bucket)?;
+/// What let the caller in has been seen, and is what he gets.
+pub async fn get(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+    seen: &Option<Arc<Seen>>,
+) -> Outcome<Reply> {
+    let mut get = read_request(request, bucket, seen)?;
     let operation = Operation::GetObject;
     let guarded = if_range(request, &get);
     let (info, range, reader) =
@@ -140,8 +147,13 @@ async fn expiration(
     }
 }
 
-pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
-    let mut get = read_request(request, bucket)?;
+pub async fn head(
+    gateway: &Gateway,
+    request: &Request<'_>,
+    bucket: &Bucket,
+    seen: &Option<Arc<Seen>>,
+) -> Outcome<Reply> {
+    let mut get = read_request(request, bucket, seen)?;
     let operation = Operation::HeadObject;
     let guarded = if_range(request, &get);
     let (info, range) = match gateway.look_at_object(request, bucket, operation, &guarded).await {
@@ -159,7 +171,11 @@ pub async fn head(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> 
     Ok(reply)
 }
 
-fn read_request(request: &Request<'_>, bucket: &Bucket) -> Outcome<GetRequest> {
+fn read_request(
+    request: &Request<'_>,
+    bucket: &Bucket,
+    seen: &Option<Arc<Seen>>,
+) -> Outcome<GetRequest> {
     refuse_unsupported(request.dialect, request.headers)?;
     Ok(GetRequest {
         key: request.key()?,
@@ -167,6 +183,7 @@ fn read_request(request: &Request<'_>, bucket: &Bucket) -> Outcome<GetRequest> {
         selection: selection(request)?,
         conditions: request.read_conditions(),
         links: links_of(request, bucket),
+        seen: seen.clone(),
     })
 }
 
@@ -301,6 +318,7 @@ pub async fn attributes(
     gateway: &Gateway,
     request: &Request<'_>,
     bucket: &Bucket,
+    seen: &Option<Arc<Seen>>,
 ) -> Outcome<Reply> {
     let asked = request.header(&dialect::s3::OBJECT_ATTRIBUTES).unwrap_or_default();
     let asked: Vec<&str> =
@@ -320,6 +338,7 @@ pub async fn attributes(
         selection: Selection::Whole,
         conditions: request.read_conditions(),
         links: links_of(request, bucket),
+        seen: seen.clone(),
     };
     let operation = Operation::GetObjectAttributes;
     let (info, _) = gateway.look_at_object(request, bucket, operation, &get).await?;

@@ -94,7 +94,8 @@ pub async fn post_object(
             Some(presented)
         }
     };
-    let bucket = gateway.permitted_bucket(&request, row, request.bucket_name()?).await?;
+    let permitted = gateway.permitted_bucket(&request, row, request.bucket_name()?).await?;
+    let bucket = permitted.bucket;
     let named = form.get("key").ok_or(Failure::InvalidArgument {
         name: "key".into(),
         value: String::new(),

@@ -6,15 +6,15 @@ use costrel_core::account::Holder;
 use costrel_core::acl::AclVerdict;
 use costrel_core::bucket::Bucket;
 use costrel_core::names::ObjectKey;
-use costrel_core::object::ObjectInfo;
+use costrel_core::object::Seen;
 use costrel_core::tags::Tags;
 use costrel_core::version::VersionRef;
 use costrel_policy::{Attempt, Caller, Decision, Facts, Grants, Key, Policy, Verdict, Who, decide};
 
+use super::Need;
 use super::explained::{Explained, Judges};
-use super::{Need, is_absence};
 use crate::gateway::Gateway;
-use crate::ops::Granted;
+use crate::ops::{Granted, Operation};
 use crate::request::Outcome;
 
 /// What came of a need, with what is left to be said of it.
@@ -23,6 +23,8 @@ pub(super) struct Judged {
     /// What the ACL says, where the policies leave it to that.
     acl: Option<AclVerdict>,
     bucket: Arc<[Arc<Policy>]>,
+    /// The object that is meant, if what it says was asked for.
+    pub seen: Option<Arc<Seen>>,
 }
 
 impl Judged {
@@ -57,10 +59,11 @@ impl Gateway {
             false => self.store.policies(bucket).await?,
         };
         let asks = |policy: &Arc<Policy>| policy.asks(|key| matches!(key, Key::ExistingTag(_)));
-        let existing_tags = match policies.iter().chain(caller.own()).any(asks) {
-            true => self.object_meant(bucket, need).await?.map(|info| info.tags()),
+        let mut seen = match policies.iter().chain(caller.own()).any(asks) {
+            true => self.object_meant(bucket, need).await?,
             false => None,
         };
+        let existing_tags = seen.as_ref().and_then(|seen| seen.tags());
         let block = bucket.public_access_block();
         let restrict_public = block.is_some_and(|block| block.restrict_public_buckets);
         let verdict = {
@@ -75,9 +78,9 @@ impl Gateway {
         };
         let acl = match verdict.decision {
             Decision::Allowed | Decision::Denied => None,
-            Decision::LeftToAcls => self.acl_says(bucket, need, caller.who).await?,
+            Decision::LeftToAcls => self.acl_says(bucket, need, caller.who, &mut seen).await?,
         };
-        Ok(Judged { verdict, acl, bucket: policies })
+        Ok(Judged { verdict, acl, bucket: policies, seen })
     }
 
     /// What an ACL says where no policy says anything; nothing if none can. An object that
@@ -87,31 +90,32 @@ impl Gateway {
         bucket: &Bucket,
         need: Need<'_>,
         who: Who,
+        seen: &mut Option<Arc<Seen>>,
     ) -> Outcome<Option<AclVerdict>> {
         Ok(match need.granted {
             None => None,
             Some(Granted::OfBucket(permission)) => Some(bucket.acl_says(who, permission, None)?),
             Some(Granted::OfObject(permission)) => {
-                let info = self.object_meant(bucket, need).await?;
-                let acl = info.map(|info| info.acl()).transpose()?;
+                if seen.is_none() {
+                    *seen = self.object_meant(bucket, need).await?;
+                }
+                let acl = seen.as_ref().map(|seen| seen.acl()).transpose()?.flatten();
                 Some(bucket.acl_says(who, permission, acl.as_ref())?)
             }
         })
     }
 
-    /// The object that is meant, as it is at the moment, if there is one: who
-    /// overwrites an object with another one's tags or ACL may still be seen by
-    /// readers of before.
-    async fn object_meant(&self, bucket: &Bucket, need: Need<'_>) -> Outcome<Option<ObjectInfo>> {
+    /// The object that is meant, as it is at the moment. Nobody looks where no key or
+    /// version is named.
+    async fn object_meant(&self, bucket: &Bucket, need: Need<'_>) -> Outcome<Option<Arc<Seen>>> {
         let Some(key) = need.key.and_then(|key| ObjectKey::new(key).ok()) else { return Ok(None) };
         let version = match need.version.map(VersionRef::parse) {
             Some(None) => return Ok(None),
             version => version.flatten(),
         };
-        match self.store.stat_object(bucket, &key, version).await {
-            Ok(info) => Ok(Some(info)),
-            Err(error) if is_absence(&error) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        // Whoever is let in reads it next.
+        let with_body = need.operation == Operation::GetObject;
+        let seen = self.store.see(bucket, &key, version, with_body).await?;
+        Ok(Some(Arc::new(seen)))
     }
 }

@@ -7,13 +7,14 @@ use costrel_core::Error;
 use costrel_core::bucket::Bucket;
 use costrel_core::object::{GetRequest, Links, ObjectInfo, ObjectReader};
 
-use super::{Need, is_absence, is_unlimited, refusal};
+use super::{Need, is_unlimited, refusal};
 use crate::error::Failure;
 use crate::gateway::Gateway;
 use crate::ops::Operation;
 use crate::request::{Outcome, Request};
 
-/// How often a link may be pointed elsewhere while it is judged.
+/// How often what is read may be replaced, or a link pointed elsewhere, while it is
+/// judged.
 const ROUNDS_MAX: usize = 10;
 
 /// An object's description, the bytes that are meant, and a reader of them.
@@ -72,12 +73,20 @@ impl Gateway {
             match (found, &get.links) {
                 (Err(Error::LinkLeadsTo { target }), _) => {
                     let need = Need::new(operation, Some(target.as_str()), None);
-                    self.require_reading(request, bucket, need).await?;
-                    aimed = Some(GetRequest { links: Links::Only(target), ..get.clone() });
+                    let seen = self.require_reading(request, bucket, need).await?;
+                    aimed = Some(GetRequest { links: Links::Only(target, seen), ..get.clone() });
+                }
+                // What is there now may be for others.
+                (Err(Error::Overtaken), _) => {
+                    let version = get.version.map(|version| version.to_string());
+                    let need = Need::new(operation, Some(get.key.as_str()), version.as_deref());
+                    let seen = self.require_reading(request, bucket, need).await?;
+                    let links = links_of(request, bucket);
+                    aimed = Some(GetRequest { links, seen, ..get.clone() });
                 }
                 // Whether the target is there is for those to know who may list it.
-                (Err(error), Links::Only(target))
-                    if is_absence(&error)
+                (Err(error), Links::Only(target, _))
+                    if error.is_absence()
                         && !is_unlimited(request, bucket)
                         && !self.permits_listing(request, bucket, target.as_str()).await? =>
                 {

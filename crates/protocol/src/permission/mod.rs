@@ -17,6 +17,7 @@ use std::sync::Arc;
 use costrel_core::Error;
 use costrel_core::account::{AccessKey, Holder, Session};
 use costrel_core::bucket::Bucket;
+use costrel_core::object::Seen;
 use costrel_core::tags::Tags;
 use costrel_policy::{Action, Attempt, Caller, Decision, Grants, Target, Who, decide};
 
@@ -86,14 +87,36 @@ impl<'a> Need<'a> {
     }
 }
 
+/// What a request may be done to.
+pub(crate) struct Permitted {
+    pub bucket: Arc<Bucket>,
+    /// The object by which it was judged, if it was by one: its readers are given
+    /// this and no other, which may say otherwise.
+    pub seen: Option<Arc<Seen>>,
+}
+
+/// What comes of a request for something.
+enum Answer {
+    /// With the object that it was judged by, if it was.
+    Allowed(Option<Arc<Seen>>),
+    Refused,
+}
+
+impl Answer {
+    fn is_yes(&self) -> bool {
+        matches!(self, Answer::Allowed(_))
+    }
+}
+
 impl Gateway {
-    /// The named bucket, if the caller may do to it what the row says.
+    /// The named bucket, if the caller may do to it what the row says, and the object
+    /// that let him.
     pub(crate) async fn permitted_bucket(
         &self,
         request: &Request<'_>,
         row: &OpRow,
         name: &str,
-    ) -> Outcome<Arc<Bucket>> {
+    ) -> Outcome<Permitted> {
         let bucket = self.known_bucket(request, name).await?;
         let (Some(operation), Some(_)) = (row.operation, row.action) else {
             return Err(refusal(request));
@@ -109,8 +132,9 @@ impl Gateway {
                 besides.note(request, true);
             }
             self.check_referer(request, &bucket, operation).await?;
-            return Ok(bucket);
+            return Ok(Permitted { bucket, seen: None });
         }
+        let mut seen = None;
         match operation {
             // Judged by what their bodies say. Whom nothing can let in need not
             // send them.
@@ -123,7 +147,7 @@ impl Gateway {
                 let key = request.address.key.as_deref();
                 let version = request.query.get_any_case("versionId");
                 let need = Need::new(operation, key, version);
-                self.require_reading(request, &bucket, need).await?;
+                seen = self.require_reading(request, &bucket, need).await?;
                 self.require_besides(request, &bucket, need).await?;
             }
         }
@@ -132,7 +156,7 @@ impl Gateway {
         if operation.on_policy() && !owner {
             return Err(Failure::ForeignPolicy);
         }
-        Ok(bucket)
+        Ok(Permitted { bucket, seen })
     }
 
     /// Whether an object may be shown on the page that it is asked for from. Whoever
@@ -176,9 +200,20 @@ impl Gateway {
         bucket: &Bucket,
         need: Need<'_>,
     ) -> Outcome<()> {
-        match self.permits(request, bucket, need).await? {
-            true => Ok(()),
-            false => Err(refusal(request)),
+        self.require_seeing(request, bucket, need).await?;
+        Ok(())
+    }
+
+    /// The same, with the object by which it was judged, if it was by one.
+    async fn require_seeing(
+        &self,
+        request: &Request<'_>,
+        bucket: &Bucket,
+        need: Need<'_>,
+    ) -> Outcome<Option<Arc<Seen>>> {
+        match self.judge_request(request, bucket, need, Some(request.notes)).await? {
+            Answer::Allowed(seen) => Ok(seen),
+            Answer::Refused => Err(refusal(request)),
         }
     }
 
@@ -188,14 +223,15 @@ impl Gateway {
         request: &Request<'_>,
         bucket: &Bucket,
         need: Need<'_>,
-    ) -> Outcome<()> {
-        self.require(request, bucket, need).await?;
+    ) -> Outcome<Option<Arc<Seen>>> {
+        let seen = self.require_seeing(request, bucket, need).await?;
         match need.operation {
             Operation::GetObjectAttributes => {
                 let head = Need::new(Operation::HeadObject, need.key, need.version);
-                self.require(request, bucket, head).await
+                // Either may be by an object; what both are by is what is read.
+                Ok(self.require_seeing(request, bucket, head).await?.or(seen))
             }
-            _ => Ok(()),
+            _ => Ok(seen),
         }
     }
 
@@ -209,7 +245,8 @@ impl Gateway {
         version: Option<&str>,
     ) -> Outcome<bool> {
         let need = Need::new(Operation::DeleteObject, Some(key), version);
-        self.judge_request(request, bucket, need.besides(ops::BYPASS_GOVERNANCE), None).await
+        let need = need.besides(ops::BYPASS_GOVERNANCE);
+        Ok(self.judge_request(request, bucket, need, None).await?.is_yes())
     }
 
     /// Whether the caller may learn that there is no such key: by a list of the keys
@@ -231,7 +268,7 @@ impl Gateway {
         bucket: &Bucket,
         need: Need<'_>,
     ) -> Outcome<bool> {
-        self.judge_request(request, bucket, need, Some(request.notes)).await
+        Ok(self.judge_request(request, bucket, need, Some(request.notes)).await?.is_yes())
     }
 
     async fn judge_request(
@@ -240,9 +277,9 @@ impl Gateway {
         bucket: &Bucket,
         need: Need<'_>,
         notes: Option<&Notes>,
-    ) -> Outcome<bool> {
+    ) -> Outcome<Answer> {
         if is_unlimited(request, bucket) {
-            return Ok(true);
+            return Ok(Answer::Allowed(None));
         }
         let caller = caller(request);
         let settings = bucket.settings();
@@ -263,7 +300,10 @@ impl Gateway {
             let holder = request.identity.as_ref().map(|key| &key.holder);
             notes.judged(judged.explained(&caller, holder));
         }
-        Ok(allowed)
+        Ok(match allowed {
+            true => Answer::Allowed(judged.seen),
+            false => Answer::Refused,
+        })
     }
 
     /// What is done in an account and to none of its buckets yet: listing them, and
@@ -336,18 +376,6 @@ impl Gateway {
             false => bucket.name.appid().unwrap_or_default(),
         }
     }
-}
-
-/// Whether an error says that there is no such object.
-pub(crate) fn is_absence(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::NoSuchKey
-            | Error::NoSuchVersion
-            | Error::CurrentIsMarker { .. }
-            | Error::VersionIsMarker { .. }
-            | Error::SourceIsMarker
-    )
 }
 
 pub(crate) fn caller(request: &Request<'_>) -> Caller {

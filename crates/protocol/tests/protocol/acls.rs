@@ -653,3 +653,42 @@ async fn new_buckets() {
         user.signs(put(dialect, &path)).send(&world).await.ok();
     }
 }
+
+/// Who is let in by what an object says is given that object, and not the one that
+/// takes its place in the meantime.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_let_in_by_an_object_that_is_gone() {
+    let world = World::with_bucket().await;
+    canned(&world, Dialect::Cos, &bucket(), "public-read").await.ok();
+    let write = async |round: usize| {
+        let (acl, text) = [("private", "secret"), ("public-read", "open")][round % 2];
+        let body = text.repeat([1, 100_000][round / 2 % 2]);
+        let call = put(Dialect::S3, &object("key")).header("x-amz-acl", acl);
+        call.body(body).send(&world).await.ok();
+        if round % 7 == 0 {
+            delete(Dialect::S3, &object("key")).send(&world).await;
+        }
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let writer = async {
+        for round in 0..400 {
+            write(round).await;
+        }
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+    };
+    let readers = (0..4).map(|_| async {
+        let mut read = 0;
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            let answer = anonymous(get(Dialect::S3, &object("key"))).send(&world).await;
+            match answer.status {
+                200 => read += 1,
+                status => assert!([403, 404].contains(&status), "{}", answer.dump()),
+            }
+            assert!(!answer.text().contains("secret"), "{} were read before", read);
+        }
+        read
+    });
+    let readers = futures_util::future::join_all(readers);
+    let ((), read) = futures_util::future::join(writer, readers).await;
+    assert!(read.iter().sum::<usize>() > 0);
+}
