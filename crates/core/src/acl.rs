@@ -56,6 +56,11 @@ impl Permission {
     pub fn from_name(name: &str) -> Option<Permission> {
         Permission::ALL.into_iter().find(|permission| permission.name() == name)
     }
+
+    /// By the number that is stored, which is its place in the list of all.
+    fn from_number(number: u32) -> Option<Permission> {
+        Permission::ALL.get((number as usize).checked_sub(1)?).copied()
+    }
 }
 
 /// Whom a grant is for.
@@ -228,7 +233,6 @@ impl Grant {
 
     pub(crate) fn from_record(record: &GrantRecord) -> Result<Grant> {
         let damaged = || Error::Damaged(format!("a grant is unknown: {record:?}"));
-        let number = |permission: &Permission| *permission as u32 == record.permission;
         Ok(Grant {
             grantee: match record.grantee {
                 1 => Grantee::User { account: record.account, uin: record.uin },
@@ -236,7 +240,7 @@ impl Grant {
                 3 => Grantee::AuthenticatedUsers,
                 _ => return Err(damaged()),
             },
-            permission: Permission::ALL.into_iter().find(number).ok_or_else(damaged)?,
+            permission: Permission::from_number(record.permission).ok_or_else(damaged)?,
         })
     }
 
@@ -340,38 +344,39 @@ impl Bucket {
         }
     }
 
-    /// What its list, or that of an object in it, says of somebody who wants to do
-    /// something.
+    /// What its list, or that of an object in it, says of somebody else than its owner who
+    /// wants to do something. Read as it is stored: it is asked for many requests.
     pub fn acl_says(
         &self,
         who: Who,
         permission: Permission,
-        object: Option<&ObjectAcl>,
+        object: Option<&ObjectRecord>,
     ) -> Result<AclVerdict> {
-        let acl = match object {
-            Some(ObjectAcl::Private) => return Ok(AclVerdict::Nothing),
-            Some(ObjectAcl::Own(acl)) => acl,
-            None | Some(ObjectAcl::Inherits) => &self.acl()?,
-        };
-        let grants = |grant: &&Grant| {
-            grant.allows(permission) && grant.grantee.includes(who, self.owner_uin)
-        };
-        let mut granting = acl.grants.iter().filter(grants).peekable();
-        if granting.peek().is_none() {
-            return Ok(AclVerdict::Nothing);
-        }
-        if self.disables_acls() {
-            return Ok(AclVerdict::Disabled);
-        }
-        let ignores_public = self.public_access_block().is_some_and(|b| b.ignore_public_acls);
-        let counts = |grant: &&Grant| !(ignores_public && grant.grantee.is_public());
-        Ok(match granting.find(counts) {
-            Some(grant) => {
-                let of_object = matches!(object, Some(ObjectAcl::Own(_)));
-                AclVerdict::Granted { grant: *grant, of_object }
+        let settings = self.settings();
+        let own = object.map(|record| record.acl.as_ref());
+        let (list, of_object) = match own {
+            Some(None) => (None, true),
+            Some(Some(list)) if !list.inherits => (Some(list), true),
+            None | Some(Some(_)) => {
+                (settings.access.as_ref().and_then(|access| access.acl.as_ref()), false)
             }
-            None => AclVerdict::PublicIgnored,
-        })
+        };
+        let ignores_public = self.public_access_block().is_some_and(|b| b.ignore_public_acls);
+        let mut verdict = AclVerdict::Nothing;
+        for record in list.map_or(&[][..], |list| &list.grants) {
+            let grant = Grant::from_record(record)?;
+            if !grant.allows(permission) || !grant.grantee.includes(who, self.owner_uin) {
+                continue;
+            }
+            if self.disables_acls() {
+                return Ok(AclVerdict::Disabled);
+            }
+            if !(ignores_public && grant.grantee.is_public()) {
+                return Ok(AclVerdict::Granted { grant, of_object });
+            }
+            verdict = AclVerdict::PublicIgnored;
+        }
+        Ok(verdict)
     }
 }
 
@@ -475,6 +480,14 @@ mod tests {
         check(Grantee::account(OTHER), [false, false, false, true, true]);
         let one = Grantee::User { account: OWNER, uin: OWNER + 10 };
         check(one, [false, false, true, false, false]);
+    }
+
+    #[test]
+    fn permissions_have_numbers() {
+        for permission in Permission::ALL {
+            assert_eq!(Permission::from_number(permission as u32), Some(permission));
+        }
+        assert_eq!([0, 6, u32::MAX].map(Permission::from_number), [None; 3]);
     }
 
     #[test]

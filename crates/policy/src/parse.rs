@@ -32,6 +32,7 @@ pub struct Policy {
     /// Action patterns as they were written.
     actions: Vec<String>,
     spans: Box<[Span]>,
+    asks_for_tags: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +44,13 @@ pub(crate) struct Statement {
     pub actions: Actions,
     pub resources: Resources,
     pub conditions: Vec<Condition>,
+}
+
+impl Statement {
+    fn asks(&self, about: &impl Fn(&Key) -> bool) -> bool {
+        let in_conditions = self.conditions.iter().any(|condition| condition.asks(about));
+        in_conditions || self.resources.named.iter().any(|resource| resource.asks(about))
+    }
 }
 
 /// Those named, or all but them.
@@ -84,7 +92,7 @@ impl Policy {
     /// A policy that says nothing, and so allows nothing.
     pub fn nothing() -> Policy {
         let (statements, actions, spans) = (Vec::new(), Vec::new(), Box::default());
-        Policy { grammar: Grammar::Iam, statements, actions, spans }
+        Policy { grammar: Grammar::Iam, statements, actions, spans, asks_for_tags: false }
     }
 
     /// Reads the policy of a bucket.
@@ -134,13 +142,9 @@ impl Policy {
         self.actions.iter().find(unknown).map(String::as_str)
     }
 
-    /// Whether a condition or a variable asks about one of these keys.
-    pub fn asks(&self, about: impl Fn(&Key) -> bool) -> bool {
-        self.statements.iter().any(|statement| {
-            let in_conditions = statement.conditions.iter().any(|condition| condition.asks(&about));
-            let mut resources = statement.resources.named.iter();
-            in_conditions || resources.any(|resource| resource.asks(&about))
-        })
+    /// Whether a condition or a variable asks about the tags that an object has.
+    pub fn asks_for_tags(&self) -> bool {
+        self.asks_for_tags
     }
 
     /// Refuses two statements of one name, which IAM does not take. Asked of what is
@@ -213,8 +217,7 @@ fn read(document: &[u8], words: &Words, holder: Holder) -> Result<Policy, Policy
         one @ Json::Object(_) => vec![one],
         _ => return Err(PolicyFault::Value("Statement")),
     };
-    let mut policy =
-        Policy { grammar: words.grammar, statements: Vec::new(), actions: Vec::new(), spans };
+    let mut policy = Policy { grammar: words.grammar, spans, ..Policy::nothing() };
     for json in statements {
         let mut members = Members::of(json, words, &MEMBERS)?;
         let sid = members.take("Sid").map(|sid| text(sid, "Sid")).transpose()?;
@@ -227,6 +230,7 @@ fn read(document: &[u8], words: &Words, holder: Holder) -> Result<Policy, Policy
         };
         let about = (effect, principals, holder);
         let statement = statement(members, words, variables, about, &mut policy.actions)?;
+        policy.asks_for_tags |= statement.asks(&|key| matches!(key, Key::ExistingTag(_)));
         policy.statements.push(Statement { sid: sid.map(Into::into), ..statement });
     }
     Ok(policy)

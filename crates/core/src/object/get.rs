@@ -6,7 +6,6 @@ use bytes::Bytes;
 use super::history::version_row;
 use super::symlink::target_of;
 use super::{Link, ObjectInfo, ObjectReader};
-use crate::acl::ObjectAcl;
 use crate::bucket::Bucket;
 use crate::engine::{RowRef, Table};
 use crate::error::{Error, Result};
@@ -121,13 +120,11 @@ pub struct Seen {
 impl Seen {
     /// The tags of what lay there.
     pub fn tags(&self) -> Option<Tags> {
-        let (record, _) = self.found.as_ref()?;
-        Some(Tags::from_stored(record.tags.clone()))
+        Some(Tags::from_stored(self.record()?.tags.clone()))
     }
 
-    /// Its access control list.
-    pub fn acl(&self) -> Result<Option<ObjectAcl>> {
-        self.found.as_ref().map(|(record, _)| ObjectAcl::of(record)).transpose()
+    pub fn record(&self) -> Option<&ObjectRecord> {
+        self.found.as_ref().map(|(record, _)| record)
     }
 }
 

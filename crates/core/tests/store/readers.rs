@@ -208,7 +208,7 @@ async fn who_saw_an_object_reads_no_other(world: &World) {
             }
 
             let seen = see(with_body).await;
-            assert!(seen.acl().unwrap().is_none() && seen.tags().is_none());
+            assert!(seen.record().is_none() && seen.tags().is_none());
             let found = read(see(with_body).await).await;
             assert!(matches!(found, Err(Error::NoSuchKey)));
             world.put(&bucket, "k", data).await.unwrap();

@@ -9,7 +9,7 @@ use costrel_core::names::ObjectKey;
 use costrel_core::object::Seen;
 use costrel_core::tags::Tags;
 use costrel_core::version::VersionRef;
-use costrel_policy::{Attempt, Caller, Decision, Facts, Grants, Key, Policy, Verdict, Who, decide};
+use costrel_policy::{Attempt, Caller, Decision, Facts, Grants, Policy, Verdict, Who, decide};
 
 use super::Need;
 use super::explained::{Explained, Judges};
@@ -58,8 +58,7 @@ impl Gateway {
             true => Arc::new([]),
             false => self.store.policies(bucket).await?,
         };
-        let asks = |policy: &Arc<Policy>| policy.asks(|key| matches!(key, Key::ExistingTag(_)));
-        let mut seen = match policies.iter().chain(caller.own()).any(asks) {
+        let mut seen = match policies.iter().chain(caller.own()).any(|one| one.asks_for_tags()) {
             true => self.object_meant(bucket, need).await?,
             false => None,
         };
@@ -99,8 +98,8 @@ impl Gateway {
                 if seen.is_none() {
                     *seen = self.object_meant(bucket, need).await?;
                 }
-                let acl = seen.as_ref().map(|seen| seen.acl()).transpose()?.flatten();
-                Some(bucket.acl_says(who, permission, acl.as_ref())?)
+                let record = seen.as_ref().and_then(|seen| seen.record());
+                Some(bucket.acl_says(who, permission, record)?)
             }
         })
     }
