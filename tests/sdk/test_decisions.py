@@ -102,6 +102,19 @@ def test_explain(server, iam, bucket, ann):
     assert (code, first) == (1, "denied: statement 3 (NotThere) of the user's policy reads")
     assert place.strip().startswith("at line 1, column ")
 
+    # What the vendors' commands call it; and what cannot be asked is not answered.
+    assert explained(server, *asked, "--resource", f"s3://{bucket}/a") == reads
+    assert explained(server, *lists[:-1], f"{bucket}/*") == (True, by("user", "reads", 1, "Lists"))
+    for question, complaint in [
+        ([*asked, "--resource", bucket], "s3:GetObject is about an object"),
+        ([*cam_name, "--resource", f"{bucket}/"], "name/cos:GetObject is about an object"),
+        ([*lists[:-1], f"{bucket}/a"], "s3:ListBucket is about a bucket"),
+        (["--root", "--action", "sts:AssumeRole", "--resource", name], "is about a role"),
+        (["--root", "--action", "sts:AssumeRole"], "is about a role"),
+    ]:
+        code, out, complained = explain(server, *question)
+        assert (code, out) == (1, "") and complaint in complained, complained
+
     # A group's, a bucket's own in either grammar, an ACL, and what takes it back.
     group = unused("group")
     iam.create_group(GroupName=group)
@@ -151,7 +164,7 @@ def test_explain(server, iam, bucket, ann):
     for wrong, why in [
         (["--user", "nobody", *asked[2:]], "no such user"),
         (["--user", name, "--action", "s3:Nothing"], "there is no action s3:Nothing"),
-        ([*asked, "--resource", "nowhere-1/a"], "no such bucket"),
+        ([*asked, "--resource", "nowhere-1/a"], "there is no bucket nowhere-1"),
         ([*asked, "--context", "aws:Nothing=1"], "there is no condition key aws:Nothing"),
     ]:
         code, out, complaint = explain(server, *wrong)

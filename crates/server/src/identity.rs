@@ -32,6 +32,11 @@ pub enum IdentityError {
          master_key_file to 64 hexadecimal digits"
     )]
     NoMasterKey,
+    #[error(
+        "the running server's master key is not at {0}: tell its data_dir (--data-dir, or \
+         --config with its file), or the key itself by {MASTER_KEY} or master_key_file"
+    )]
+    UnknownMasterKey(PathBuf),
     #[error("{0} is not the master key of the source")]
     AnotherMasterKey(PathBuf),
     #[error("{0} does not hold 64 hexadecimal digits")]
@@ -85,10 +90,8 @@ pub fn master_key(
 
 /// The master key of a server that has run before.
 pub fn known_master_key(config: &Config, env: Env<'_>) -> Result<MasterKey, IdentityError> {
-    find_master_key(config, env)?.ok_or_else(|| IdentityError::File {
-        path: config.data_dir.join(MASTER_KEY_FILE),
-        source: io::ErrorKind::NotFound.into(),
-    })
+    let unknown = || IdentityError::UnknownMasterKey(config.data_dir.join(MASTER_KEY_FILE));
+    find_master_key(config, env)?.ok_or_else(unknown)
 }
 
 /// Gives a copy of a data directory the master key that its secrets are sealed under,

@@ -172,7 +172,7 @@ pub enum GrantError {
     #[error("a key must be good for a second at least")]
     NoDuration,
     /// In seconds.
-    #[error("the key that asks may ask for {max} seconds at most")]
+    #[error("this key may be good for {max} seconds at most")]
     Duration { max: u64 },
     #[error(transparent)]
     Policy(#[from] PolicyFault),

@@ -157,6 +157,13 @@ impl Operation {
         )
     }
 
+    /// Whether it is about keys, and not about their bucket.
+    pub fn is_about_keys(self) -> bool {
+        let mut known = Dialect::ALL.into_iter().flat_map(rows);
+        matches!(self, Operation::PostObject | Operation::DeleteObjects)
+            || known.any(|row| row.operation == Some(self) && row.shape == Shape::Object)
+    }
+
     /// Whether it makes an object, or begins to, of what its headers say.
     pub fn creates(self) -> bool {
         matches!(

@@ -100,6 +100,14 @@ pub enum SupposedFault {
     NoSuchAction(String),
     #[error("'{0}' names no bucket and nothing in one")]
     Resource(String),
+    #[error("there is no bucket {0}")]
+    NoSuchBucket(String),
+    #[error("{0} is about an object: name one as BUCKET/KEY")]
+    NoKey(String),
+    #[error("{0} is about a bucket and not about an object in it")]
+    NoBucket(String),
+    #[error("{0} is about a role: name one by its Arn")]
+    NoRole(String),
     #[error("there is no condition key {0}")]
     NoSuchContext(String),
     #[error("{} has {} characters at most", .0.name(), .0.chars_max())]
@@ -267,10 +275,12 @@ impl Meant {
 }
 
 /// The bucket and the key that a resource names: `arn:aws:s3:::bucket/key`,
-/// `qcs::cos:region:uid/appid:bucket/key` or `bucket/key`.
+/// `qcs::cos:region:uid/appid:bucket/key`, `bucket/key`, or as the vendors' commands have
+/// it, `s3://bucket/key` and `cos://bucket/key`.
 pub(super) fn bucket_and_key(resource: &str) -> (&str, Option<&str>) {
     let path = match resource.split_once(':') {
         Some(("arn" | "qcs", _)) => resource.splitn(6, ':').nth(5).unwrap_or_default(),
+        Some(("s3" | "cos", rest)) => rest.trim_start_matches('/'),
         _ => resource,
     };
     match path.split_once('/') {
@@ -364,7 +374,18 @@ impl Gateway {
         if name.is_empty() {
             return Err(SupposedFault::Resource(question.resource.to_owned()));
         }
-        let bucket = self.store.bucket(name).await?;
+        let asked = || question.action.to_owned();
+        let object = match (operation.is_about_keys(), object) {
+            (true, None) => return Err(SupposedFault::NoKey(asked())),
+            // As policies of CAM name a bucket.
+            (false, None | Some("*")) => None,
+            (false, Some(_)) => return Err(SupposedFault::NoBucket(asked())),
+            (true, object) => object,
+        };
+        let bucket = self.store.bucket(name).await.map_err(|error| match error {
+            Error::NoSuchBucket => SupposedFault::NoSuchBucket(name.to_owned()),
+            other => other.into(),
+        })?;
         let version = question.version.or(versioned.then_some("null"));
         let need = Need::new(operation, object, version).besides_if(action);
         let settings = bucket.settings();
@@ -390,7 +411,10 @@ impl Gateway {
         context: &Context<'_>,
     ) -> Result<Explained, SupposedFault> {
         let role = match OF_ROLES.contains(&action.cam) && action.cam != BY_TOKEN {
-            true => self.supposed_role(question.resource).await?,
+            true => {
+                let role = self.supposed_role(question.resource).await?;
+                Some(role.ok_or_else(|| SupposedFault::NoRole(question.action.to_owned()))?)
+            }
             false => None,
         };
         let resources = match question.resource {
@@ -483,6 +507,8 @@ mod tests {
                 "qcs::cos:ap-guangzhou:uid/1250000000:b-1250000000/a:b",
                 ("b-1250000000", Some("a:b")),
             ),
+            ("s3://b-1250000000/a", ("b-1250000000", Some("a"))),
+            ("cos://b-1250000000/a:b", ("b-1250000000", Some("a:b"))),
             ("*", ("*", None)),
             ("arn:aws", ("", None)),
         ] {
