@@ -1,6 +1,8 @@
 """`costrel sign`: links that a server accepts, and what is wrong with one it refuses."""
 
+import json
 import subprocess
+import time
 
 import pytest
 import requests
@@ -8,6 +10,7 @@ import requests
 import harness
 from cosclient import make_client
 from s3client import s3
+from test_aws_sts import client
 
 KEYS = {"COSTREL_ROOT_SECRET_ID": harness.SECRET_ID, "COSTREL_ROOT_SECRET_KEY": harness.SECRET_KEY}
 
@@ -59,3 +62,59 @@ def test_links_of_the_sdks_are_explained(server, bucket):
     shown = sign("explain", links[0], "--method", "PUT", "--header", "content-length=0").stdout
     to_sign = answer.text.partition("<StringToSign>")[2].partition("<")[0]
     assert to_sign and all(f'"{line}"' in shown for line in to_sign.split("\n"))
+
+
+def form(*arguments, **more):
+    made = sign("form", *arguments, **more)
+    assert made.returncode == 0, made.stderr
+    assert made.stderr.startswith("valid until 2")
+    return json.loads(made.stdout)
+
+
+def upload(form, name="a.txt", body=b"data", **other):
+    fields = {**form["fields"], **other}
+    return requests.post(form["url"], data=fields, files={"file": (name, body)}).status_code
+
+
+@pytest.mark.parametrize("dialect", ["cos", "s3"])
+def test_forms_are_accepted(server, bucket, dialect):
+    where = f"http://127.0.0.1:{server.port}/{bucket}"
+    aws = s3(server)
+
+    def body(key):
+        return aws.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    folder = form(f"{where}/a%20b/", "--dialect", dialect, "--max-size", "4")
+    assert upload(folder, "x.txt", b"four") == 204
+    assert body("a b/x.txt") == b"four"
+    assert upload(folder, "y.txt", b"5five") == 400
+    assert upload(folder, key="elsewhere") == 403
+    fields = ["--field", "acl=public-read", "--field", "success_action_status=201"]
+    one = form(f"{where}/one", "--dialect", dialect, *fields)
+    assert upload(one) == 201 and body("one") == b"data"
+    assert requests.get(f"{where}/one").content == b"data"
+    assert upload(one, acl="private") == 403
+    assert upload(form(where, "--dialect", dialect, COSTREL_ROOT_SECRET_KEY="another")) == 403
+    late = form(f"{where}/late", "--dialect", dialect, "--expires", "1s")
+    time.sleep(2.1)
+    assert upload(late) == 403
+
+
+def test_what_is_made_with_a_temporary_key(server, bucket):
+    where = f"http://127.0.0.1:{server.port}/{bucket}"
+    policy = {"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/in/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": policy})
+    key = client(server, "sts").get_federation_token(Name="up", Policy=document)["Credentials"]
+    session = {
+        "COSTREL_ROOT_SECRET_ID": "",
+        "COSTREL_ROOT_SECRET_KEY": "",
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": key["SessionToken"],
+    }
+    for dialect in ("cos", "s3"):
+        assert upload(form(f"{where}/in/a", "--dialect", dialect, **session)) == 204
+        assert upload(form(f"{where}/out", "--dialect", dialect, **session)) == 403
+        made = sign("url", f"{where}/in/a", "--dialect", dialect, **session)
+        assert "or to the end of its temporary key" in made.stderr
+        assert requests.get(made.stdout.strip()).content == b"data"

@@ -13,7 +13,7 @@ pub use admin::{
     UserCommand,
 };
 
-use crate::config::{Dialect, Given, Span};
+use crate::config::{ByteSize, Dialect, Given, Span};
 use crate::transfer::End;
 
 /// Object storage server that speaks Tencent Cloud COS and AWS S3.
@@ -247,6 +247,9 @@ pub struct AskerArgs {
 pub enum SignCommand {
     /// Print a URL with a signature, for whoever is to use it without a key
     Url(UrlArgs),
+    /// Print a form with a signature, by which browsers upload without a key: where it goes
+    /// and its fields, in JSON
+    Form(FormArgs),
     /// Show what a signed URL, or a request signed in a header, says: whose it is, until
     /// when, whether it is good, and if it is not, what its signature should be of. Exits
     /// with 1 unless it is good and valid now
@@ -278,6 +281,36 @@ pub struct UrlArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct FormArgs {
+    /// The object's URL, escaped; or that of a folder, with its `/`, or of a bucket, for an
+    /// object there by the name that the file has
+    pub url: String,
+    /// The bucket, if its name is in a host that is none of COS or S3
+    #[arg(long)]
+    pub bucket: Option<String>,
+    /// How long it is to be valid, e.g. 30m
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub expires: Span,
+    /// The largest file that may be uploaded, e.g. 10MiB
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<ByteSize>,
+    /// A field that has to be sent as given, as `acl=public-read`; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub field: Vec<String>,
+    /// Print a page with the form instead
+    #[arg(long)]
+    pub html: bool,
+    /// Whose signature to make
+    #[arg(long, value_name = "s3|cos", default_value = "s3")]
+    pub dialect: Dialect,
+    /// Region in S3 signatures
+    #[arg(long, env = "COSTREL_REGION", default_value = "ap-guangzhou")]
+    pub region: String,
+    #[command(flatten)]
+    pub key: KeyArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// The URL with its signature
     pub url: String,
@@ -299,7 +332,8 @@ pub struct KeyArgs {
     /// SecretKey or secret access key; AWS_SECRET_ACCESS_KEY is read as well
     #[arg(long, env = "COSTREL_ROOT_SECRET_KEY", value_name = "SECRET", hide_env_values = true)]
     pub secret_key: Option<String>,
-    /// Token of a temporary key
+    /// Token of a temporary key; AWS_SESSION_TOKEN is read as well, where the key's id is
+    /// read from AWS_ACCESS_KEY_ID
     #[arg(long)]
     pub token: Option<String>,
 }

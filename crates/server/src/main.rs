@@ -86,6 +86,7 @@ fn main() -> ExitCode {
             finish(admin::run(AdminCommand::Policy(command)))
         }
         Some(Command::Sign(SignCommand::Url(args))) => finish(sign::url(&args)),
+        Some(Command::Sign(SignCommand::Form(args))) => finish(sign::form(&args)),
         Some(Command::Sign(SignCommand::Explain(args))) => match sign::explain(&args) {
             Ok(code) => code,
             Err(error) => fail(&error),

@@ -1,6 +1,8 @@
 //! `costrel sign`: makes signed links and explains those that a server refuses. It
 //! needs the key and no server.
 
+mod form;
+
 use std::env;
 use std::process::ExitCode;
 
@@ -16,6 +18,8 @@ use costrel_signature::{
 use crate::cli::{ExplainArgs, KeyArgs, UrlArgs};
 use crate::config::Dialect;
 use crate::world::SystemClock;
+
+pub use form::form;
 
 /// Longest life of a link of S3, seconds.
 const V4_EXPIRES_S_MAX: u64 = 604_800;
@@ -34,6 +38,10 @@ pub enum SignError {
     S3Expires,
     #[error("a link has to be valid for a second at least")]
     Expires,
+    #[error("a form's URL has no query")]
+    FormQuery,
+    #[error("'{0}' names no bucket: give it by --bucket if it is in the host")]
+    NoBucket(String),
     #[error("nothing in the request is a signature")]
     NotSigned,
     #[error("the signature cannot be read: {0}")]
@@ -89,8 +97,14 @@ pub struct Key {
 
 impl Key {
     pub fn of(args: &KeyArgs) -> Result<Key, SignError> {
-        let either = |given: &Option<String>, variable| {
-            given.clone().or_else(|| env::var(variable).ok()).filter(|text| !text.is_empty())
+        // A variable that is set to nothing is none.
+        let given = |given: &Option<String>| given.clone().filter(|text| !text.is_empty());
+        let known = |variable| given(&env::var(variable).ok());
+        let either = |argument, variable| given(argument).or_else(|| known(variable));
+        // The token in the environment belongs to the key there.
+        let token = match given(&args.access_key) {
+            Some(_) => given(&args.token),
+            None => either(&args.token, "AWS_SESSION_TOKEN"),
         };
         Ok(Key {
             id: either(&args.access_key, "AWS_ACCESS_KEY_ID").ok_or(SignError::NoKey {
@@ -103,12 +117,21 @@ impl Key {
                 flag: "secret-key",
                 variable: "COSTREL_ROOT_SECRET_KEY",
             })?,
-            token: args.token.clone(),
+            token,
         })
+    }
+
+    fn identity(&self) -> Identity {
+        let identity = Identity::new(&self.id, &self.secret);
+        match &self.token {
+            Some(token) => identity.with_token(token),
+            None => identity,
+        }
     }
 }
 
-fn headers(given: &[String]) -> Result<Vec<(&str, &str)>, SignError> {
+/// Headers or fields, as `NAME=VALUE`.
+fn pairs(given: &[String]) -> Result<Vec<(&str, &str)>, SignError> {
     let split = |text: &'_ String| text.split_once('=').is_none().then(|| text.clone());
     if let Some(wrong) = given.iter().find_map(split) {
         return Err(SignError::Header(wrong));
@@ -119,18 +142,23 @@ fn headers(given: &[String]) -> Result<Vec<(&str, &str)>, SignError> {
 /// Prints the URL with a signature, and on the error stream how long it is valid.
 pub fn url(args: &UrlArgs) -> Result<(), SignError> {
     let now = (SystemClock.now_ms() / 1000) as i64;
-    let (url, expires_at) = signed_url(args, &Key::of(&args.key)?, now)?;
+    let key = Key::of(&args.key)?;
+    let (url, expires_at) = signed_url(args, &key, now)?;
     println!("{url}");
-    eprintln!("valid until {}", time(expires_at));
+    tell_end(expires_at, &key);
     Ok(())
+}
+
+/// Says on the error stream how long something is valid.
+fn tell_end(expires_at: i64, key: &Key) {
+    // Only the server can read when a temporary key ends.
+    let or = if key.token.is_some() { ", or to the end of its temporary key" } else { "" };
+    eprintln!("valid until {}{or}", time(expires_at));
 }
 
 fn signed_url(args: &UrlArgs, key: &Key, now: i64) -> Result<(String, i64), SignError> {
     let target = Target::parse(&args.url)?;
-    let mut identity = Identity::new(&key.id, &key.secret);
-    if let Some(token) = &key.token {
-        identity = identity.with_token(token);
-    }
+    let identity = key.identity();
     let path = encode::decode(target.raw_path).unwrap_or_default();
     let query: Vec<(&str, &str)> =
         target.query.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
@@ -141,7 +169,7 @@ fn signed_url(args: &UrlArgs, key: &Key, now: i64) -> Result<(String, i64), Sign
         bucket_in_host: None,
         path: &path,
         query: &query,
-        headers: &headers(&args.header)?,
+        headers: &pairs(&args.header)?,
     };
     let expires_s = args.expires.0.as_secs();
     if expires_s == 0 {
@@ -173,7 +201,7 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode, SignError> {
 
 fn explained(args: &ExplainArgs, key: &Key, now: i64) -> Result<(String, bool), SignError> {
     let target = Target::parse(&args.url)?;
-    let headers = headers(&args.header)?;
+    let headers = pairs(&args.header)?;
     let method = args.method.to_ascii_uppercase();
     let bucket_in_host = target.bucket_in_host();
     let view = RequestView {

@@ -3,6 +3,8 @@
 //! Signers share the canonical forms with the verifier. Header forms answer the
 //! headers to add; presigned forms answer the request target to use.
 
+mod form;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ use crate::time::{http_date, iso_basic};
 use crate::v2;
 use crate::v4::{self, ALGORITHM, Scope, V4Key, push_canonical_request, push_scope};
 use crate::verify::Payload;
+
+pub use form::{OutgoingForm, SignedFields, cos_post, v4_post};
 
 /// A key to sign with. Derived keys are kept, so one value should serve many
 /// requests.

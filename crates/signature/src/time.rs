@@ -23,6 +23,12 @@ pub fn iso_basic(time: i64) -> [u8; 16] {
     out
 }
 
+/// `2013-05-24T00:00:00Z`. Clamped as [`iso_basic`].
+pub fn iso_extended(time: i64) -> String {
+    let (year, month, day, hour, minute, second) = civil(time);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// `Fri, 24 May 2013 00:00:00 GMT`. Clamped as [`iso_basic`].
 pub fn http_date(time: i64) -> String {
     let (year, month, day, hour, minute, second) = civil(time);

@@ -2,6 +2,7 @@
 //! allow.
 
 use costrel_signature::policy::{Policy, PolicyDialect, PolicyError, Submission};
+use costrel_signature::sign::{Identity, OutgoingForm, cos_post, v4_post};
 use costrel_signature::{
     ParseError, PostForm, Secret, Verifier, VerifyError, detect_post, parse_post,
 };
@@ -360,4 +361,47 @@ fn each_field_of_the_cos_table() {
     assert!(cos(&format!("{MANDATORY},{{\"bucket\":\"other\"}}"), |_| {}).is_err());
     // Any other field that the policy names must be there.
     assert!(cos(&format!("{MANDATORY},[\"starts-with\",\"$Expires\",\"\"]"), |_| {}).is_err());
+}
+
+#[test]
+fn forms_that_are_made_are_accepted() {
+    const NOW: i64 = 1_795_000_000;
+    let identity = || Identity::new("AKID", COS_SECRET).with_token("token");
+    for key in ["a b/腾", "folder/", ""] {
+        let outgoing = OutgoingForm {
+            bucket: BUCKET,
+            key,
+            fields: &[("acl", "default"), ("success_action_status", "201")],
+            length_max: Some(10),
+        };
+        let made = [
+            (PolicyDialect::Cos, cos_post(&identity(), &outgoing, (NOW, NOW + 60))),
+            (PolicyDialect::S3, v4_post(&identity(), &outgoing, "ap-guangzhou", NOW + 60, NOW)),
+        ];
+        for (dialect, form) in made {
+            verify(&form, COS_SECRET, NOW).unwrap();
+            assert!(matches!(verify(&form, "another", NOW), Err(VerifyError::Mismatch(_))));
+            let presented = parse_post(&form).unwrap().unwrap();
+            assert_eq!(
+                (presented.access_key_id, presented.security_token),
+                ("AKID", Some("token"))
+            );
+            let policy = Policy::parse(&presented.policy_json).unwrap();
+            assert_eq!(policy.expiration, NOW + 60);
+            let is_folder = key.is_empty() || key.ends_with('/');
+            let name = if is_folder { format!("{key}file") } else { key.to_owned() };
+            let check = |key: &str, fields: &Fields, now| {
+                policy.check(&Submission { dialect, bucket: BUCKET, key, fields }, now)
+            };
+            check(&name, &form, NOW + 60).unwrap();
+            assert!(matches!(check(&name, &form, NOW + 61), Err(PolicyError::Expired { .. })));
+            let elsewhere = check("elsewhere", &form, NOW);
+            assert_eq!(elsewhere.is_ok(), key.is_empty(), "{dialect:?} {key}: {elsewhere:?}");
+            policy.check_length(10).unwrap();
+            policy.check_length(11).unwrap_err();
+            let mut other = form.clone();
+            set(&mut other, "acl", Some("public-read"));
+            assert!(check(&name, &other, NOW).is_err(), "{dialect:?}");
+        }
+    }
 }

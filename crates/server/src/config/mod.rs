@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub use docs::settings_markdown;
 pub use keys::{Config, Given};
 pub use targets::TargetError;
-pub use values::{Dialect, Durability, EngineKind, LogFormat, LogLevel, Purpose, Span};
+pub use values::{ByteSize, Dialect, Durability, EngineKind, LogFormat, LogLevel, Purpose, Span};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
