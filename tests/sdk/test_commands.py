@@ -78,6 +78,22 @@ def test_a_users_life(server, costrel, bucket, tmp_path):
     costrel("group", "add", group, name)
     time.sleep(SEEN_S)
     mine.put_object(Bucket=bucket, Key="a", Body=b"")
+    # Another text counts from then on; the oldest of many gives way.
+    document.write_text(iam_policy(statement("None", "Deny", "s3:*")))
+    for number in range(2, 8):
+        changed = costrel("policy", "update", policy, str(document))
+        assert (changed["VersionId"], changed["IsDefaultVersion"]) == (f"v{number}", "true")
+    assert costrel("policy", "show", policy)["Document"] == json.loads(document.read_text())
+    time.sleep(SEEN_S)
+    assert s3_refused(mine.list_objects_v2, Bucket=bucket) == (403, "AccessDenied")
+    assert "DeleteConflict" in costrel.fails("policy", "delete", policy)
+    costrel("policy", "update", policy, "-", text=reads(bucket))
+    versions = client(server, "iam").list_policy_versions(
+        PolicyArn=f"arn:aws:iam::{UIN}:policy/{policy}"
+    )["Versions"]
+    assert sorted(one["VersionId"] for one in versions) == ["v4", "v5", "v6", "v7", "v8"]
+    time.sleep(SEEN_S)
+
     shown = costrel("group", "show", group)
     assert (shown["Users"], shown["AttachedPolicies"]) == ([name], [policy])
     shown = costrel("user", "show", name)
@@ -143,6 +159,10 @@ def test_roles_and_their_sessions(server, costrel, bucket):
     assert s3_refused(other.list_objects_v2, Bucket=bucket) == (403, "AccessDenied")
     # Whoever takes it on now may go on.
     session("one").list_objects_v2(Bucket=bucket)
+    # Until it trusts somebody else.
+    costrel("role", "trust", role, "-", text=trust.replace(f"user/{name}", "root"))
+    time.sleep(SEEN_S)
+    assert refused(sts.assume_role, RoleArn=made["Arn"], RoleSessionName="one")[0] == 403
     assert "DeleteConflict" in costrel.fails("role", "delete", role)
     costrel("role", "delete", role, "--force")
 
@@ -180,6 +200,8 @@ def test_what_goes_wrong(server, costrel, tmp_path):
     assert "no server answers at 127.0.0.1:1" in costrel.fails("user", "list")
     missing = ["--ca-file", str(tmp_path / "missing")]
     assert f"{tmp_path / 'missing'}: " in costrel.fails("user", "list", *missing)
+    costrel.endpoint = ["--endpoint", f"http://127.0.0.1:{server.console_port}"]
+    assert "is no endpoint of COS and S3: 405" in costrel.fails("user", "list")
     costrel.endpoint = ["--endpoint", "somewhere"]
     assert "'somewhere' is no http:// or https:// URL" in costrel.fails("user", "list")
 

@@ -110,8 +110,13 @@ impl Client {
         if let Some(server_ms) = answered.date_ms {
             self.server_ms.set(server_ms);
         }
-        let mut answer = xml::read(&answered.text)
-            .map_err(|error| AdminError::Answer(format!("{}: {error}", answered.status)))?;
+        let status = answered.status;
+        let mut answer = match xml::read(&answered.text) {
+            Ok(answer) if status.is_success() || answer.get("Error").is_some() => answer,
+            Err(error) if status.is_success() => return Err(AdminError::Answer(error.to_string())),
+            // A refusal by somebody else.
+            _ => return Err(AdminError::NotIam { host: self.host.clone(), status }),
+        };
         if let Some(error) = answer.get("Error") {
             let told = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
             return Err(AdminError::Refused { code: told("Code"), message: told("Message") });

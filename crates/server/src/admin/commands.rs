@@ -16,6 +16,9 @@ type Answer = Result<Value, AdminError>;
 /// Name of the policy that takes tokens back; one for each name of a session besides.
 const REVOKED: &str = "RevokedTokens";
 
+/// Versions that a policy has at most.
+const VERSIONS_MAX: usize = 5;
+
 /// Whose policies, keys and members are meant.
 #[derive(Clone, Copy)]
 struct Holder<'a> {
@@ -137,6 +140,11 @@ async fn role(client: &Client, command: RoleCommand) -> Answer {
             let mut answer = client.call("CreateRole", &parameters).await?;
             Ok(readable(answer["Role"].take()))
         }
+        RoleCommand::Trust(args) => {
+            let trust = args.trust.read()?;
+            let parameters = [("RoleName", &args.name[..]), ("PolicyDocument", trust.trim())];
+            client.call("UpdateAssumeRolePolicy", &parameters).await
+        }
         RoleCommand::List(_) => {
             let roles = client.list("ListRoles", "Roles", &[]).await?;
             let roles = roles.into_iter().map(|mut role| {
@@ -204,8 +212,32 @@ async fn policy(client: &Client, command: ManagedPolicyCommand) -> Answer {
             shown["Document"] = version["PolicyVersion"]["Document"].clone();
             Ok(readable(shown))
         }
+        ManagedPolicyCommand::Update(args) => {
+            let (document, arn) = (args.document.read()?, arn(client, &args.name).await?);
+            let old = former_versions(client, &arn).await?;
+            if old.len() + 1 >= VERSIONS_MAX
+                && let Some(oldest) = old.last()
+            {
+                delete_version(client, &arn, oldest).await?;
+            }
+            let parameters = [
+                ("PolicyArn", &arn[..]),
+                ("PolicyDocument", document.trim()),
+                ("SetAsDefault", "true"),
+            ];
+            let mut made = client.call("CreatePolicyVersion", &parameters).await?;
+            Ok(made["PolicyVersion"].take())
+        }
         ManagedPolicyCommand::Delete(args) => {
             let arn = arn(client, &args.name).await?;
+            let policy = client.call("GetPolicy", &[("PolicyArn", &arn)]).await?;
+            let uses = ["AttachmentCount", "PermissionsBoundaryUsageCount"];
+            // Of one that somebody has, nothing is taken away.
+            if uses.iter().all(|uses| policy["Policy"][uses] == "0") {
+                for version in former_versions(client, &arn).await? {
+                    delete_version(client, &arn, &version).await?;
+                }
+            }
             client.call("DeletePolicy", &[("PolicyArn", &arn)]).await
         }
         ManagedPolicyCommand::Attach(args) => attach(client, "Attach", &args).await,
@@ -325,6 +357,23 @@ async fn revoke(client: &Client, holder: Holder<'_>, args: &RevokeArgs) -> Answe
     let parameters = [holder.named(), ("PolicyName", &name[..]), ("PolicyDocument", &document)];
     client.call(&action, &parameters).await?;
     Ok(json!({ "RevokedUntil": until, "PolicyName": name }))
+}
+
+/// Ids of a policy's versions that are not in force, the oldest last.
+async fn former_versions(client: &Client, arn: &str) -> Result<Vec<String>, AdminError> {
+    let versions = client.list("ListPolicyVersions", "Versions", &[("PolicyArn", arn)]).await?;
+    let former = versions.iter().filter(|version| version["IsDefaultVersion"] != "true");
+    let ids = former.filter_map(|version| version["VersionId"].as_str());
+    let mut ids: Vec<String> = ids.map(str::to_owned).collect();
+    // `v2` before `v10`.
+    ids.sort_by_key(|id| {
+        std::cmp::Reverse(id.trim_start_matches('v').parse::<u64>().unwrap_or_default())
+    });
+    Ok(ids)
+}
+
+async fn delete_version(client: &Client, arn: &str, id: &str) -> Answer {
+    client.call("DeletePolicyVersion", &[("PolicyArn", arn), ("VersionId", id)]).await
 }
 
 async fn attach(client: &Client, verb: &str, args: &AttachArgs) -> Answer {

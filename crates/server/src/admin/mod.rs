@@ -25,6 +25,8 @@ pub enum AdminError {
     Connect { host: String, source: std::io::Error },
     #[error("the server's answer cannot be read: {0}")]
     Answer(String),
+    #[error("what answers at {host} is no endpoint of COS and S3: {status}")]
+    NotIam { host: String, status: http::StatusCode },
     #[error("{message} ({code})")]
     Refused { code: String, message: String },
     #[error("{}: {source}", path.display())]

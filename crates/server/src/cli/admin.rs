@@ -34,6 +34,7 @@ pub struct ServerArgs {
 /// Somebody or something by its name.
 #[derive(Debug, Args)]
 pub struct NameArgs {
+    /// Its name
     pub name: String,
     #[command(flatten)]
     pub server: ServerArgs,
@@ -47,6 +48,7 @@ pub struct ListArgs {
 
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
+    /// Its name
     pub name: String,
     /// Take keys, policies and memberships along
     #[arg(long)]
@@ -57,6 +59,7 @@ pub struct DeleteArgs {
 
 #[derive(Debug, Args)]
 pub struct RevokeArgs {
+    /// Name of the user or the role
     pub name: String,
     /// Only sessions that call themselves so
     #[arg(long, value_name = "NAME")]
@@ -98,7 +101,9 @@ pub enum GroupCommand {
 
 #[derive(Debug, Args)]
 pub struct MemberArgs {
+    /// Name of the group
     pub group: String,
+    /// Name of the user
     pub user: String,
     #[command(flatten)]
     pub server: ServerArgs,
@@ -112,6 +117,8 @@ pub enum RoleCommand {
     List(Box<ListArgs>),
     /// Show a role with its policies
     Show(Box<NameArgs>),
+    /// Give a role another trust policy
+    Trust(Box<TrustArgs>),
     /// Delete a role that has no policies any more
     Delete(Box<DeleteArgs>),
     /// Let everybody who has taken it on until now do nothing any more
@@ -120,6 +127,7 @@ pub enum RoleCommand {
 
 #[derive(Debug, Args)]
 pub struct RoleCreateArgs {
+    /// Its name
     pub name: String,
     #[command(flatten)]
     pub trust: PolicyFileArgs,
@@ -129,6 +137,16 @@ pub struct RoleCreateArgs {
     /// The longest that one may have it at a time, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "3600")]
     pub session_duration: u32,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// Name of the role
+    pub name: String,
+    #[command(flatten)]
+    pub trust: PolicyFileArgs,
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -155,6 +173,7 @@ pub enum KeyCommand {
 
 #[derive(Debug, Args)]
 pub struct KeyOwnerArgs {
+    /// Name of the user
     pub user: String,
     #[command(flatten)]
     pub server: ServerArgs,
@@ -162,7 +181,9 @@ pub struct KeyOwnerArgs {
 
 #[derive(Debug, Args)]
 pub struct KeyNameArgs {
+    /// Name of the user
     pub user: String,
+    /// The key's id
     pub id: String,
     #[command(flatten)]
     pub server: ServerArgs,
@@ -187,6 +208,8 @@ pub enum ManagedPolicyCommand {
     List(Box<ListArgs>),
     /// Show a policy with its text
     Show(Box<NameArgs>),
+    /// Give a policy another text, which counts from then on for whoever has it
+    Update(Box<PolicyUpdateArgs>),
     /// Delete a policy that nobody has
     Delete(Box<NameArgs>),
     /// Let a policy count for a user, a group or a role
@@ -197,6 +220,7 @@ pub enum ManagedPolicyCommand {
 
 #[derive(Debug, Args)]
 pub struct PolicyCreateArgs {
+    /// Its name
     pub name: String,
     #[command(flatten)]
     pub document: PolicyFileArgs,
@@ -208,7 +232,18 @@ pub struct PolicyCreateArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct PolicyUpdateArgs {
+    /// Name or Arn of the policy
+    pub name: String,
+    #[command(flatten)]
+    pub document: PolicyFileArgs,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct AttachArgs {
+    /// Name or Arn of the policy
     pub name: String,
     #[command(flatten)]
     pub to: HolderArgs,
@@ -255,6 +290,7 @@ impl AdminCommand {
             },
             AdminCommand::Role(command) => match command {
                 RoleCommand::Create(args) => &args.server,
+                RoleCommand::Trust(args) => &args.server,
                 RoleCommand::List(args) => &args.server,
                 RoleCommand::Show(args) => &args.server,
                 RoleCommand::Delete(args) => &args.server,
@@ -268,6 +304,7 @@ impl AdminCommand {
             },
             AdminCommand::Policy(command) => match command {
                 ManagedPolicyCommand::Create(args) => &args.server,
+                ManagedPolicyCommand::Update(args) => &args.server,
                 ManagedPolicyCommand::List(args) => &args.server,
                 ManagedPolicyCommand::Show(args) | ManagedPolicyCommand::Delete(args) => {
                     &args.server
