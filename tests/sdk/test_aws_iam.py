@@ -80,6 +80,72 @@ def test_pages(iam):
     assert len(seen) == len(set(seen)) and names <= set(seen)
 
 
+def test_pages_of_all_lists(iam):
+    """However long the pages are, they show all, once, in the order of names' bytes."""
+    path, name = f"/{unused('paged')}/", unused("paged")
+    names = [f"{name}{mark}" for mark in ("B", "a", "b", "aa", "c")]
+    trust = iam_policy({"Effect": "Allow", "Principal": {"AWS": UIN}, "Action": "sts:AssumeRole"})
+    iam.create_group(GroupName=name)
+    held = iam.create_policy(PolicyName=name, PolicyDocument=allow("s3:GetObject"))["Policy"]["Arn"]
+    for one in names:
+        iam.create_user(UserName=one, Path=path)
+        iam.create_group(GroupName=one, Path=path)
+        iam.create_role(RoleName=one, Path=path, AssumeRolePolicyDocument=trust)
+        iam.create_policy(PolicyName=one, Path=path, PolicyDocument=allow("s3:GetObject"))
+        iam.add_user_to_group(GroupName=name, UserName=one)
+        iam.attach_user_policy(UserName=one, PolicyArn=held)
+        iam.attach_group_policy(GroupName=one, PolicyArn=held)
+        iam.attach_role_policy(RoleName=one, PolicyArn=held)
+
+    def listed(call, kind, size, **parameters):
+        found, sizes = [], []
+        for page in iam.get_paginator(call).paginate(
+            PaginationConfig={"PageSize": size}, **parameters
+        ):
+            found += [one[kind + "Name"] for one in page[LISTS.get((call, kind), f"{kind}s")]]
+            sizes.append(len(page[LISTS.get((call, kind), f"{kind}s")]))
+        assert all(count <= size for count in sizes)
+        return found
+
+    entities = "list_entities_for_policy"
+    LISTS = {(entities, kind): f"Policy{kind}s" for kind in ("User", "Group", "Role")}
+    LISTS["list_policies", "Policy"] = "Policies"
+    presets = listed("list_policies", "Policy", 1000, Scope="AWS")
+    assert presets == sorted(presets) and len(presets) >= 5
+    for size in (1, 2, 5, 1000):
+        for call, kind in (
+            ("list_users", "User"),
+            ("list_groups", "Group"),
+            ("list_roles", "Role"),
+            ("list_policies", "Policy"),
+        ):
+            assert listed(call, kind, size, PathPrefix=path) == sorted(names), (call, size)
+        assert sorted(listed("get_group", "User", size, GroupName=name)) == sorted(names)
+        for kind in ("User", "Group", "Role"):
+            assert sorted(listed(entities, kind, size, PolicyArn=held)) == sorted(names), kind
+            of_kind = listed(entities, kind, size, PolicyArn=held, EntityFilter=kind)
+            assert sorted(of_kind) == sorted(names)
+        assert listed("list_policies", "Policy", size, Scope="AWS") == presets
+        every = listed("list_policies", "Policy", size, Scope="All")
+        local = listed("list_policies", "Policy", size, Scope="Local")
+        assert every == presets + local and local == sorted(set(local)) and name in local
+    attached = listed("list_policies", "Policy", 1, Scope="Local", OnlyAttached=True)
+    assert name in attached and not set(names) & set(attached)
+    for marker in ("User", "User/x", "Nobody/1", "1"):
+        wrong = refused(iam.list_entities_for_policy, PolicyArn=held, Marker=marker)
+        assert wrong == (400, "ValidationError"), marker
+    assert refused(iam.get_group, GroupName=name, Marker="x") == (400, "ValidationError")
+
+
+def test_names_of_a_holders_own_policies_are_in_order(iam):
+    user = unused("user")
+    iam.create_user(UserName=user)
+    for name in ("MyPolicy", "AnotherPolicy", "a"):
+        iam.put_user_policy(UserName=user, PolicyName=name, PolicyDocument=allow("s3:GetObject"))
+    listed = iam.list_user_policies(UserName=user)["PolicyNames"]
+    assert listed == ["AnotherPolicy", "MyPolicy", "a"]
+
+
 def test_policies_of_a_users_own(server, iam, bucket):
     name = unused("user")
     iam.create_user(UserName=name)

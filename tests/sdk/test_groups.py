@@ -1,12 +1,14 @@
 """Groups of users through CAM of Tencent Cloud API 3.0."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import harness
 from cosclient import make_client
 from s3client import s3
+from test_aws_sts import client
 from test_boto3 import refused as aws_refused
 from test_cloud_api import refused
 from test_cos_python import read
@@ -96,3 +98,24 @@ def test_groups_outlive_a_restart():
     server.start()
     assert make_client(server, user.SecretId, user.SecretKey).list_buckets()["Owner"]
     server.finish()
+
+
+def test_lists_without_pages_are_whole(server, cam):
+    """More users than are read at once, in the lists that CAM has no pages of."""
+    iam = client(server, "iam")
+    group = cam.CreateGroup(GroupName=unused("large")).GroupId
+    name, start = unused("many"), {user.Name for user in cam.ListUsers().Data}
+    names = {f"{name}-{n}" for n in range(600)}
+    with ThreadPoolExecutor(8) as pool:
+        uins = list(pool.map(lambda one: iam.create_user(UserName=one)["User"]["UserId"], names))
+    for n in range(0, len(uins), 100):
+        info = [{"GroupId": group, "Uin": int(uin)} for uin in uins[n : n + 100]]
+        cam.AddUserToGroup(Info=info)
+    listed = [user.Name for user in cam.ListUsers().Data]
+    assert len(listed) == len(set(listed)) and set(listed) == names | start
+    shown = cam.GetGroup(GroupId=group)
+    assert {user.Name for user in shown.UserInfo} == names
+    assert len(shown.UserInfo) == shown.GroupNum == 600 and shown.RequestId
+    # Nobody is left behind in a group that goes.
+    cam.DeleteGroup(GroupId=group)
+    assert iam.list_groups_for_user(UserName=f"{name}-0")["Groups"] == []

@@ -19,6 +19,7 @@ mod groups;
 mod holders;
 mod identity;
 mod labels;
+mod lists;
 mod managed;
 mod presets;
 mod providers;
@@ -53,6 +54,7 @@ pub use holders::{
 };
 pub use identity::{AccessKey, Account, AppId, Holder, InvalidIdentity, KeyPair, Uin};
 pub use labels::{Labelled, Labels};
+pub use lists::{HolderEntry, NamedPage};
 pub use managed::ManagedPolicy;
 pub use providers::{Provider, ProviderChanges};
 pub use roles::{ROLE_SESSION_S_MAX, Role, RoleChanges};
@@ -65,6 +67,7 @@ pub use uses::{LastUse, USE_WRITTEN_MS, UsedFor};
 pub use versions::{PolicyVersion, VERSIONS_MAX};
 
 use cache::Cache;
+use holders::Counted;
 use identity::{KEY_ID_LEN_MAX, random_below};
 use session::SessionCache;
 use texts::Texts;
@@ -149,6 +152,7 @@ pub struct Accounts {
     created_ms: u64,
     cache: Cache<AccessKey>,
     roles: Cache<Role>,
+    counted: Counted,
     texts: Texts,
     sessions: SessionCache,
     uses: Uses,
@@ -299,6 +303,7 @@ impl Accounts {
             created_ms,
             cache: Cache::default(),
             roles: Cache::default(),
+            counted: Counted::default(),
             texts: Texts::default(),
             sessions: SessionCache::default(),
             uses: Uses::default(),

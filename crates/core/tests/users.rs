@@ -88,7 +88,7 @@ async fn a_users_life() {
     assert!(!is_known(&here, pair.id()).await);
     assert!(matches!(here.user(user.uin).await, Err(IdentityError::NoSuchUser)));
     assert!(matches!(here.delete_user("reader", true).await, Err(IdentityError::NoSuchUser)));
-    assert!(here.users().await.unwrap().is_empty());
+    assert!(here.users_behind(None, 10).await.unwrap().0.is_empty());
     // The name is free again, and nothing of the old one comes back.
     let new = here.add_user("reader", UserDetails::default()).await.unwrap();
     assert!(here.keys(new.uin).await.unwrap().is_empty());
@@ -261,6 +261,102 @@ async fn users_by_their_names() {
     assert!(page.is_empty() && next.is_none());
 }
 
+/// Lists show all, once, whatever the length of their pages, and a page looks at no more
+/// than it shows: not at what is before it, nor at what is behind.
+#[tokio::test]
+async fn pages_cost_what_they_show() {
+    const COUNT: usize = 1500;
+    let inner: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
+    let clock = Arc::new(Hands(AtomicU64::new(1_700_000_000_000)));
+    let faulty = Faulty::new(inner);
+    let here = opened(faulty.clone(), &clock).await;
+    let mut names: Vec<String> = (0..COUNT).map(|n| format!("n{n}")).collect();
+    let group = here.create_group("members", "").await.unwrap();
+    let id = here.create_policy("held", "", (Grammar::Iam, READS)).await.unwrap();
+    for name in &names {
+        let user = here.add_user(name, UserDetails::default()).await.unwrap();
+        here.add_to_group(user.uin, group.id).await.unwrap();
+        here.attach_policy(user.uin, id).await.unwrap();
+        here.create_group(name, "").await.unwrap();
+        here.create_role(name, (Grammar::Cam, TRUST), 60, "").await.unwrap();
+        here.create_policy(name, "", (Grammar::Iam, READS)).await.unwrap();
+    }
+    names.sort_unstable();
+
+    let calls = || {
+        let calls = faulty.calls();
+        faulty.plan(None);
+        calls
+    };
+    let (mut groups, mut roles, mut policies) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut of_groups, mut of_roles, mut of_policies) =
+        (String::new(), String::new(), String::new());
+    let ours = |name: &str| name.starts_with('n');
+    for page in 0..COUNT / 50 {
+        calls();
+        let (found, next) =
+            here.groups_by_name(&of_groups, 50, |group| ours(&group.name)).await.unwrap();
+        groups.extend(found.into_iter().map(|group| group.name));
+        of_groups = next.unwrap_or_default();
+        let (found, next) =
+            here.roles_by_name(&of_roles, 50, |role| ours(&role.name)).await.unwrap();
+        roles.extend(found.into_iter().map(|role| role.name));
+        of_roles = next.unwrap_or_default();
+        let (found, next) =
+            here.policies_by_name(&of_policies, 50, |policy| ours(&policy.name)).await.unwrap();
+        policies.extend(found.into_iter().map(|policy| policy.name));
+        of_policies = next.unwrap_or_default();
+        let calls = calls();
+        assert!(calls <= 6, "page {page} took {calls} calls");
+    }
+    assert_eq!((&groups, &roles, &policies), (&names, &names, &names));
+    assert_eq!((&of_groups[..], &of_roles[..], &of_policies[..]), ("", "", ""));
+
+    // By numbers, from a marker on.
+    let (mut members, mut holders, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut after_member, mut after_holder, mut after_user) = (None, None, None);
+    loop {
+        calls();
+        let (found, more) = here.members_behind(group.id, after_member, 100).await.unwrap();
+        after_member = found.last().map(|user| user.uin);
+        members.extend(found.into_iter().map(|user| user.name));
+        assert!(calls() <= 1);
+        let (found, more_users) = here.users_behind(after_user, 100).await.unwrap();
+        after_user = found.last().map(|user| user.uin);
+        all.extend(found.into_iter().map(|user| user.name));
+        assert!(calls() <= 1);
+        let (found, more_holders) =
+            here.holders_behind((id, false), after_holder, 100, |_, _| true).await.unwrap();
+        after_holder = found.last().map(|entry| entry.holder);
+        holders.extend(found.into_iter().map(|entry| entry.name));
+        assert_eq!((more, more), (more_users, more_holders));
+        if !more {
+            break;
+        }
+        assert!(calls() <= 1);
+    }
+    for list in [&mut members, &mut holders, &mut all] {
+        list.sort_unstable();
+        assert_eq!(*list, names);
+    }
+
+    // How much is used is counted once for all that ask soon after, and anew after a change.
+    assert_eq!(here.policy_uses().await.unwrap()[&id].attached, COUNT);
+    calls();
+    assert_eq!(here.policy_uses().await.unwrap()[&id].attached, COUNT);
+    assert_eq!(calls(), 0);
+    here.attach_policy(PolicyHolder::Group(group.id), id).await.unwrap();
+    assert_eq!(here.policy_uses().await.unwrap()[&id].attached, COUNT + 1);
+    clock.0.fetch_add(KEY_CACHE_MS, Ordering::Relaxed);
+    calls();
+    here.policy_uses().await.unwrap();
+    assert!(calls() > 0);
+
+    // All members leave a group that is deleted with them.
+    here.delete_group(group.id, true).await.unwrap();
+    assert!(here.members_behind(group.id, None, 1).await.unwrap().0.is_empty());
+}
+
 /// Of several that claim a name at once one gets it, and none of what several change
 /// at once is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -283,7 +379,7 @@ async fn changes_at_once() {
         made += usize::from(task.await.unwrap());
     }
     assert_eq!(made, 1);
-    assert_eq!(here.users().await.unwrap().len(), 2);
+    assert_eq!(here.users_behind(None, 10).await.unwrap().0.len(), 2);
     assert_eq!(here.attached_policies(user.uin).await.unwrap().len(), 8);
 }
 
@@ -504,6 +600,20 @@ async fn who_has_a_policy_is_counted() {
         here.attach_policy(holder, id).await.unwrap();
     }
     assert_eq!(here.policy_uses().await.unwrap()[&id].attached, 3);
+    let users = PolicyHolder::User(user.uin);
+    let all = [users, PolicyHolder::Group(group.id), PolicyHolder::Role(role.id)];
+    let mut after = None;
+    for holder in all {
+        let (page, more) = here.holders_behind((id, false), after, 1, |_, _| true).await.unwrap();
+        assert_eq!(page.iter().map(|entry| entry.holder).collect::<Vec<_>>(), [holder]);
+        assert_eq!(more, holder != all[2]);
+        after = Some(holder);
+    }
+    let wanted = |holder, path: &str| path == "/" && holder != users;
+    let (page, more) = here.holders_behind((id, false), None, 9, wanted).await.unwrap();
+    assert_eq!((page.len(), more, page[1].name.as_str()), (2, false, "auditor"));
+    assert!(here.holders_behind((id, true), None, 9, |_, _| true).await.unwrap().0.is_empty());
+    assert!(here.is_used(id).await.unwrap());
     // What it says, and in which grammar, can change.
     here.update_policy(id, None, Some((Grammar::Cam, ALL))).await.unwrap();
     assert_eq!(here.managed_policy(id).await.unwrap().grammar, Grammar::Cam);

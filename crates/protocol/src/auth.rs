@@ -35,7 +35,7 @@ impl Authenticator {
         Authenticator { accounts, verifier: Verifier::default(), provider_keys }
     }
 
-    pub(crate) fn accounts(&self) -> &Accounts {
+    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
         &self.accounts
     }
 

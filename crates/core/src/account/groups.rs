@@ -16,6 +16,9 @@ const NAME_LEN_MAX: usize = 128;
 /// Most groups a user is in. (AWS and Tencent Cloud.)
 pub const GROUPS_MAX: usize = 10;
 
+/// Members of a group that are read at once where it is emptied.
+const MEMBERS_AT_ONCE: usize = 256;
+
 #[derive(Clone, Debug)]
 pub struct Group {
     pub id: u64,
@@ -144,12 +147,7 @@ impl Accounts {
         loop {
             let group = self.group(id).await?;
             if force {
-                for user in self.members(id, 0, usize::MAX).await?.1 {
-                    match self.remove_from_group(user.uin, id).await {
-                        Ok(()) | Err(IdentityError::NotMember | IdentityError::NoSuchUser) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
+                self.empty_group(id).await?;
             }
             let rows = [group_row(id), group_name_row(&group.name)];
             let deleted = self.change(&rows, |found| {
@@ -165,6 +163,24 @@ impl Accounts {
                 // Somebody joined meanwhile.
                 Err(IdentityError::GroupInUse) if force => {}
                 result => return result,
+            }
+        }
+    }
+
+    /// Lets members of a group go, a page at a time.
+    async fn empty_group(&self, id: u64) -> Result<(), IdentityError> {
+        let mut after = None;
+        loop {
+            let (members, more) = self.members_behind(id, after, MEMBERS_AT_ONCE).await?;
+            after = members.last().map(|user| user.uin);
+            for user in members {
+                match self.remove_from_group(user.uin, id).await {
+                    Ok(()) | Err(IdentityError::NotMember | IdentityError::NoSuchUser) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if !more {
+                return Ok(());
             }
         }
     }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use costrel_policy::{Grammar, Policy};
+use parking_lot::Mutex;
 
-use super::groups::Group;
+use super::cache::KEY_CACHE_MS;
 use super::labels::Labels;
 use super::managed::{ManagedPolicy, NAME_LEN_MAX};
 use super::presets::PRESETS_END;
-use super::roles::Role;
 use super::rows::{
     AttachedPolicy, GroupRow, InlinePolicyEntry, ManagedPolicyRow, ProviderRow, RoleRow,
     RowDocument, UserRow, decode, group_row, policy_row, put, role_row, user_row,
 };
 use super::texts::Texts;
-use super::users::{User, is_name};
+use super::users::is_name;
 use super::{Accounts, IdentityError, Uin};
 use crate::engine::{RowRef, Write};
 use crate::error::{Error, Result};
@@ -65,6 +65,46 @@ pub struct PolicyUses {
     pub attached: usize,
     /// Users and roles whose permissions boundary it is.
     pub bounds: usize,
+}
+
+/// How much policies are used, as it was counted lately.
+#[derive(Default)]
+pub(super) struct Counted(Mutex<Lately>);
+
+#[derive(Default)]
+struct Lately {
+    /// How often something was changed here.
+    changes: u64,
+    /// With the time when counting began.
+    uses: Option<(Arc<HashMap<u64, PolicyUses>>, u64)>,
+}
+
+impl Counted {
+    /// What was counted, or with what to keep what is counted now.
+    fn get(&self, now_ms: u64) -> Result<Arc<HashMap<u64, PolicyUses>>, u64> {
+        let lately = self.0.lock();
+        let is_young =
+            |since_ms: u64| now_ms.checked_sub(since_ms).is_some_and(|age| age < KEY_CACHE_MS);
+        match &lately.uses {
+            Some((uses, since_ms)) if is_young(*since_ms) => Ok(uses.clone()),
+            _ => Err(lately.changes),
+        }
+    }
+
+    /// Keeps what was counted, if nothing was changed here meanwhile.
+    fn put(&self, changes: u64, uses: Arc<HashMap<u64, PolicyUses>>, since_ms: u64) {
+        let mut lately = self.0.lock();
+        if lately.changes == changes {
+            lately.uses = Some((uses, since_ms));
+        }
+    }
+
+    /// Forgets it: something was changed here.
+    pub fn clear(&self) {
+        let mut lately = self.0.lock();
+        lately.changes += 1;
+        lately.uses = None;
+    }
 }
 
 /// How much there is in the account.
@@ -309,18 +349,31 @@ impl Accounts {
         .await
     }
 
-    /// Whose permissions boundary a policy is. All users and roles are looked at.
-    pub async fn bounded_by(&self, id: u64) -> Result<(Vec<User>, Vec<Role>)> {
-        let all = usize::MAX;
-        let users = self.page(b'u', |row: &UserRow| row.boundary == id, 0, all).await?.1;
-        let roles = self.page(b'r', |row: &RoleRow| row.boundary == id, 0, all).await?.1;
-        let users = users.into_iter().map(User::of).collect();
-        Ok((users, roles.into_iter().map(Role::of).collect::<Result<_>>()?))
+    /// How much each policy is used, by its id. All users, groups and roles are looked at,
+    /// once for all policies together and for whoever asks within a second; a change that
+    /// another gateway makes is counted after that.
+    pub async fn policy_uses(&self) -> Result<Arc<HashMap<u64, PolicyUses>>> {
+        let now_ms = self.clock.now_ms();
+        let changes = match self.counted.get(now_ms) {
+            Ok(uses) => return Ok(uses),
+            Err(changes) => changes,
+        };
+        let uses = Arc::new(self.count_uses().await?);
+        self.counted.put(changes, uses.clone(), now_ms);
+        Ok(uses)
     }
 
-    /// How much each policy is used, by its id. All users, groups and roles are looked at,
-    /// once for all policies together.
-    pub async fn policy_uses(&self) -> Result<HashMap<u64, PolicyUses>> {
+    /// Whether anybody has a policy, at this moment.
+    pub async fn is_used(&self, id: u64) -> Result<bool> {
+        for as_boundary in [false, true] {
+            if self.holders_behind((id, as_boundary), None, 0, |_, _| true).await?.1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn count_uses(&self) -> Result<HashMap<u64, PolicyUses>> {
         let mut uses: HashMap<u64, PolicyUses> = HashMap::new();
         let mut count = |attached: &[AttachedPolicy], boundary: u64| {
             attached.iter().for_each(|policy| uses.entry(policy.id).or_default().attached += 1);
@@ -333,18 +386,6 @@ impl Accounts {
         self.page(b'g', |row: &GroupRow| count(&row.policies, 0), 0, 0).await?;
         self.page(b'r', |row: &RoleRow| count(&row.policies, row.boundary), 0, 0).await?;
         Ok(uses)
-    }
-
-    /// The users, groups and roles that a policy is attached to. All of them are looked at.
-    pub async fn holders_of(&self, id: u64) -> Result<(Vec<User>, Vec<Group>, Vec<Role>)> {
-        let has = |policies: &[AttachedPolicy]| policies.iter().any(|policy| policy.id == id);
-        let all = usize::MAX;
-        let users = self.page(b'u', |row: &UserRow| has(&row.policies), 0, all).await?.1;
-        let groups = self.page(b'g', |row: &GroupRow| has(&row.policies), 0, all).await?.1;
-        let roles = self.page(b'r', |row: &RoleRow| has(&row.policies), 0, all).await?.1;
-        let users = users.into_iter().map(User::of).collect();
-        let groups = groups.into_iter().map(Group::of).collect();
-        Ok((users, groups, roles.into_iter().map(Role::of).collect::<Result<_>>()?))
     }
 
     /// How much there is in the account. All of it is looked at, and none of it kept.

@@ -75,6 +75,14 @@ impl ManagedPolicy {
         PRESETS.iter().map(Preset::policy).collect()
     }
 
+    /// Those whose names come behind one, in the order of their names.
+    pub fn presets_behind(name: &str) -> Vec<ManagedPolicy> {
+        let mut presets = ManagedPolicy::presets();
+        presets.retain(|preset| &preset.name[..] > name);
+        presets.sort_by(|a, b| a.name.cmp(&b.name));
+        presets
+    }
+
     pub(super) fn preset(id: u64) -> Option<ManagedPolicy> {
         PRESETS.iter().find(|preset| preset.id == id).map(Preset::policy)
     }

@@ -25,7 +25,9 @@ use costrel_policy::Grammar;
 use prost::Message;
 
 use super::{Accounts, IdentityError, commit_failed};
-use crate::engine::{Commit, CommitError, Expect, Partition, RowRef, ScanRange, Table, Write};
+use crate::engine::{
+    Commit, CommitError, Expect, Partition, RowRef, ScanRange, Step, Table, Write,
+};
 use crate::error::{Error, Result};
 use crate::scan;
 
@@ -450,6 +452,7 @@ impl Accounts {
             // Whatever came of it, what is remembered may be of before.
             self.cache.clear();
             self.roles.clear();
+            self.counted.clear();
             match committed {
                 Ok(()) => return Ok(value),
                 Err(CommitError::Conflict(_)) => {}
@@ -468,31 +471,71 @@ impl Accounts {
         skip: usize,
         limit: usize,
     ) -> Result<(usize, Vec<M>)> {
-        const ROWS: usize = 512;
         let (mut count, mut page) = (0, Vec::new());
-        let mut range = ScanRange::group(Bytes::from_static(GROUP));
-        range.start_suffix = Bytes::copy_from_slice(&[kind]);
-        loop {
-            let (partition, table) = (Partition::System, Table::Installation);
-            let found = scan::rows(&*self.engine, partition, table, range.clone(), ROWS).await?;
-            for row in &found {
-                if row.suffix.first() != Some(&kind) {
-                    return Ok((count, page));
-                }
-                let record = decode(&row.value)?;
-                if !keep(&record) {
-                    continue;
-                }
+        let visit = |record| {
+            if keep(&record) {
                 if count >= skip && page.len() < limit {
                     page.push(record);
                 }
                 count += 1;
             }
+            Step::Next
+        };
+        self.each(kind, None, visit).await?;
+        Ok((count, page))
+    }
+
+    /// Rows of a kind whose suffixes are numbers, from behind one: those to keep, `limit` at
+    /// most, and whether there are more of them. No row behind these is looked at.
+    pub(super) async fn behind<M: Message + Default>(
+        &self,
+        kind: u8,
+        after: Option<u64>,
+        limit: usize,
+        keep: impl Fn(&M) -> bool,
+    ) -> Result<(Vec<M>, bool)> {
+        let (mut page, mut more) = (Vec::new(), false);
+        let visit = |record| {
+            if !keep(&record) {
+                return Step::Next;
+            }
+            if page.len() == limit {
+                more = true;
+                return Step::Stop;
+            }
+            page.push(record);
+            Step::Next
+        };
+        self.each(kind, after, visit).await?;
+        Ok((page, more))
+    }
+
+    /// Looks at rows of a kind in their order, from behind a number if one is given.
+    async fn each<M: Message + Default>(
+        &self,
+        kind: u8,
+        after: Option<u64>,
+        mut visit: impl FnMut(M) -> Step,
+    ) -> Result<()> {
+        const ROWS: usize = 512;
+        let mut range = ScanRange::group(Bytes::from_static(GROUP));
+        range.start_suffix = match after {
+            None => Bytes::copy_from_slice(&[kind]),
+            Some(number) => [&[kind][..], &number.to_be_bytes(), b"\0"].concat().into(),
+        };
+        loop {
+            let (partition, table) = (Partition::System, Table::Installation);
+            let found = scan::rows(&*self.engine, partition, table, range.clone(), ROWS).await?;
+            for row in &found {
+                if row.suffix.first() != Some(&kind) || visit(decode(&row.value)?) == Step::Stop {
+                    return Ok(());
+                }
+            }
             match found.last() {
                 Some(last) if found.len() == ROWS => {
                     range.start_suffix = [&last.suffix[..], b"\0"].concat().into();
                 }
-                _ => return Ok((count, page)),
+                _ => return Ok(()),
             }
         }
     }

@@ -10,7 +10,7 @@ use super::rows::{
     use_row, user_name_row, user_row,
 };
 use super::{AccessKey, Accounts, Holder, IdentityError, Uin, seal_context};
-use crate::engine::{RowRef, Write};
+use crate::engine::Write;
 use crate::error::{Error, Result};
 
 /// Most keys of a user. (Tencent Cloud.)
@@ -21,9 +21,6 @@ const UIN_FIRST: u64 = 100_000_000_000;
 
 /// How often a number is drawn for somebody new that another has.
 const DRAWS: usize = 8;
-
-/// Users looked at for a page of a list, where most of them are not wanted.
-const LOOKED_AT_MAX: usize = 4096;
 
 /// Longest remark and description, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 1000;
@@ -189,48 +186,6 @@ impl Accounts {
         let (count, rows) = self.page(b'u', |row: &UserRow| row.uid == uid, 0, 1).await?;
         let only = rows.into_iter().next().filter(|_| count == 1);
         only.map(User::of).ok_or(IdentityError::NoSuchUser)
-    }
-
-    /// All users, in the order of their numbers.
-    pub async fn users(&self) -> Result<Vec<User>> {
-        let (_, rows) = self.page(b'u', |_: &UserRow| true, 0, usize::MAX).await?;
-        Ok(rows.into_iter().map(User::of).collect())
-    }
-
-    /// Users in the order of their names' bytes, from behind `after`: those that are wanted,
-    /// `limit` at most, and behind which name to go on, if there may be more. A page costs
-    /// the same however many users there are; where few are wanted, it may be short.
-    pub async fn users_by_name(
-        &self,
-        after: &str,
-        limit: usize,
-        wanted: impl Fn(&User) -> bool,
-    ) -> Result<(Vec<User>, Option<String>)> {
-        let (mut users, mut looked_at, mut after) = (Vec::new(), 0, after.to_owned());
-        while looked_at < LOOKED_AT_MAX {
-            let rows_max = (limit - users.len() + 1).clamp(64, 512);
-            let named = self.names_behind(&user_name_row(&after), rows_max).await?;
-            let rows: Vec<RowRef> = named.iter().map(|(_, uin)| user_row(*uin)).collect();
-            let found = self.read_identities(&rows).await?;
-            looked_at += rows.len();
-            let is_last = rows.len() < rows_max;
-            for ((name, _), row) in named.into_iter().zip(found) {
-                if users.len() == limit {
-                    return Ok((users, Some(after)));
-                }
-                after = name;
-                // Whoever was renamed or deleted meanwhile is left out.
-                let Some(row) = row else { continue };
-                let user = User::of(decode(&row)?);
-                if user.name == after && wanted(&user) {
-                    users.push(user);
-                }
-            }
-            if is_last {
-                return Ok((users, None));
-            }
-        }
-        Ok((users, Some(after)))
     }
 
     pub async fn set_user_details(

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use costrel_core::object::ObjectReader;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use http_body::{Body, Frame, SizeHint};
 
 use super::late::{self, Late, Progress};
@@ -34,6 +36,7 @@ enum Content {
         /// Given before the body is sent.
         shape: Option<Box<ErrorShape>>,
     },
+    Pieces(BoxStream<'static, costrel_core::Result<Bytes>>),
     /// The answer to a HEAD: no bytes, but the length of what a GET would send.
     Headers,
 }
@@ -99,6 +102,11 @@ impl ResponseBody {
         ResponseBody { content, done: None }
     }
 
+    /// Sent as they come, without a length.
+    pub fn pieces(pieces: BoxStream<'static, costrel_core::Result<Bytes>>) -> ResponseBody {
+        ResponseBody { content: Content::Pieces(pieces), done: None }
+    }
+
     pub fn late(late: Late) -> ResponseBody {
         ResponseBody { content: Content::Late { late, shape: None }, done: None }
     }
@@ -140,6 +148,24 @@ impl Body for ResponseBody {
                 }
                 this.sent(&bytes);
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Content::Pieces(pieces) => {
+                let piece = match pieces.poll_next_unpin(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Ready(Some(piece)) => piece,
+                };
+                match &piece {
+                    Ok(bytes) => this.sent(bytes),
+                    // As with an object.
+                    Err(error) => {
+                        tracing::error!(%error, "a list could not be read to its end");
+                        if let Some(done) = &mut this.done {
+                            done.record.failure = Some(error.to_string());
+                        }
+                    }
+                }
+                Poll::Ready(Some(piece.map(Frame::data)))
             }
             Content::Late { late, shape } => {
                 let Poll::Ready(progress) = late.poll(cx) else {
@@ -214,6 +240,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Headers => true,
+            Content::Pieces(_) => false,
             Content::Late { late, .. } => late.is_over(),
             Content::Memory(bytes) => bytes.is_empty(),
             Content::Object { length, .. } => *length == 0,
@@ -223,7 +250,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             // A HEAD's answer carries its own Content-Length.
-            Content::Headers | Content::Late { .. } => SizeHint::default(),
+            Content::Headers | Content::Late { .. } | Content::Pieces(_) => SizeHint::default(),
             Content::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Object { length, .. } => SizeHint::with_exact(*length),
         }

@@ -7,12 +7,19 @@ mod groups;
 mod providers;
 mod roles;
 
-use costrel_core::account::{KeyInfo, ManagedPolicy, PolicyHolder, Uin, User, UserDetails};
+use std::sync::Arc;
+
+use costrel_core::account::{
+    Accounts, KeyInfo, ManagedPolicy, PolicyHolder, Uin, User, UserDetails,
+};
 use costrel_policy::Grammar;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream;
 use serde_json::{Map, Value, json};
 
-use super::{Action, Answer, Answered, Asked, CloudFailure, Service, Signed, object};
+use super::listing::{Listing, Pages};
+use super::{Action, Answer, Answered, Asked, CloudFailure, Listed, Service, Signed, object};
 use crate::date;
 
 /// What is said of a user beside his name. There is no console to log in to, so
@@ -50,7 +57,7 @@ pub(super) const SERVICE: Service = Service {
     actions: &[
         action("AddUser", "name/cam:AddUser", NEW_USER, add_user),
         action("GetUser", "name/cam:GetUser", &["Name"], get_user),
-        action("ListUsers", "name/cam:ListUsers", &[], list_users),
+        listed("ListUsers", "name/cam:ListUsers", &[], list_users),
         action("UpdateUser", "name/cam:UpdateUser", USER, update_user),
         action("DeleteUser", "name/cam:DeleteUser", &["Name", "Force"], delete_user),
         action(
@@ -111,7 +118,7 @@ pub(super) const SERVICE: Service = Service {
             list_attached_user_policies,
         ),
         action("CreateGroup", "name/cam:CreateGroup", &["GroupName", "Remark"], groups::create),
-        action("GetGroup", "name/cam:GetGroup", &["GroupId"], groups::get),
+        listed("GetGroup", "name/cam:GetGroup", &["GroupId"], groups::get),
         action("ListGroups", "name/cam:ListGroups", &["Page", "Rp", "Keyword"], groups::list),
         action(
             "UpdateGroup",
@@ -240,6 +247,16 @@ const fn action(
     Action { name, permission: Some(permission), parameters, answer }
 }
 
+const fn listed(
+    name: &'static str,
+    permission: &'static str,
+    parameters: &'static [&'static str],
+    answer: Listed,
+) -> Action {
+    let answer = Answer::Listed(answer);
+    Action { name, permission: Some(permission), parameters, answer }
+}
+
 fn get_user_app_id<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     let account = &asked.key.account;
     let answer = object([
@@ -282,19 +299,33 @@ fn get_user<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     })
 }
 
-fn list_users<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
-    Box::pin(async {
-        let users = asked.accounts.users().await?;
-        let list: Vec<Value> = users
-            .iter()
-            .map(|user| {
-                let mut fields = user_fields(user);
-                fields.insert("CreateTime".into(), time(user.created_ms));
-                Value::Object(fields)
-            })
-            .collect();
-        Ok(object([("Data", list.into())]))
-    })
+fn list_users<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Result<Listing, CloudFailure>> {
+    let shown = |user: &User| {
+        let mut fields = user_fields(user);
+        fields.insert("CreateTime".into(), time(user.created_ms));
+        Value::Object(fields)
+    };
+    let pages = users(asked.accounts, None, shown);
+    Box::pin(async { Ok(Listing { fields: Map::new(), name: "Data", pages }) })
+}
+
+/// All users, or those of a group, for a list that has no pages of its own.
+fn users(accounts: &Arc<Accounts>, group: Option<u64>, shown: fn(&User) -> Value) -> Pages {
+    const AT_ONCE: usize = 256;
+    let accounts = accounts.clone();
+    let pages = stream::try_unfold(Some(None), move |from: Option<Option<Uin>>| {
+        let accounts = accounts.clone();
+        async move {
+            let Some(after) = from else { return Ok(None) };
+            let (users, more) = match group {
+                None => accounts.users_behind(after, AT_ONCE).await?,
+                Some(group) => accounts.members_behind(group, after, AT_ONCE).await?,
+            };
+            let next = users.last().filter(|_| more).map(|last| Some(last.uin));
+            Ok(Some((users.iter().map(shown).collect(), next)))
+        }
+    });
+    pages.boxed()
 }
 
 fn update_user<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {

@@ -10,10 +10,12 @@ mod billing;
 mod call;
 mod cam;
 mod failure;
+mod listing;
 mod monitor;
 mod sts;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use costrel_core::Store;
@@ -35,6 +37,7 @@ use crate::reply::{self, Reply};
 use crate::request::{ConnectionInfo, text};
 use call::Call;
 pub(crate) use failure::CloudFailure;
+use listing::Listing;
 
 const DOMAIN: &str = ".tencentcloudapi.com";
 pub(crate) const HEADER_ACTION: &str = "x-tc-action";
@@ -88,6 +91,7 @@ impl Action {
 }
 
 type Answered = Result<Map<String, Value>, CloudFailure>;
+type Listed = for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Result<Listing, CloudFailure>>;
 type Signed = for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Answered>;
 
 /// What answers an action.
@@ -95,6 +99,8 @@ enum Answer {
     NotYet,
     /// Somebody's who has signed.
     Signed(Signed),
+    /// The same, with a list of any length.
+    Listed(Listed),
     /// Anybody's, who proves otherwise who he is.
     Anybody(for<'a> fn(&'a Unsigned<'a>) -> BoxFuture<'a, Answered>),
 }
@@ -102,7 +108,7 @@ enum Answer {
 /// What an action is asked for with, and by whom.
 struct Asked<'a> {
     store: &'a Store,
-    accounts: &'a Accounts,
+    accounts: &'a Arc<Accounts>,
     key: &'a AccessKey,
     call: &'a Call<'a>,
     connection: ConnectionInfo,
@@ -171,16 +177,19 @@ pub(crate) async fn serve(
     let asked = (parts, host, connection);
     let noted = (&mut outcome, notes);
     let answered = answer(authenticator, store, asked, incoming, noted).await;
-    let mut response = answered.unwrap_or_else(|failure| {
+    let told = match answered {
+        Ok(Told::Fields(fields)) => Ok(document(fields, request_id)),
+        Ok(Told::Listing(listing)) => listing.body(request_id).await.map_err(CloudFailure::from),
+        Err(failure) => Err(failure),
+    };
+    let body = told.unwrap_or_else(|failure| {
         outcome.refused = failure.is_refusal();
         outcome.code = Some(failure.code());
         outcome.failure = Some(failure.to_string());
         let error = json!({ "Code": failure.code(), "Message": failure.message() });
-        Map::from_iter([("Error".to_owned(), error)])
+        document(object([("Error", error)]), request_id)
     });
-    response.insert("RequestId".to_owned(), request_id.into());
-    let document = json!({ "Response": response }).to_string();
-    let mut reply = reply::with_body(StatusCode::OK, ResponseBody::memory(Bytes::from(document)));
+    let mut reply = reply::with_body(StatusCode::OK, body);
     // To the letter: the Python SDK overlooks errors in any other type.
     let kind = HeaderValue::from_static("application/json");
     reply.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -190,13 +199,25 @@ pub(crate) async fn serve(
     (reply, outcome)
 }
 
+/// What is told to whoever asks.
+enum Told {
+    Fields(Map<String, Value>),
+    Listing(Listing),
+}
+
+fn document(mut fields: Map<String, Value>, request_id: &str) -> ResponseBody {
+    fields.insert("RequestId".to_owned(), request_id.into());
+    let document = json!({ "Response": fields }).to_string();
+    ResponseBody::memory(Bytes::from(document))
+}
+
 async fn answer(
     authenticator: &Authenticator,
     store: &Store,
     (parts, host, connection): (&Parts, Option<&str>, ConnectionInfo),
     incoming: &mut Incoming,
     (outcome, notes): (&mut Outcome, &Notes),
-) -> Result<Map<String, Value>, CloudFailure> {
+) -> Result<Told, CloudFailure> {
     if parts.uri.path() != "/" {
         return Err(CloudFailure::BadRequest("the path of a request is /"));
     }
@@ -226,7 +247,8 @@ async fn answer(
         };
         notes.about(call.about());
         call.refuse_unknown(action.parameters)?;
-        return answer(&Unsigned { authenticator, call: &call, connection, now_ms, notes }).await;
+        let unsigned = Unsigned { authenticator, call: &call, connection, now_ms, notes };
+        return answer(&unsigned).await.map(Told::Fields);
     }
     let request = CloudRequest {
         method: parts.method.as_str(),
@@ -245,16 +267,9 @@ async fn answer(
     let call = read()?;
     notes.about(call.about());
     let action = named(presented.service, host, &call, outcome)?;
-    let answer = match action.answer {
-        Answer::NotYet => return Err(CloudFailure::NotImplemented(action.name)),
-        Answer::Signed(answer) => answer,
-        // Who signs it is nobody's business: what he brings says who asks.
-        Answer::Anybody(answer) => {
-            call.refuse_unknown(action.parameters)?;
-            let unsigned = Unsigned { authenticator, call: &call, connection, now_ms, notes };
-            return answer(&unsigned).await;
-        }
-    };
+    if matches!(action.answer, Answer::NotYet) {
+        return Err(CloudFailure::NotImplemented(action.name));
+    }
     call.refuse_unknown(action.parameters)?;
     let permitted = |name| {
         let named = permission::Named::of_cam(name);
@@ -267,7 +282,17 @@ async fn answer(
         return Err(CloudFailure::Denied(action.name));
     }
     let accounts = authenticator.accounts();
-    answer(&Asked { store, accounts, key: &key, call: &call, connection, now_ms, notes }).await
+    let asked = Asked { store, accounts, key: &key, call: &call, connection, now_ms, notes };
+    match action.answer {
+        Answer::NotYet => Err(CloudFailure::NotImplemented(action.name)),
+        Answer::Signed(answer) => answer(&asked).await.map(Told::Fields),
+        Answer::Listed(answer) => answer(&asked).await.map(Told::Listing),
+        // Who signs it is nobody's business: what he brings says who asks.
+        Answer::Anybody(answer) => {
+            let unsigned = Unsigned { authenticator, call: &call, connection, now_ms, notes };
+            answer(&unsigned).await.map(Told::Fields)
+        }
+    }
 }
 
 /// The action that is meant, which is noted.

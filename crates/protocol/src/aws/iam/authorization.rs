@@ -2,6 +2,7 @@
 //! each with all its policies.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use costrel_core::account::{Group, ManagedPolicy, PolicyHolder, PolicyUses, Role, User};
 use futures_util::future::BoxFuture;
@@ -74,7 +75,7 @@ pub(super) fn details<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let with_policies = kinds.last() >= Some(&Kind::LocalManagedPolicy);
         let uses = match with_policies {
             true => asked.accounts.policy_uses().await?,
-            false => HashMap::new(),
+            false => Arc::default(),
         };
         'kinds: for kind in kinds.into_iter().skip_while(|kind| *kind < first) {
             loop {
@@ -105,7 +106,7 @@ pub(super) fn details<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     })
 }
 
-/// What a marker says: a kind, and what of it is shown already: users to a name, or how many.
+/// What a marker says: a kind, and to which name it is shown already.
 fn place(marker: &str, kinds: &[Kind]) -> Option<(Kind, String)> {
     let (kind, from) = marker.split_once('/')?;
     Some((*kinds.iter().find(|known| known.name() == kind)?, from.to_owned()))
@@ -128,37 +129,31 @@ async fn entries(
     limit: usize,
 ) -> Result<(Vec<Entry>, Option<String>), AwsFailure> {
     let accounts = asked.accounts;
-    let skip = || match from {
-        "" => Ok(0),
-        number => number.parse::<usize>().map_err(|_| AwsFailure::BadValue("Marker")),
-    };
-    let (skip, count, found): (usize, usize, Vec<Entry>) = match kind {
+    Ok(match kind {
         Kind::User => {
             let (users, next) = accounts.users_by_name(from, limit, |_| true).await?;
-            return Ok((users.into_iter().map(Entry::User).collect(), next));
+            (users.into_iter().map(Entry::User).collect(), next)
         }
         Kind::Group => {
-            let (count, groups) = accounts.groups("", skip()?, limit).await?;
-            (skip()?, count, groups.into_iter().map(Entry::Group).collect())
+            let (groups, next) = accounts.groups_by_name(from, limit, |_| true).await?;
+            (groups.into_iter().map(Entry::Group).collect(), next)
         }
         Kind::Role => {
-            let (count, roles) = accounts.roles(skip()?, limit).await?;
-            (skip()?, count, roles.into_iter().map(Entry::Role).collect())
+            let (roles, next) = accounts.roles_by_name(from, limit, |_| true).await?;
+            (roles.into_iter().map(Entry::Role).collect(), next)
         }
         Kind::LocalManagedPolicy => {
-            let (count, policies) = accounts.managed_policies("", skip()?, limit).await?;
-            (skip()?, count, policies.into_iter().map(Entry::Policy).collect())
+            let (policies, next) = accounts.policies_by_name(from, limit, |_| true).await?;
+            (policies.into_iter().map(Entry::Policy).collect(), next)
         }
         Kind::AwsManagedPolicy => {
-            let presets = ManagedPolicy::presets();
-            let count = presets.len();
-            let shown = presets.into_iter().skip(skip()?).take(limit);
-            (skip()?, count, shown.map(Entry::Policy).collect())
+            let mut presets = ManagedPolicy::presets_behind(from);
+            let more = presets.len() > limit;
+            presets.truncate(limit);
+            let next = presets.last().filter(|_| more).map(|last| last.name.clone());
+            (presets.into_iter().map(Entry::Policy).collect(), next)
         }
-    };
-    let end = skip.saturating_add(found.len());
-    let next = (end < count && !found.is_empty()).then(|| end.to_string());
-    Ok((found, next))
+    })
 }
 
 /// An entry with all that is to be said of it. `bytes` counts its documents.

@@ -3,8 +3,8 @@
 use costrel_core::account::{Group, Labelled, Labels, Uin};
 use futures_util::future::BoxFuture;
 
-use super::{labels, listed, page, time, users};
-use crate::aws::tree::Fields;
+use super::{by_name, labels, page, page_limit, rest, time, users};
+use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
 
 pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
@@ -19,21 +19,29 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let group = named(asked).await?;
         let account = asked.key.account.uin;
-        let (_, users) = asked.accounts.members(group.id, 0, usize::MAX).await?;
-        let users = listed(asked, users, |user| (&user.name, &user.labels));
+        // A marker is the number of the user before it.
+        let after = asked.call.text("Marker").map(str::parse).transpose();
+        let after = after.map_err(|_| AwsFailure::BadValue("Marker"))?;
+        let limit = page_limit(asked)?;
+        let (users, more) = asked.accounts.members_behind(group.id, after, limit).await?;
+        let next = users.last().filter(|_| more).map(|user| user.uin.to_string());
         let users = users.iter().map(|user| users::fields(user, account).into()).collect();
-        let mut answer: Fields = vec![("Group", fields(&group, account).into())];
-        answer.extend(page(asked, "Users", users)?);
+        let mut answer: Fields =
+            vec![("Group", fields(&group, account).into()), ("Users", Node::List(users))];
+        answer.extend(rest(next));
         Ok(Some(answer))
     })
 }
 
 pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let groups = asked.accounts.groups("", 0, usize::MAX).await?.1;
-        let groups = listed(asked, groups, |group| (&group.name, &group.labels));
+        let (after, limit, prefix) = by_name(asked)?;
+        let wanted = |group: &Group| group.labels.path.starts_with(prefix);
+        let (groups, next) = asked.accounts.groups_by_name(after, limit, wanted).await?;
         let groups = groups.iter().map(|group| fields(group, asked.key.account.uin).into());
-        Ok(Some(page(asked, "Groups", groups.collect())?))
+        let mut answer: Fields = vec![("Groups", Node::List(groups.collect()))];
+        answer.extend(rest(next));
+        Ok(Some(answer))
     })
 }
 

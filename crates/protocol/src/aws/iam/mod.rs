@@ -354,8 +354,8 @@ fn labels(asked: &Asked<'_>) -> Result<Labels, AwsFailure> {
     Ok(Labels { path, tags: asked.call.tags()? })
 }
 
-/// Sorts what a list shows as IAM does, by names in any case, and leaves out what lies in
-/// other paths.
+/// Sorts what a short list shows by names in any case, and leaves out what lies in other
+/// paths.
 fn listed<T>(
     asked: &Asked<'_>,
     mut list: Vec<T>,
@@ -371,7 +371,7 @@ fn listed<T>(
 const PAGE: u64 = 100;
 const PAGE_MAX: u64 = 1000;
 
-/// A page of a list under a name.
+/// A page of a short list under a name.
 fn page(asked: &Asked<'_>, name: &'static str, list: Vec<Node>) -> Result<Fields, AwsFailure> {
     let (shown, rest) = page_of(asked, list)?;
     let mut fields: Fields = vec![(name, Node::List(shown))];
@@ -379,7 +379,7 @@ fn page(asked: &Asked<'_>, name: &'static str, list: Vec<Node>) -> Result<Fields
     Ok(fields)
 }
 
-/// A page of a list, and what is said of the rest. A marker is the number of entries
+/// A page of a short list, and what is said of the rest. A marker is the number of entries
 /// before it.
 fn page_of<T>(asked: &Asked<'_>, list: Vec<T>) -> Result<(Vec<T>, Fields), AwsFailure> {
     let limit = page_limit(asked)?;
@@ -389,6 +389,14 @@ fn page_of<T>(asked: &Asked<'_>, list: Vec<T>) -> Result<(Vec<T>, Fields), AwsFa
     let next = (end < list.len()).then(|| end.to_string());
     let shown = list.into_iter().skip(skip).take(limit).collect();
     Ok((shown, rest(next)))
+}
+
+/// What is wanted of a list by names: from behind which, how many at once, and in which
+/// path. A marker is the name before it.
+fn by_name<'a>(asked: &Asked<'a>) -> Result<(&'a str, usize, &'a str), AwsFailure> {
+    let marker = asked.call.text("Marker").unwrap_or_default();
+    let prefix = asked.call.text("PathPrefix").unwrap_or("/");
+    Ok((marker, page_limit(asked)?, prefix))
 }
 
 /// How many entries of a list are wanted at once.

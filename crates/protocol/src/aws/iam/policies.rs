@@ -5,7 +5,7 @@ use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 
 use super::labels::tags;
-use super::{document, holder, labels, listed, page, page_of, time};
+use super::{by_name, document, holder, labels, listed, page, rest, time};
 use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
 
@@ -45,23 +45,45 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
             Some(_) => return Err(AwsFailure::BadValue("PolicyUsageFilter")),
         };
         let only_attached = call.truth("OnlyAttached")?.unwrap_or(false);
-        let mut all = if presets { ManagedPolicy::presets() } else { Vec::new() };
-        if made {
-            all.extend(asked.accounts.managed_policies("", 0, usize::MAX).await?.1);
-        }
         let uses = asked.accounts.policy_uses().await?;
         let of = |policy: &ManagedPolicy| uses.get(&policy.id).copied().unwrap_or_default();
-        let mut list = listed(asked, all, |policy| (&policy.name, &policy.labels));
-        list.retain(|policy| match (as_boundary, only_attached) {
-            (None, false) => true,
-            (Some(true), _) => of(policy).bounds > 0,
-            (None | Some(false), _) => of(policy).attached > 0,
-        });
-        let (shown, rest) = page_of(asked, list)?;
+        let (marker, limit, prefix) = by_name(asked)?;
+        let wanted = |policy: &ManagedPolicy| {
+            let is_used = match (as_boundary, only_attached) {
+                (None, false) => true,
+                (Some(true), _) => of(policy).bounds > 0,
+                (None | Some(false), _) => of(policy).attached > 0,
+            };
+            is_used && policy.labels.path.starts_with(prefix)
+        };
+        // Those that are there from the beginning come first. Their markers have a slash,
+        // which no name has.
+        let (after_preset, after) = match marker.strip_prefix('/') {
+            Some(name) => (Some(name), ""),
+            None if marker.is_empty() => (Some(""), ""),
+            None => (None, marker),
+        };
+        let mut list = match after_preset {
+            Some(name) if presets => ManagedPolicy::presets_behind(name),
+            _ => Vec::new(),
+        };
+        list.retain(wanted);
+        let mut next = None;
+        if list.len() > limit {
+            list.truncate(limit);
+            next = list.last().map(|last| format!("/{}", last.name));
+        } else if made {
+            let room = limit - list.len();
+            let (found, more) = asked.accounts.policies_by_name(after, room, wanted).await?;
+            let before = list.last().map(|last| format!("/{}", last.name));
+            list.extend(found);
+            // Behind no name: the page is full of the others.
+            next = more.and_then(|name| if name.is_empty() { before } else { Some(name) });
+        }
         let account = asked.key.account.uin;
-        let shown = shown.iter().map(|policy| fields(policy, of(policy), account).into());
+        let shown = list.iter().map(|policy| fields(policy, of(policy), account).into());
         let mut answer: Fields = vec![("Policies", Node::List(shown.collect()))];
-        answer.extend(rest);
+        answer.extend(rest(next));
         Ok(Some(answer))
     })
 }
@@ -71,7 +93,7 @@ pub(super) fn delete<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let policy = named(asked).await?;
         refuse_preset(&policy)?;
         let accounts = asked.accounts;
-        if accounts.policy_uses().await?.contains_key(&policy.id) {
+        if accounts.is_used(policy.id).await? {
             return Err(AwsFailure::PolicyInUse);
         }
         // Its versions would go with it. (AWS.)
@@ -155,7 +177,9 @@ pub(super) fn list_inline<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let (_, holder) = holder(asked).await?;
         let policies = asked.accounts.inline_policies(holder).await?;
-        let names = policies.into_iter().map(|policy| policy.name.into());
+        let mut names: Vec<String> = policies.into_iter().map(|policy| policy.name).collect();
+        names.sort_unstable();
+        let names = names.into_iter().map(Node::from);
         Ok(Some(page(asked, "PolicyNames", names.collect())?))
     })
 }

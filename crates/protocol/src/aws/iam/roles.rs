@@ -5,8 +5,8 @@ use costrel_policy::Grammar;
 use futures_util::future::BoxFuture;
 
 use super::labels::details;
-use super::{document, listed, page, policies, time};
-use crate::aws::tree::Fields;
+use super::{by_name, document, page, policies, rest, time};
+use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
 
 /// The longest that one may have a role at a time, at least and if nobody says, in
@@ -39,10 +39,13 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 
 pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let roles = asked.accounts.roles(0, usize::MAX).await?.1;
-        let roles = listed(asked, roles, |role| (&role.name, &role.labels));
-        let roles = roles.iter().map(|role| fields(role, asked.key.account.uin).into());
-        Ok(Some(page(asked, "Roles", roles.collect())?))
+        let (after, limit, prefix) = by_name(asked)?;
+        let wanted = |role: &Role| role.labels.path.starts_with(prefix);
+        let (roles, next) = asked.accounts.roles_by_name(after, limit, wanted).await?;
+        let roles = roles.iter().map(|role| fields(role, asked.key.account.uin).into()).collect();
+        let mut answer: Fields = vec![("Roles", Node::List(roles))];
+        answer.extend(rest(next));
+        Ok(Some(answer))
     })
 }
 

@@ -1,7 +1,7 @@
 //! What there is in the account, and who has a policy.
 
 use costrel_core::account::{
-    ATTACHED_MAX, GROUPS_MAX, Group, PolicyHolder, Role, USER_KEYS_MAX, User, VERSIONS_MAX,
+    ATTACHED_MAX, GROUPS_MAX, HolderEntry, PolicyHolder, USER_KEYS_MAX, VERSIONS_MAX,
 };
 use costrel_policy::POLICY_BYTES_MAX;
 use futures_util::future::BoxFuture;
@@ -45,6 +45,29 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     })
 }
 
+/// Kinds of those who have policies.
+const USER: &str = "User";
+const GROUP: &str = "Group";
+const ROLE: &str = "Role";
+
+/// What somebody is, and his number.
+fn kind_of(holder: PolicyHolder) -> (&'static str, String) {
+    match holder {
+        PolicyHolder::User(uin) => (USER, uin.to_string()),
+        PolicyHolder::Group(id) => (GROUP, id.to_string()),
+        PolicyHolder::Role(id) => (ROLE, id.to_string()),
+    }
+}
+
+fn holder_of(kind: &str, number: &str) -> Option<PolicyHolder> {
+    Some(match kind {
+        USER => PolicyHolder::User(number.parse().ok()?),
+        GROUP => PolicyHolder::Group(number.parse().ok()?),
+        ROLE => PolicyHolder::Role(number.parse().ok()?),
+        _ => return None,
+    })
+}
+
 /// Whom a policy is attached to, or whose permissions boundary it is.
 pub(super) fn list_entities<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
@@ -52,37 +75,42 @@ pub(super) fn list_entities<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered>
         let policy = policies::named(asked).await?;
         let kind = match call.text("EntityFilter") {
             None | Some("LocalManagedPolicy" | "AWSManagedPolicy") => None,
-            Some(kind @ ("User" | "Group" | "Role")) => Some(kind),
+            Some(kind @ (USER | GROUP | ROLE)) => Some(kind),
             Some(_) => return Err(AwsFailure::BadValue("EntityFilter")),
         };
-        let (users, groups, roles) = match call.text("PolicyUsageFilter") {
-            None | Some("PermissionsPolicy") => asked.accounts.holders_of(policy.id).await?,
-            Some("PermissionsBoundary") => {
-                let (users, roles) = asked.accounts.bounded_by(policy.id).await?;
-                (users, Vec::new(), roles)
-            }
+        let as_boundary = match call.text("PolicyUsageFilter") {
+            None | Some("PermissionsPolicy") => false,
+            Some("PermissionsBoundary") => true,
             Some(_) => return Err(AwsFailure::BadValue("PolicyUsageFilter")),
         };
+        let after = call.text("Marker").map(|marker| {
+            let (kind, number) = marker.split_once('/')?;
+            holder_of(kind, number)
+        });
+        let after = match after {
+            Some(None) => return Err(AwsFailure::BadValue("Marker")),
+            Some(after) => after,
+            None => None,
+        };
         let prefix = call.text("PathPrefix").unwrap_or("/");
-        let wanted =
-            |of: &str, path: &str| kind.is_none_or(|kind| kind == of) && path.starts_with(prefix);
-        let users = users.iter().filter(|user| wanted("User", &user.labels.path));
-        let groups = groups.iter().filter(|group| wanted("Group", &group.labels.path));
-        let roles = roles.iter().filter(|role| wanted("Role", &role.labels.path));
-        let all: Vec<(PolicyHolder, &str)> = users
-            .map(|User { uin, name, .. }| (PolicyHolder::User(*uin), name.as_str()))
-            .chain(groups.map(|Group { id, name, .. }| (PolicyHolder::Group(*id), name.as_str())))
-            .chain(roles.map(|Role { id, name, .. }| (PolicyHolder::Role(*id), name.as_str())))
-            .collect();
+        let wanted = |holder: PolicyHolder, path: &str| {
+            kind.is_none_or(|kind| kind == kind_of(holder).0) && path.starts_with(prefix)
+        };
         // One page goes through all three lists.
-        let (shown, rest) = super::page_of(asked, all)?;
+        let (asked_for, limit) = ((policy.id, as_boundary), super::page_limit(asked)?);
+        let (shown, more) = asked.accounts.holders_behind(asked_for, after, limit, wanted).await?;
+        let next = shown.last().filter(|_| more).map(|last| {
+            let (kind, number) = kind_of(last.holder);
+            format!("{kind}/{number}")
+        });
         let mut lists: [Vec<Node>; 3] = Default::default();
-        for (holder, name) in shown {
-            let (at, name_of, id_of, id) = match holder {
-                PolicyHolder::User(uin) => (0, "UserName", "UserId", uin.to_string()),
-                PolicyHolder::Group(id) => (1, "GroupName", "GroupId", id.to_string()),
-                PolicyHolder::Role(id) => (2, "RoleName", "RoleId", id.to_string()),
+        for HolderEntry { holder, name } in shown {
+            let (at, name_of, id_of) = match holder {
+                PolicyHolder::User(_) => (0, "UserName", "UserId"),
+                PolicyHolder::Group(_) => (1, "GroupName", "GroupId"),
+                PolicyHolder::Role(_) => (2, "RoleName", "RoleId"),
             };
+            let id = kind_of(holder).1;
             lists[at].push(Node::Fields(vec![(name_of, name.into()), (id_of, id.into())]));
         }
         let [users, groups, roles] = lists;
@@ -91,7 +119,7 @@ pub(super) fn list_entities<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered>
             ("PolicyGroups", Node::List(groups)),
             ("PolicyRoles", Node::List(roles)),
         ];
-        fields.extend(rest);
+        fields.extend(super::rest(next));
         Ok(Some(fields))
     })
 }

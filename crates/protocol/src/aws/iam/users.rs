@@ -4,7 +4,7 @@ use costrel_core::account::{KeyInfo, Labelled, Labels, Uin, UsedFor, User, UserD
 use futures_util::future::BoxFuture;
 
 use super::labels::details;
-use super::{page, page_limit, policies, rest, time};
+use super::{by_name, page, policies, rest, time};
 use crate::aws::tree::{Fields, Node};
 use crate::aws::{Answered, Asked, AwsFailure};
 
@@ -41,12 +41,9 @@ pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 
 pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        // There may be many. A marker is the name before it.
-        let (call, limit) = (asked.call, page_limit(asked)?);
-        let prefix = call.text("PathPrefix").unwrap_or("/");
+        let (after, limit, prefix) = by_name(asked)?;
         let wanted = |user: &User| user.labels.path.starts_with(prefix);
-        let marker = call.text("Marker").unwrap_or_default();
-        let (users, next) = asked.accounts.users_by_name(marker, limit, wanted).await?;
+        let (users, next) = asked.accounts.users_by_name(after, limit, wanted).await?;
         let users = users.iter().map(|user| fields(user, asked.key.account.uin).into()).collect();
         let mut answer: Fields = vec![("Users", Node::List(users))];
         answer.extend(rest(next));

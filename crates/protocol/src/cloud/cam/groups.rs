@@ -4,8 +4,9 @@ use costrel_core::account::{Group, PolicyHolder, Uin, User};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::{attached_fields, id, object, page, time, user, user_fields};
+use super::{attached_fields, id, object, page, time, user, user_fields, users};
 use crate::cloud::call::Record;
+use crate::cloud::listing::Listing;
 use crate::cloud::{Answered, Asked, CloudFailure};
 
 pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
@@ -16,14 +17,13 @@ pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     })
 }
 
-pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
+pub(super) fn get<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Result<Listing, CloudFailure>> {
     Box::pin(async {
         let group = asked.accounts.group(id(asked, "GroupId")?).await?;
-        let (count, users) = asked.accounts.members(group.id, 0, usize::MAX).await?;
         let mut answer = fields(&group);
-        answer.insert("GroupNum".into(), count.into());
-        answer.insert("UserInfo".into(), users.iter().map(member_fields).collect());
-        Ok(answer)
+        answer.insert("GroupNum".into(), group.members.into());
+        let pages = users(asked.accounts, Some(group.id), member_fields);
+        Ok(Listing { fields: answer, name: "UserInfo", pages })
     })
 }
 
