@@ -146,6 +146,26 @@ def test_names_of_a_holders_own_policies_are_in_order(iam):
     assert listed == ["AnotherPolicy", "MyPolicy", "a"]
 
 
+def test_whoever_is_made_is_shown_whole(iam):
+    """What a maker asked for is in the answer, as `GetUser` and `GetRole` show it."""
+    name, tags = unused("made"), [{"Key": "team", "Value": "blue"}]
+    bounds = iam.create_policy(PolicyName=name, PolicyDocument=allow("s3:GetObject"))["Policy"]
+    given = {"Tags": tags, "PermissionsBoundary": bounds["Arn"], "Path": "/a/"}
+    user = iam.create_user(UserName=name, **given)["User"]
+    assert user == iam.get_user(UserName=name)["User"] and user["Tags"] == tags
+    assert user["PermissionsBoundary"]["PermissionsBoundaryArn"] == bounds["Arn"]
+    trust = iam_policy({"Effect": "Allow", "Principal": {"AWS": UIN}, "Action": "sts:AssumeRole"})
+    made = {"RoleName": name, "AssumeRolePolicyDocument": trust}
+    role = iam.create_role(**made, Description="d", **given)["Role"]
+    assert role == iam.get_role(RoleName=name)["Role"] and role["Tags"] == tags
+    # A description can be taken away again.
+    assert "Description" not in iam.update_role_description(RoleName=name, Description="")["Role"]
+    iam.update_role(RoleName=name, Description="again")
+    assert iam.get_role(RoleName=name)["Role"]["Description"] == "again"
+    iam.update_role(RoleName=name, Description="")
+    assert "Description" not in iam.get_role(RoleName=name)["Role"]
+
+
 def test_policies_of_a_users_own(server, iam, bucket):
     name = unused("user")
     iam.create_user(UserName=name)

@@ -472,6 +472,8 @@ def test_what_the_terraform_provider_looks_at(iam):
         iam.create_access_key(UserName=name)
     assert refused(iam.create_access_key, UserName=name) == (409, "LimitExceeded")
     assert iam.list_mfa_devices(UserName=name)["MFADevices"] == []
+    for status in ("Assigned", "Unassigned", "Any"):
+        assert iam.list_virtual_mfa_devices(AssignmentStatus=status)["VirtualMFADevices"] == []
     assert iam.list_ssh_public_keys(UserName=name)["SSHPublicKeys"] == []
     assert iam.list_signing_certificates(UserName=name)["Certificates"] == []
     listed = iam.list_service_specific_credentials(UserName=name)

@@ -196,6 +196,11 @@ const ACTIONS: &[Action] = &[
     iam!("GetLoginProfile", &["UserName"], users::no_login_profile),
     iam!("DeleteLoginProfile", &["UserName"], users::no_login_profile),
     iam!("ListMFADevices", &["UserName", "Marker", "MaxItems"], users::list_mfa_devices),
+    iam!(
+        "ListVirtualMFADevices",
+        &["AssignmentStatus", "Marker", "MaxItems"],
+        users::list_virtual_mfa_devices
+    ),
     iam!("ListSSHPublicKeys", &["UserName", "Marker", "MaxItems"], users::list_ssh_keys),
     iam!("ListSigningCertificates", &["UserName", "Marker", "MaxItems"], users::list_certificates),
     iam!(

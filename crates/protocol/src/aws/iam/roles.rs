@@ -24,7 +24,9 @@ pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let given = policies::given(asked).await?;
         let accounts = asked.accounts;
         let role = accounts.create_role_with(name, trust, seconds, description, &given).await?;
-        Ok(Some(vec![("Role", fields(&role, asked.key.account.uin).into())]))
+        let shown = fields(&role, asked.key.account.uin);
+        let shown = details(asked, shown, &role.labels, role.boundary).await?;
+        Ok(Some(vec![("Role", shown.into())]))
     })
 }
 
@@ -63,7 +65,9 @@ pub(super) fn update<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 
 pub(super) fn describe<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let description = Some(asked.call.required("Description")?);
+        // An empty one takes it away.
+        let description = asked.call.text("Description");
+        let description = Some(description.ok_or(AwsFailure::Missing("Description"))?);
         let changes = RoleChanges { description, ..RoleChanges::default() };
         let id = named(asked).await?.id;
         asked.accounts.update_role(id, &changes).await?;

@@ -13,7 +13,9 @@ pub(super) fn create<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
         let name = asked.call.required("UserName")?;
         let given = policies::given(asked).await?;
         let user = asked.accounts.add_user_with(name, UserDetails::default(), &given).await?;
-        Ok(Some(vec![("User", fields(&user, asked.key.account.uin).into())]))
+        let shown = fields(&user, asked.key.account.uin);
+        let shown = details(asked, shown, &user.labels, user.boundary).await?;
+        Ok(Some(vec![("User", shown.into())]))
     })
 }
 
@@ -176,6 +178,7 @@ macro_rules! nobody_has {
 }
 
 nobody_has!(list_mfa_devices, "MFADevices");
+nobody_has!(list_virtual_mfa_devices, "VirtualMFADevices");
 nobody_has!(list_ssh_keys, "SSHPublicKeys");
 nobody_has!(list_certificates, "Certificates");
 nobody_has!(list_service_credentials, "ServiceSpecificCredentials");
