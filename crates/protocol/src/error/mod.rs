@@ -385,7 +385,7 @@ fn not_implemented(what: &str) -> Described {
     Described::new(
         StatusCode::NOT_IMPLEMENTED,
         Code::both("NotImplemented"),
-        "What you asked for is not implemented.",
+        format!("What you asked for is not implemented: {what}"),
     )
     .with("Feature", what)
 }

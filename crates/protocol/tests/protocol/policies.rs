@@ -204,7 +204,11 @@ async fn what_is_refused_leaves_the_old_policy() {
         r#""Action": "cos:*""#,
         r#", "condition": {"string_equal": {"vpc:requester_vpc": "vpc-1"}}"#,
     );
-    put_policy(Dialect::Cos, &cam(&vpc)).send(&world).await.refused(501, "NotImplemented");
+    let answer = put_policy(Dialect::Cos, &cam(&vpc)).send(&world).await;
+    answer.refused(501, "NotImplemented");
+    // Commands show the message and nothing else.
+    let message = answer.element("Message").unwrap();
+    assert!(message.ends_with(": vpc:requester_vpc"), "{message}");
     let shown = get(Dialect::S3, &format!("/{BUCKET}")).query("policy", "").send(&world).await;
     assert_eq!(shown.text(), old);
 }
