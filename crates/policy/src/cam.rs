@@ -151,7 +151,8 @@ fn other_resource(name: &str) -> bool {
         if !matches!(service, "" | "cos" | "*") && !rest.is_empty())
 }
 
-/// `qcs:<project>:cos:<region>:<account>:<bucket>/<key>` or `*`.
+/// `qcs:<project>:cos:<region>:<account>:<bucket>/<key>` or `*`. Everything is in the first
+/// project, which older policies name.
 fn resource(name: &str, variables: Variables) -> Result<Resource, PolicyFault> {
     if name == "*" {
         return Ok(Resource::All);
@@ -161,10 +162,7 @@ fn resource(name: &str, variables: Variables) -> Result<Resource, PolicyFault> {
     let mut part = || parts.next().ok_or_else(invalid);
     let (qcs, project, service) = (part()?, part()?, part()?);
     let (region, account, path) = (part()?, part()?, part()?);
-    if qcs != "qcs"
-        || !(project.is_empty() || project == "*")
-        || service != "cos"
-        || path.is_empty()
+    if qcs != "qcs" || !matches!(project, "" | "*" | "id/0") || service != "cos" || path.is_empty()
     {
         return Err(invalid());
     }

@@ -240,6 +240,7 @@ fn whether_it_is_about_the_bucket() {
     for (resource, yes) in [
         ("qcs::cos:ap-guangzhou:uid/1250000000:b-1250000000/*", true),
         ("qcs::cos:*:uin/100000000001:*", true),
+        ("qcs:id/0:cos:ap-guangzhou:uid/1250000000:prefix//1250000000/b/*", true),
         ("qcs::cos:ap-guangzhou:uid/1250000000:prefix//1250000000/b/*", true),
         ("qcs::cos:ap-beijing:uid/1250000000:b-1250000000/*", false),
         ("qcs::cos:ap-guangzhou:uid/1250000001:b-1250000000/*", false),
