@@ -665,7 +665,7 @@ async fn nobody_is_let_in_by_an_object_that_is_gone() {
         let body = text.repeat([1, 100_000][round / 2 % 2]);
         let call = put(Dialect::S3, &object("key")).header("x-amz-acl", acl);
         call.body(body).send(&world).await.ok();
-        if round % 7 == 0 {
+        if round.is_multiple_of(7) {
             delete(Dialect::S3, &object("key")).send(&world).await;
         }
     };
