@@ -29,7 +29,7 @@ impl Place<'_> {
     /// What is known of the bucket's tags; `None` of anything else.
     pub fn fact(&self, key: &Key) -> Option<Fact<'static>> {
         match (key, self.tags) {
-            (Key::ResourceTag(name), Some(tags)) => Some(tag(tags, name)),
+            (Key::ResourceTag(name), Some(tags)) => Some(tag_in_any_case(tags, name)),
             (Key::ResourceTags, Some(tags)) => {
                 let tags = tags.as_slice().iter();
                 let pairs = tags.map(|tag| format!("{}&{}", tag.name, tag.value).into());
@@ -189,6 +189,17 @@ fn number(number: Option<u64>) -> Fact<'static> {
 pub(super) fn tag(tags: &Tags, name: &str) -> Fact<'static> {
     let found = tags.as_slice().iter().find(|tag| tag.name == name);
     found.map_or(Fact::Absent, |tag| Fact::text(tag.value.clone()))
+}
+
+/// The same by a name that need not have its case: of all but objects, tags are asked for
+/// so. (AWS.)
+fn tag_in_any_case(tags: &Tags, name: &str) -> Fact<'static> {
+    let lower = name.to_lowercase();
+    let other = || tags.as_slice().iter().find(|tag| tag.name.to_lowercase() == lower);
+    match tag(tags, name) {
+        Fact::Absent => other().map_or(Fact::Absent, |tag| Fact::text(tag.value.clone())),
+        exact => exact,
+    }
 }
 
 /// What is known of whoever asks, and when; `None` of what a key has nothing to do with.
@@ -373,5 +384,27 @@ impl Facts for RequestFacts<'_> {
             },
             Key::ResourceTag(_) | Key::ResourceTags => self.place.fact(key).unwrap_or(Fact::Absent),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use costrel_core::record::Pair;
+
+    use super::*;
+
+    /// A Deny on `prod` is one on `Prod`, too.
+    #[test]
+    fn tags_of_buckets_are_found_in_any_case() {
+        let pair = |name: &str, value: &str| Pair { name: name.into(), value: value.into() };
+        let tags = Tags::of_bucket(vec![pair("Team", "red"), pair("env", "1"), pair("ENV", "2")]);
+        let tags = tags.unwrap();
+        let place = Place { region: "", owner_uin: 1, tags: Some(&tags) };
+        let said = |name: &str| place.fact(&Key::ResourceTag(name.into()));
+        assert_eq!(said("Team"), Some(Fact::text("red")));
+        assert_eq!(said("tEAM"), Some(Fact::text("red")));
+        assert_eq!(said("teams"), Some(Fact::Absent));
+        // One that is spelt so comes first.
+        assert_eq!((said("env"), said("ENV")), (Some(Fact::text("1")), Some(Fact::text("2"))));
     }
 }
