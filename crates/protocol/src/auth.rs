@@ -144,24 +144,29 @@ fn is_presigned_by_list(presented: &Presented<'_>) -> bool {
     matches!(presented.form(), Form::CosQuery | Form::CosMerged)
 }
 
-/// Headers that say who may use what is made.
-const OF_ACLS: [&str; 6] = [
+/// Headers that say who may use what is made, or keep it from being removed: by ACLs, by
+/// tags that policies ask for, and by locks.
+const OF_RIGHTS: [&str; 10] = [
     "x-cos-acl",
     "x-cos-grant-read",
     "x-cos-grant-write",
     "x-cos-grant-read-acp",
     "x-cos-grant-write-acp",
     "x-cos-grant-full-control",
+    "x-cos-tagging",
+    "x-cos-object-lock-mode",
+    "x-cos-object-lock-retain-until-date",
+    "x-cos-object-lock-legal-hold",
 ];
 
 /// Whoever was given a URL must not make another request of it by adding what
 /// its maker did not sign: a copy of any object in place of an upload, or an object
-/// for everybody.
+/// for everybody, or for ever.
 fn check_covers<H: HeaderSource>(presented: &Presented<'_>, sent: &H, row: &OpRow) -> Outcome<()> {
     let parameters = row.query.iter().map(|param| param.name());
     let parameters = parameters.filter(|name| !presented.signs_parameter(name));
-    let of_acls = OF_ACLS.iter().filter(|name| sent.values(name).next().is_some());
-    let headers = row.headers.iter().chain(of_acls).copied();
+    let of_rights = OF_RIGHTS.iter().filter(|name| sent.values(name).next().is_some());
+    let headers = row.headers.iter().chain(of_rights).copied();
     let headers = headers.filter(|name| !presented.signs_header(name));
     match parameters.chain(headers).next() {
         Some(name) => Err(Failure::NotSigned(name)),

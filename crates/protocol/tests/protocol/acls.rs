@@ -558,6 +558,18 @@ async fn who_may_make_something_public() {
     let bytes = url
         .head_bytes(&world, &[("x-cos-acl", "public-read".into()), ("Content-Length", "0".into())]);
     crate::client::exchange(&world, &bytes, false).await.refused(403, "AccessDenied");
+    // Nor does he tag it, for a policy that goes by that, or lock it.
+    let tag = ("x-cos-tagging", "public=yes".to_owned());
+    let none = ("Content-Length", "0".into());
+    let bytes = url.head_bytes(&world, &[tag, none.clone()]);
+    crate::client::exchange(&world, &bytes, false).await.refused(403, "AccessDenied");
+    let (mode, until) = ("x-cos-object-lock-mode", "x-cos-object-lock-retain-until-date");
+    let (mode, until) = ((mode, "COMPLIANCE".into()), (until, "2140-01-01T00:00:00Z".into()));
+    let bytes = url.head_bytes(&world, &[mode, until, none]);
+    let answer = crate::client::exchange(&world, &bytes, false).await;
+    answer.refused(403, "AccessDenied");
+    assert!(answer.text().contains("was presigned without"), "{}", answer.dump());
+    url.clone().header("x-cos-tagging", "public=yes").body("x").send(&world).await.ok();
     let signed = url.header("x-cos-acl", "public-read").body("x");
     signed.send(&world).await.ok();
     anonymous(get(Dialect::Cos, &object("key"))).send(&world).await.ok();
