@@ -7,9 +7,12 @@ import stat
 import time
 
 import pytest
+import requests
 from botocore import UNSIGNED
+from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 
 import harness
+from cosclient import make_client
 from issuer import RsaKey, token
 from s3client import s3
 from test_aws_sts import UIN, client, iam_policy, keys, refused
@@ -652,3 +655,60 @@ def test_without_an_audit_log():
         assert not os.path.exists(os.path.join(server.data_dir, "audit.log"))
     finally:
         server.finish()
+
+
+def test_every_way_in_is_audited(server, bucket, ann):
+    """Whoever has not the secret, by every form a signature has; pages, visitors, and
+    whoever is not the operator."""
+    name, key = ann
+    wrong = {"id": key["id"], "key": "x" * 40}
+    base = f"http://127.0.0.1:{server.port}"
+
+    def line_of(service, action, **more):
+        line = audited(server, {"service": service, "action": action, "outcome": "refused", **more})
+        assert "caller" not in line, line
+        return line
+
+    def named(line):
+        return line.get("access_key_id") == key["id"]
+
+    form = as_s3(server, **wrong).generate_presigned_post(bucket, "form")["fields"]
+    sent = requests.post(f"{base}/{bucket}", data=form, files={"file": b"x"})
+    assert sent.status_code == 403, sent.text
+    assert named(line_of("s3", "PostObject", code="SignatureDoesNotMatch"))
+    link = s3(server, access_key=wrong["id"], secret_key=wrong["key"])
+    link = link.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "linked"})
+    assert requests.put(link, b"x").status_code == 403
+    assert named(line_of("s3", "PutObject", key="linked"))
+    cos = make_client(server, secret_id=wrong["id"], secret_key=wrong["key"])
+    link = cos.get_presigned_url(Bucket=bucket, Key="cos-linked", Method="PUT")
+    assert requests.put(link, b"x").status_code == 403
+    assert named(line_of("cos", "PutObject", key="cos-linked"))
+    assert refused(client(server, "iam", **wrong).create_user, UserName="x")[0] == 403
+    assert named(line_of("iam", "CreateUser"))
+    assert refused(client(server, "sts", **wrong).get_session_token)[0] == 403
+    assert named(line_of("sts", "GetSessionToken"))
+    for signature in ("TC3-HMAC-SHA256", "HmacSHA1"):
+        action = "AddUser" if signature.startswith("TC3") else "DeleteUser"
+        with pytest.raises(TencentCloudSDKException, match="SignatureFailure"):
+            getattr(Cam(server, signature=signature, **wrong), action)(Name="x")
+        assert named(line_of("cam", action, status=200))
+    page = {"Origin": "http://page.example", "Access-Control-Request-Method": "GET"}
+    assert requests.options(f"{base}/{bucket}/a", headers=page).status_code == 403
+    assert line_of("s3", "PreflightObject", bucket=bucket)["by"] == "the bucket has no CORS rules"
+    site = {"IndexDocument": {"Suffix": "index.html"}}
+    s3(server).put_bucket_website(Bucket=bucket, WebsiteConfiguration=site)
+    host = {"Host": f"{bucket}.s3-website.ap-guangzhou.amazonaws.com"}
+    assert requests.get(f"{base}/hidden", headers=host).status_code == 403
+    line_of("s3", "VisitWebsite", key="hidden")
+
+    # The operator's own way in.
+    console = f"http://127.0.0.1:{server.console_port}"
+    assert requests.post(f"{console}/bill/reopen?month=2020-01").status_code == 403
+    line = line_of("console", "bill", method="POST")
+    assert (line["by"], line["about"]) == ("no pass of the operator's", {"month": "2020-01"})
+    assert requests.get(f"{console}/policy/explain?action=x").status_code == 403
+    line_of("console", "policy explain")
+    assert server.operate("bill", "reopen", "2020-02").returncode == 1
+    line = audited(server, {"service": "console", "about": {"month": "2020-02"}})
+    assert (line["caller"], line["outcome"], line["status"]) == ("the operator", "failed", 409)

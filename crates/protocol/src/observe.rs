@@ -49,7 +49,7 @@ pub struct RequestRecord {
 /// What whoever audits a server has to know of a request besides.
 #[derive(Clone, Debug)]
 pub struct Audit {
-    /// `cos`, `s3`, `cam`, `iam` or `sts`.
+    /// `cos`, `s3`, `cam`, `iam`, `sts` or the like, or `console`.
     pub service: &'static str,
     /// Whether it was refused for who asks or what he may do.
     pub refused: bool,

@@ -164,6 +164,7 @@ impl<'a> Line<'a> {
             Some(explained) if explained.allowed != audit.refused => explained.basis.to_string(),
             _ if record.code.is_some() => record.failure.clone().unwrap_or_default(),
             _ if some.is_some() => some.map(|some| some.why.clone()).unwrap_or_default(),
+            _ if audit.service == "console" => String::from("the operator may"),
             _ => String::from("whoever has a key may"),
         };
         by.truncate(front(&by, LONG_CHARS_MAX).len());

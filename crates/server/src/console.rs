@@ -1,20 +1,24 @@
 //! The console endpoint: whether the server lives, whether it serves, and its
 //! counters.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use costrel_core::bill::LedgerError;
 use costrel_core::engine::Health;
 use costrel_core::{Error, Store};
-use costrel_protocol::Gateway;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use costrel_protocol::dialect::Dialect;
+use costrel_protocol::{Audit, ConnectionInfo, Gateway, RequestRecord};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::RwLock;
 
+use crate::audit::AuditLog;
 use crate::bill;
 use crate::events;
 use crate::explain;
@@ -57,6 +61,63 @@ pub struct Running {
     pub operator: Arc<Operator>,
     /// Rows that a preview looks at in a second, at most.
     pub scan_rate: u64,
+}
+
+/// A request, and where it comes from.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    request: &'a Request<Incoming>,
+    connection: &'a ConnectionInfo,
+}
+
+impl Asked<'_> {
+    /// Tells the audit log what came of it.
+    fn audit(self, running: &Running, command: &'static str, answer: &Response<Full<Bytes>>) {
+        let Some(sink) = &running.audit else { return };
+        let status = answer.status();
+        let refused = status == StatusCode::FORBIDDEN;
+        let agent = self.request.headers().get(USER_AGENT);
+        let record = RequestRecord {
+            request_id: String::new(),
+            dialect: Dialect::S3,
+            operation: command,
+            method: self.request.method().as_str().to_owned(),
+            path: self.request.uri().path().to_owned(),
+            bucket: None,
+            key: None,
+            status: status.as_u16(),
+            code: status.canonical_reason().filter(|_| !status.is_success()),
+            message: None,
+            failure: refused.then(|| "no pass of the operator's".to_owned()),
+            bytes_in: 0,
+            bytes_out: 0,
+            duration: Duration::ZERO,
+            remote: self.connection.peer,
+            user_agent: agent.and_then(|agent| agent.to_str().ok()).map(str::to_owned),
+            access_key_id: None,
+            audit: Some(Box::new(Audit {
+                service: "console",
+                refused,
+                caller: (!refused).then(|| "the operator".to_owned()),
+                session: None,
+                issuer: None,
+                explained: None,
+                about: self.about(),
+                refused_keys: None,
+                secure: self.connection.secure,
+            })),
+        };
+        AuditLog::new(sink.clone()).write(&record);
+    }
+
+    /// Which bucket or month it is about.
+    fn about(self) -> Vec<(&'static str, String)> {
+        let pairs = self.request.uri().query().unwrap_or_default().split('&');
+        let pairs: Vec<(&str, &str)> = pairs.filter_map(|pair| pair.split_once('=')).collect();
+        let value = |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let known = ["bucket", "month"].into_iter();
+        known.filter_map(|name| Some((name, value(name)?.chars().take(256).collect()))).collect()
+    }
 }
 
 impl Console {
@@ -141,15 +202,16 @@ impl Console {
         }
     }
 
-    /// What there is to tell the operator; or the refusal of who is not.
+    /// What there is to tell the operator; or the refusal of who is not, which is audited.
     fn for_operator(
         &self,
-        request: &Request<Incoming>,
-        command: &str,
+        asked: Asked<'_>,
+        command: &'static str,
     ) -> Result<Running, Box<Response<Full<Bytes>>>> {
         let Some(running) = self.running.read().clone() else {
             return Err(text(StatusCode::SERVICE_UNAVAILABLE, "starting\n").into());
         };
+        let request = asked.request;
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         let pass = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let now_ms = running.store.now_ms();
@@ -159,47 +221,56 @@ impl Console {
             true => Ok(running),
             false => {
                 let why = format!("for the operator: ask with `costrel {command}`\n");
-                Err(text(StatusCode::FORBIDDEN, why).into())
+                let refusal = text(StatusCode::FORBIDDEN, why);
+                asked.audit(&running, command, &refusal);
+                Err(refusal.into())
             }
         }
     }
 
     /// What would come of a request, and by what: it tells what policies say.
-    async fn explain(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let running = match self.for_operator(request, "policy explain") {
+    async fn explain(&self, asked: Asked<'_>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(asked, "policy explain") {
             Ok(running) => running,
             Err(refusal) => return *refusal,
         };
-        match explain::answer(&running.gateway, request.uri().query().unwrap_or_default()).await {
+        match explain::answer(&running.gateway, asked.request.uri().query().unwrap_or_default())
+            .await
+        {
             Ok(answer) => text(StatusCode::OK, answer),
             Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
         }
     }
 
     /// Bills, and closing months.
-    async fn bill(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let running = match self.for_operator(request, "bill") {
+    async fn bill(&self, asked: Asked<'_>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(asked, "bill") {
             Ok(running) => running,
             Err(refusal) => return *refusal,
         };
-        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
-        match bill::answer(&running.store, request.method(), path, query).await {
+        let (method, uri) = (asked.request.method(), asked.request.uri());
+        let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+        let answer = match bill::answer(&running.store, method, path, query).await {
             Ok((status, said)) => text(status, said),
             Err(LedgerError::Store(error)) => {
                 tracing::error!(%error, "a bill cannot be made");
                 text(StatusCode::INTERNAL_SERVER_ERROR, "that failed: see the log\n")
             }
             Err(error) => text(StatusCode::CONFLICT, format!("{error}\n")),
+        };
+        if method != Method::GET {
+            asked.audit(&running, "bill", &answer);
         }
+        answer
     }
 
     /// What buckets hold: it names them.
-    async fn usage(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let running = match self.for_operator(request, "usage show") {
+    async fn usage(&self, asked: Asked<'_>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(asked, "usage show") {
             Ok(running) => running,
             Err(refusal) => return *refusal,
         };
-        let bucket = request.uri().query().and_then(|query| query.strip_prefix("bucket="));
+        let bucket = asked.request.uri().query().and_then(|query| query.strip_prefix("bucket="));
         match usage::page(&running.store, running.uin, bucket).await {
             Ok(page) => text(StatusCode::OK, page),
             Err(error @ Error::NoSuchBucket) => {
@@ -213,23 +284,23 @@ impl Console {
     }
 
     /// How deliveries of events go: it names targets, and says why they fail.
-    fn events(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        match self.for_operator(request, "events") {
+    fn events(&self, asked: Asked<'_>) -> Response<Full<Bytes>> {
+        match self.for_operator(asked, "events") {
             Ok(running) => text(StatusCode::OK, events::page(&running.store, running.uin)),
             Err(refusal) => *refusal,
         }
     }
 
     /// How often each object of a bucket was requested: it names keys.
-    async fn logs_top(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let running = match self.for_operator(request, "logs top BUCKET") {
+    async fn logs_top(&self, asked: Asked<'_>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(asked, "logs top BUCKET") {
             Ok(running) => running,
             Err(refusal) => return *refusal,
         };
         let Ok(_alone) = self.reading_logs.try_lock() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "other logs are being read\n");
         };
-        let pairs = request.uri().query().unwrap_or_default().split('&');
+        let pairs = asked.request.uri().query().unwrap_or_default().split('&');
         let pairs: Vec<(&str, &str)> = pairs.filter_map(|pair| pair.split_once('=')).collect();
         let value = |name| pairs.iter().find(|pair| pair.0 == name).map_or("", |pair| pair.1);
         let (name, count) = (value("bucket"), value("count").parse());
@@ -246,15 +317,15 @@ impl Console {
     }
 
     /// What a bucket's lifecycle would end now, for the operator alone: it names keys.
-    async fn preview(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let running = match self.for_operator(request, "lifecycle preview BUCKET") {
+    async fn preview(&self, asked: Asked<'_>) -> Response<Full<Bytes>> {
+        let running = match self.for_operator(asked, "lifecycle preview BUCKET") {
             Ok(running) => running,
             Err(refusal) => return *refusal,
         };
         let Ok(_alone) = self.previewing.try_lock() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "another preview is under way\n");
         };
-        let query = request.uri().query().unwrap_or_default();
+        let query = asked.request.uri().query().unwrap_or_default();
         let name = query.strip_prefix("bucket=").unwrap_or_default();
         let found = async {
             let bucket = running.store.bucket(name).await?;
@@ -276,24 +347,25 @@ impl Console {
 
 impl Handler for Console {
     type Body = Full<Bytes>;
-    type Connection = ();
+    type Connection = ConnectionInfo;
 
-    fn connection(_: std::net::SocketAddr, _: bool) {}
+    fn connection(peer: SocketAddr, secure: bool) -> ConnectionInfo {
+        ConnectionInfo { peer, secure }
+    }
 
     async fn handle(
         self: &Arc<Self>,
         request: Request<Incoming>,
-        (): &(),
+        connection: &ConnectionInfo,
     ) -> Response<Full<Bytes>> {
+        let asked = Asked { request: &request, connection };
         match request.uri().path() {
-            lifecycle::PREVIEW_PATH if request.method() == Method::GET => {
-                self.preview(&request).await
-            }
-            explain::PATH if request.method() == Method::GET => self.explain(&request).await,
-            usage::PATH if request.method() == Method::GET => self.usage(&request).await,
-            events::PATH if request.method() == Method::GET => self.events(&request),
-            logs_top::PATH if request.method() == Method::GET => self.logs_top(&request).await,
-            path if path.starts_with(bill::PREFIX) => self.bill(&request).await,
+            lifecycle::PREVIEW_PATH if request.method() == Method::GET => self.preview(asked).await,
+            explain::PATH if request.method() == Method::GET => self.explain(asked).await,
+            usage::PATH if request.method() == Method::GET => self.usage(asked).await,
+            events::PATH if request.method() == Method::GET => self.events(asked),
+            logs_top::PATH if request.method() == Method::GET => self.logs_top(asked).await,
+            path if path.starts_with(bill::PREFIX) => self.bill(asked).await,
             path => self.answer(request.method(), path).await,
         }
     }
@@ -302,7 +374,7 @@ impl Handler for Console {
         self: &Arc<Self>,
         status: StatusCode,
         _: Request<Incoming>,
-        (): &(),
+        _: &ConnectionInfo,
     ) -> Response<Full<Bytes>> {
         text(status, "the head of the request cannot be read\n")
     }

@@ -233,6 +233,8 @@ async fn answer(
         host: host.unwrap_or_default(),
         bucket_in_host: None,
     };
+    // Known whoever asks, and though he be nobody.
+    outcome.operation = action.map_or("", |action| action.name);
     let hash = hex::encode(digest(&SHA256, &body));
     let presented = V4Presented::of_service(&view, &hash)?;
     outcome.access_key_id = Some(presented.access_key_id.to_owned());
@@ -242,7 +244,6 @@ async fn answer(
 
     let name = named.ok_or(AwsFailure::MissingAction)?;
     let action = action.ok_or_else(|| AwsFailure::InvalidAction(name.to_owned()))?;
-    outcome.operation = action.name;
     let Answer::Signed(answer) = action.answer else {
         return Err(AwsFailure::NotImplemented(action.name));
     };

@@ -234,13 +234,13 @@ async fn answer(
     };
     let parameters = parse_query(form).map_err(|_| CloudFailure::NotUtf8)?;
     let in_json = parts.method == Method::POST && !in_form;
-    let read = || match in_json {
+    let call = match in_json {
         true => Call::from_json(&parts.headers, &body),
         false => Ok(Call::from_pairs(&parts.headers, &parameters)),
     };
     let now_ms = store.now_ms();
     if text(&parts.headers, &header::AUTHORIZATION) == Some(UNSIGNED) {
-        let call = read()?;
+        let call = call?;
         let action = named(None, host, &call, outcome)?;
         let Answer::Anybody(answer) = action.answer else {
             return Err(CloudSignatureError::Anonymous.into());
@@ -259,12 +259,18 @@ async fn answer(
         body: &body,
         parameters: &parameters,
     };
-    let presented = CloudPresented::parse(&request)?;
+    let presented = CloudPresented::parse(&request);
+    if let Ok(call) = &call {
+        // Noted whoever asks, and though he be nobody.
+        let scope = presented.as_ref().ok().and_then(|presented| presented.service);
+        named(scope, host, call, outcome).ok();
+    }
+    let presented = presented?;
     outcome.access_key_id = Some(presented.secret_id.to_owned());
     let key = authenticator.authenticate_cloud(&presented, &request, now_ms).await?;
     notes.caller(&key);
 
-    let call = read()?;
+    let call = call?;
     notes.about(call.about());
     let action = named(presented.service, host, &call, outcome)?;
     if matches!(action.answer, Answer::NotYet) {

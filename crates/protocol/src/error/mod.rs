@@ -145,6 +145,9 @@ impl Failure {
             | Failure::AccessDenied
             | Failure::ForeignPolicy
             | Failure::Referer
+            | Failure::Preflight(
+                PreflightFault::Disabled { .. } | PreflightFault::NotAllowed { .. },
+            )
             | Failure::AnonymousOverride => true,
             Failure::Core(error) => matches!(
                 error,

@@ -117,10 +117,10 @@ impl Gateway {
                     self.trace(bucket, &mut progress.trace).await;
                 }
                 let (meter, mut signer) = (progress.trace.meter.clone(), None);
-                let told = (&mut progress.dialect, &mut signer);
+                let key_id = &mut progress.record.access_key_id;
+                let told = (&mut progress.dialect, &mut signer, key_id);
                 let work = handlers::post::post_object(self, request, row, incoming, told);
                 let outcome = self.traced(meter, work).await;
-                progress.record.access_key_id = signer.as_ref().map(|key| key.id.clone());
                 progress.trace.key = signer;
                 return outcome;
             }

@@ -15,7 +15,7 @@ use costrel_core::precondition::WriteConditions;
 use costrel_core::tags::Tags;
 use costrel_core::{BodyError, Error, limits};
 use costrel_signature::policy::{Policy, PolicyDialect, Submission};
-use costrel_signature::{PostForm, detect_post};
+use costrel_signature::{PostForm, detect_post, parse_post};
 use http::{StatusCode, header};
 
 use super::{lifecycle, multipart::location};
@@ -54,13 +54,14 @@ impl From<FormError> for Failure {
     }
 }
 
-/// `dialect` and `signer` are corrected as soon as the form's signature tells them.
+/// `dialect`, `signer` and `key_id` are corrected as soon as the form's signature tells
+/// them, the last though it be wrong.
 pub async fn post_object(
     gateway: &Arc<Gateway>,
     mut request: Request<'_>,
     row: &'static OpRow,
     incoming: &mut Incoming,
-    (dialect, signer): (&mut Dialect, &mut Option<Arc<AccessKey>>),
+    (dialect, signer, key_id): (&mut Dialect, &mut Option<Arc<AccessKey>>, &mut Option<String>),
 ) -> Outcome<Reply> {
     let content_type = request.header(&header::CONTENT_TYPE).unwrap_or_default();
     let mut source = FileSource {
@@ -88,7 +89,12 @@ pub async fn post_object(
         PostForm::Anonymous => None,
         _ => {
             let authenticator = &gateway.authenticator;
-            let (key, presented) = authenticator.authenticate_post(&fields, now_ms).await?;
+            let authenticated = authenticator.authenticate_post(&fields, now_ms).await;
+            let (key, presented) = authenticated.inspect_err(|_| {
+                let named = parse_post(&fields).ok().flatten();
+                *key_id = named.map(|named| named.access_key_id.to_owned());
+            })?;
+            *key_id = Some(key.id.clone());
             *signer = Some(key.clone());
             request.identify(key);
             Some(presented)
