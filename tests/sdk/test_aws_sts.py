@@ -233,3 +233,24 @@ def test_a_buckets_policy_names_them(server, cam, somebody, bucket, principal):
     }
     s3(server).put_bucket_policy(Bucket=bucket, Policy=iam_policy(statement))
     assert mine.get_object(Bucket=bucket, Key="a")["Body"].read() == b"seen"
+
+
+def test_a_session_does_no_more_than_it_was_made_for(server, bucket):
+    """Not even by a bucket's policy that names it, which AWS would add to its own."""
+    s3(server).put_object(Bucket=bucket, Key="a", Body=b"seen")
+    name = unused("role")
+    iam = client(server, "iam")
+    trust = {"Effect": "Allow", "Principal": {"AWS": UIN}, "Action": "sts:AssumeRole"}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=iam_policy(trust))
+    reads = {"Effect": "Allow", "Resource": f"arn:aws:s3:::{bucket}/*", "Action": "s3:GetObject"}
+    statement = {**reads, "Action": ["s3:GetObject", "s3:PutObject"]}
+    statement["Principal"] = {"AWS": f"arn:aws:sts::{UIN}:assumed-role/{name}/auditor"}
+    s3(server).put_bucket_policy(Bucket=bucket, Policy=iam_policy(statement))
+    taken = client(server, "sts").assume_role(
+        RoleArn=f"arn:aws:iam::{UIN}:role/{name}",
+        RoleSessionName="auditor",
+        Policy=iam_policy(reads),
+    )
+    mine = client(server, "s3", **keys(taken["Credentials"]))
+    assert mine.get_object(Bucket=bucket, Key="a")["Body"].read() == b"seen"
+    assert s3_refused(mine.put_object, Bucket=bucket, Key="b") == (403, "AccessDenied")
