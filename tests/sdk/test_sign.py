@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 import requests
@@ -118,3 +119,87 @@ def test_what_is_made_with_a_temporary_key(server, bucket):
         made = sign("url", f"{where}/in/a", "--dialect", dialect, **session)
         assert "or to the end of its temporary key" in made.stderr
         assert requests.get(made.stdout.strip()).content == b"data"
+
+
+ODD_KEYS = ["a b", "a+b", "100%", "%41", "腾讯/云", "//lead", "a//b", "q?x=1&y", "#h", "a=b;c", "~!*'()", "é\u0301"]
+
+
+@pytest.mark.parametrize("dialect", ["cos", "s3"])
+@pytest.mark.parametrize("style", ["path", "host"])
+def test_odd_keys(server, bucket, dialect, style):
+    """Each link works, and is the one that the vendors' SDKs make at the same moment."""
+    base = f"http://127.0.0.1:{server.port}/{bucket}"
+    if style == "host":
+        base = f"http://{bucket}.{harness.ENDPOINT}:{server.port}"
+    for key in ODD_KEYS:
+        url = f"{base}/{quote(key, safe='/')}"
+        put = link(url, "--dialect", dialect, "--method", "PUT")
+        assert requests.put(put, key.encode()).status_code == 200, put
+        read = s3(server).get_object(Bucket=bucket, Key=key)["Body"].read()
+        assert read == key.encode(), key
+        assert requests.get(link(url, "--dialect", dialect)).content == key.encode(), key
+
+
+def parts(url):
+    split = urlsplit(url)
+    return split.netloc, split.path, sorted(parse_qsl(split.query, keep_blank_values=True))
+
+
+def test_links_are_those_of_boto3(server, bucket):
+    for style in ("path", "virtual"):
+        for key in ODD_KEYS:
+            for _ in range(3):
+                theirs = s3(server, style=style).generate_presigned_url(
+                    "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=600
+                )
+                url = theirs.partition("?")[0]
+                ours = link(url, "--expires", "10m", "--region", harness.REGION)
+                if dict(parts(ours)[2])["X-Amz-Date"] == dict(parts(theirs)[2])["X-Amz-Date"]:
+                    break
+            assert parts(ours) == parts(theirs), key
+
+
+def test_links_have_an_end(server, bucket):
+    url = f"http://127.0.0.1:{server.port}/{bucket}/a"
+    s3(server).put_object(Bucket=bucket, Key="a", Body=b"ends")
+    for dialect in ("cos", "s3"):
+        short = link(url, "--dialect", dialect, "--expires", "1s")
+        time.sleep(2.1)
+        assert requests.get(short).status_code == 403
+        late = sign("explain", short)
+        assert late.returncode == 1 and "expired, by" in late.stdout, late
+    for arguments, why in [
+        (("--expires", "169h"), "7 days"),
+        (("--expires", "0s"), "a second at least"),
+        (("--region", ""), "no region"),
+        (("--header", "a b=c"), "NAME=VALUE"),
+    ]:
+        wrong = sign("url", url, *arguments)
+        assert wrong.returncode != 0 and why in wrong.stderr, wrong
+    assert "signed already" in sign("url", link(url)).stderr
+    # COS knows no longest time.
+    assert requests.get(link(url, "--dialect", "cos", "--expires", "90000h")).content == b"ends"
+
+
+def test_forms_are_explained(server, bucket, tmp_path):
+    """Our own, and boto3's."""
+    url = f"http://127.0.0.1:{server.port}/{bucket}"
+    path = tmp_path / "form.json"
+
+    def explained(form, where=url, **more):
+        path.write_text(json.dumps(form))
+        return sign("explain", where, "--form", str(path), **more)
+
+    for dialect in ("cos", "s3"):
+        made = form(f"{url}/in/", "--dialect", dialect, "--field", "Content-Type=image/x")
+        good = explained(made)
+        assert good.returncode == 0 and "the signature is good" in good.stdout, good
+        wrong = explained(made, COSTREL_ROOT_SECRET_KEY="x" * 32)
+        assert wrong.returncode == 1 and "does not match" in wrong.stdout, wrong
+        made["fields"]["Content-Type"] = "text/html"
+        bad = explained(made["fields"])
+        assert bad.returncode == 1 and "policy condition failed" in bad.stdout, bad
+    theirs = s3(server, style="path").generate_presigned_post(bucket, "a", ExpiresIn=60)
+    good = explained(theirs, theirs["url"])
+    assert good.returncode == 0 and "S3 version 4, of a form" in good.stdout, good
+    assert sign("form", url, "--field", "key=x").returncode != 0

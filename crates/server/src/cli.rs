@@ -246,14 +246,14 @@ pub struct AskerArgs {
 #[derive(Debug, Subcommand)]
 pub enum SignCommand {
     /// Print a URL with a signature, for whoever is to use it without a key
-    Url(UrlArgs),
+    Url(Box<UrlArgs>),
     /// Print a form with a signature, by which browsers upload without a key: where it goes
     /// and its fields, in JSON
-    Form(FormArgs),
-    /// Show what a signed URL, or a request signed in a header, says: whose it is, until
-    /// when, whether it is good, and if it is not, what its signature should be of. Exits
-    /// with 1 unless it is good and valid now
-    Explain(ExplainArgs),
+    Form(Box<FormArgs>),
+    /// Show what a signed URL, a request signed in a header or a form says: whose it is,
+    /// until when, whether it is good, and if it is not, what its signature should be of.
+    /// Exits with 1 unless it is good and valid now
+    Explain(Box<ExplainArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -312,8 +312,11 @@ pub struct FormArgs {
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The URL with its signature
+    /// The URL with its signature, or the bucket's that a form goes to
     pub url: String,
+    /// A form's fields but its file, in JSON: as they are printed, or alone. A file, or `-`
+    #[arg(long, value_name = "FILE")]
+    pub form: Option<PathBuf>,
     /// Method of the request
     #[arg(long, default_value = "GET")]
     pub method: String,

@@ -1,7 +1,8 @@
-//! `costrel sign`: makes signed links and explains those that a server refuses. It
-//! needs the key and no server.
+//! `costrel sign`: makes signed links and forms, and explains those that a server refuses.
+//! It needs the key and no server.
 
 mod form;
+mod form_explained;
 
 use std::env;
 use std::process::ExitCode;
@@ -10,10 +11,12 @@ use costrel_core::env::Clock;
 use costrel_protocol::address::{self, Domains, Style};
 use costrel_protocol::date::iso_seconds;
 use costrel_signature::encode::{self, QueryPair};
+use costrel_signature::policy::PolicyError;
 use costrel_signature::sign::{Identity, Outgoing, cos_presign, v4_presign};
 use costrel_signature::{
-    Explain, ParseError, Presented, RequestView, Secret, Verifier, VerifyError, parse,
+    Explain, Form, ParseError, Presented, RequestView, Secret, Verifier, VerifyError, detect, parse,
 };
+use http::{HeaderName, Method};
 
 use crate::cli::{ExplainArgs, KeyArgs, UrlArgs};
 use crate::config::Dialect;
@@ -32,6 +35,14 @@ pub enum SignError {
     Url { url: String, problem: String },
     #[error("'{0}' is not NAME=VALUE")]
     Header(String),
+    #[error("'{0}' is said already, by the URL or by the signature")]
+    Taken(String),
+    #[error("'{0}' is no method")]
+    Method(String),
+    #[error("'{0}' is no region")]
+    Region(String),
+    #[error("the URL is signed already: sign it as it was before")]
+    Signed,
     #[error("{what} is not given: use --{flag}, or set {variable}")]
     NoKey { what: &'static str, flag: &'static str, variable: &'static str },
     #[error("a link of S3 may be valid for 1 second to 7 days")]
@@ -42,6 +53,10 @@ pub enum SignError {
     FormQuery,
     #[error("'{0}' names no bucket: give it by --bucket if it is in the host")]
     NoBucket(String),
+    #[error("the form cannot be read: {0}")]
+    Form(String),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     #[error("nothing in the request is a signature")]
     NotSigned,
     #[error("the signature cannot be read: {0}")]
@@ -53,7 +68,8 @@ pub enum SignError {
 /// A URL taken apart: what a client sends when it is given it.
 struct Target<'a> {
     scheme: &'a str,
-    host: &'a str,
+    /// As clients write it in the header.
+    host: String,
     raw_path: &'a str,
     query: Vec<QueryPair<'a>>,
 }
@@ -73,6 +89,12 @@ impl<'a> Target<'a> {
         if host.is_empty() {
             return Err(wrong("it has no host"));
         }
+        if host.contains('@') {
+            return Err(wrong("there is a user's name before its host"));
+        }
+        // Clients write a host in small letters, and no port that its scheme has anyhow.
+        let usual = if scheme == "http" { ":80" } else { ":443" };
+        let host = host.strip_suffix(usual).unwrap_or(host).to_ascii_lowercase();
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let query = encode::parse_query(query).map_err(|error| wrong(&error.to_string()))?;
         let raw_path = if path.is_empty() { "/" } else { path };
@@ -80,10 +102,22 @@ impl<'a> Target<'a> {
         Ok(Target { scheme, host, raw_path, query })
     }
 
+    fn is_signed(&self) -> bool {
+        let view = RequestView {
+            method: "GET",
+            raw_path: self.raw_path,
+            query: &self.query,
+            headers: [("", ""); 0].as_slice(),
+            host: &self.host,
+            bucket_in_host: None,
+        };
+        detect(&view) != Form::Anonymous
+    }
+
     /// The bucket, if the host names it.
     fn bucket_in_host(&self) -> Option<String> {
         let uri = self.raw_path.parse().ok()?;
-        let address = address::resolve(&uri, Some(self.host), &Domains::default()).ok()?;
+        let address = address::resolve(&uri, Some(&self.host), &Domains::default()).ok()?;
         (address.style == Style::VirtualHosted).then_some(address.bucket).flatten()
     }
 }
@@ -139,6 +173,32 @@ fn pairs(given: &[String]) -> Result<Vec<(&str, &str)>, SignError> {
     Ok(given.iter().filter_map(|text| text.split_once('=')).collect())
 }
 
+/// Headers that can be some.
+fn headers(given: &[String]) -> Result<Vec<(&str, &str)>, SignError> {
+    let pairs = pairs(given)?;
+    match pairs.iter().find(|(name, _)| HeaderName::from_bytes(name.as_bytes()).is_err()) {
+        Some((name, value)) => Err(SignError::Header(format!("{name}={value}"))),
+        None => Ok(pairs),
+    }
+}
+
+fn method(given: &str) -> Result<String, SignError> {
+    let method = given.to_ascii_uppercase();
+    match Method::from_bytes(method.as_bytes()) {
+        Ok(_) => Ok(method),
+        Err(_) => Err(SignError::Method(given.into())),
+    }
+}
+
+/// A region has a place between slashes in signatures.
+fn region(given: &str) -> Result<&str, SignError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    match !given.is_empty() && given.bytes().all(plain) {
+        true => Ok(given),
+        false => Err(SignError::Region(given.into())),
+    }
+}
+
 /// Prints the URL with a signature, and on the error stream how long it is valid.
 pub fn url(args: &UrlArgs) -> Result<(), SignError> {
     let now = (SystemClock.now_ms() / 1000) as i64;
@@ -158,18 +218,25 @@ fn tell_end(expires_at: i64, key: &Key) {
 
 fn signed_url(args: &UrlArgs, key: &Key, now: i64) -> Result<(String, i64), SignError> {
     let target = Target::parse(&args.url)?;
+    if target.is_signed() {
+        return Err(SignError::Signed);
+    }
     let identity = key.identity();
     let path = encode::decode(target.raw_path).unwrap_or_default();
     let query: Vec<(&str, &str)> =
         target.query.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
-    let method = args.method.to_ascii_uppercase();
+    let method = method(&args.method)?;
+    let headers = headers(&args.header)?;
+    if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        return Err(SignError::Taken("host".into()));
+    }
     let request = Outgoing {
         method: &method,
-        host: target.host,
+        host: &target.host,
         bucket_in_host: None,
         path: &path,
         query: &query,
-        headers: &pairs(&args.header)?,
+        headers: &headers,
     };
     let expires_s = args.expires.0.as_secs();
     if expires_s == 0 {
@@ -184,7 +251,7 @@ fn signed_url(args: &UrlArgs, key: &Key, now: i64) -> Result<(String, i64), Sign
             let expires = u32::try_from(expires_s).ok();
             let expires = expires.filter(|_| expires_s <= V4_EXPIRES_S_MAX);
             let expires = expires.ok_or(SignError::S3Expires)?;
-            v4_presign(&identity, &request, &args.region, expires, now)
+            v4_presign(&identity, &request, region(&args.region)?, expires, now)
         }
     };
     Ok((format!("{}://{}{signed}", target.scheme, target.host), expires_at))
@@ -194,22 +261,28 @@ fn signed_url(args: &UrlArgs, key: &Key, now: i64) -> Result<(String, i64), Sign
 /// not, or not any more.
 pub fn explain(args: &ExplainArgs) -> Result<ExitCode, SignError> {
     let now = (SystemClock.now_ms() / 1000) as i64;
-    let (text, good) = explained(args, &Key::of(&args.key)?, now)?;
+    let key = Key::of(&args.key)?;
+    let (text, good) = match &args.form {
+        Some(file) => {
+            form_explained::explained(&args.url, &form_explained::read(file)?, &key, now)?
+        }
+        None => explained(args, &key, now)?,
+    };
     print!("{text}");
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn explained(args: &ExplainArgs, key: &Key, now: i64) -> Result<(String, bool), SignError> {
     let target = Target::parse(&args.url)?;
-    let headers = pairs(&args.header)?;
-    let method = args.method.to_ascii_uppercase();
+    let headers = headers(&args.header)?;
+    let method = method(&args.method)?;
     let bucket_in_host = target.bucket_in_host();
     let view = RequestView {
         method: &method,
         raw_path: target.raw_path,
         query: &target.query,
         headers: headers.as_slice(),
-        host: target.host,
+        host: &target.host,
         bucket_in_host: bucket_in_host.as_deref(),
     };
     let presented = parse(&view)?;
@@ -229,12 +302,7 @@ fn explained(args: &ExplainArgs, key: &Key, now: i64) -> Result<(String, bool), 
         format!("valid from   {}", time(from)),
         format!("valid until  {}", time(until)),
     ];
-    let in_time = (from..=until).contains(&now);
-    if !in_time {
-        let (what, by) =
-            if now > until { ("expired", now - until) } else { ("not valid yet", from - now) };
-        lines.push(format!("now          {}: {what}, by {by} seconds", time(now)));
-    }
+    let in_time = push_now(&mut lines, (from, until), now);
     let good = match verified {
         Ok(_) => {
             lines.push("verdict      the signature is good".into());
@@ -256,6 +324,17 @@ fn explained(args: &ExplainArgs, key: &Key, now: i64) -> Result<(String, bool), 
     };
     lines.push(String::new());
     Ok((lines.join("\n"), good && in_time))
+}
+
+/// Whether it is valid now; says so if it is not.
+fn push_now(lines: &mut Vec<String>, (from, until): (i64, i64), now: i64) -> bool {
+    let in_time = (from..=until).contains(&now);
+    if !in_time {
+        let (what, by) =
+            if now > until { ("expired", now - until) } else { ("not valid yet", from - now) };
+        lines.push(format!("now          {}: {what}, by {by} seconds", time(now)));
+    }
+    in_time
 }
 
 /// What the signature is to be of. Both strings hold nothing but the request.
@@ -336,6 +415,7 @@ mod tests {
         ExplainArgs {
             url: url.into(),
             method: method.into(),
+            form: None,
             header: vec!["Content-Type=text/plain".into()],
             key: KeyArgs::default(),
         }
@@ -367,6 +447,25 @@ mod tests {
         }
     }
 
+    /// A link is good for what clients make of it.
+    #[test]
+    fn hosts_are_signed_as_clients_write_them() {
+        for (given, host) in [
+            ("http://H.Example:80/b/k", "http://h.example/b/k?"),
+            ("https://h.example:443/b/k", "https://h.example/b/k?"),
+            ("http://h.example:443/b/k", "http://h.example:443/b/k?"),
+            ("http://[::1]:80/b/k", "http://[::1]/b/k?"),
+            ("http://h.example", "http://h.example/?"),
+        ] {
+            for dialect in [Dialect::Cos, Dialect::S3] {
+                let (url, _) = signed_url(&to_sign(given, dialect), &key("s"), NOW).unwrap();
+                assert!(url.starts_with(host), "{given}: {url}");
+                let (text, good) = explained(&to_explain(&url, "PUT"), &key("s"), NOW).unwrap();
+                assert!(good, "{text}");
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_signed_is_refused() {
         let sign = |url: &str| signed_url(&to_sign(url, Dialect::S3), &key("secret"), NOW);
@@ -383,8 +482,24 @@ mod tests {
         assert!(matches!(signed_url(&week(0), &key("secret"), NOW), Err(SignError::Expires)));
         let years = UrlArgs { dialect: Dialect::Cos, ..week(50 * 365 * 86_400) };
         assert!(signed_url(&years, &key("secret"), NOW).is_ok());
-        let bad = UrlArgs { header: vec!["x".into()], ..week(1) };
-        assert!(matches!(signed_url(&bad, &key("s"), NOW), Err(SignError::Header(_))));
+        for header in ["x", "a b=c", "=c"] {
+            let bad = UrlArgs { header: vec![header.into()], ..week(1) };
+            let refused = signed_url(&bad, &key("s"), NOW);
+            assert!(matches!(refused, Err(SignError::Header(_))), "{header}");
+        }
+        let bad = UrlArgs { header: vec!["Host=h".into()], ..week(1) };
+        assert!(matches!(signed_url(&bad, &key("s"), NOW), Err(SignError::Taken(_))));
+        let bad = UrlArgs { method: "G T".into(), ..week(1) };
+        assert!(matches!(signed_url(&bad, &key("s"), NOW), Err(SignError::Method(_))));
+        for region in ["", "a/b", "a b"] {
+            let bad = UrlArgs { region: region.into(), ..week(1) };
+            assert!(matches!(signed_url(&bad, &key("s"), NOW), Err(SignError::Region(_))));
+        }
+        assert!(matches!(sign("http://me:pw@h/b/k"), Err(SignError::Url { .. })));
+        for dialect in [Dialect::Cos, Dialect::S3] {
+            let signed = signed_url(&to_sign("http://h/b/k", dialect), &key("s"), NOW).unwrap().0;
+            assert!(matches!(sign(&signed), Err(SignError::Signed)), "{signed}");
+        }
         let plain = explained(&to_explain("http://h/b/k", "GET"), &key("secret"), NOW);
         assert!(matches!(plain, Err(SignError::NotSigned)));
     }

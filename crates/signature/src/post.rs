@@ -44,6 +44,17 @@ pub struct PresentedPost<'a> {
     family: Family<'a>,
 }
 
+impl PresentedPost<'_> {
+    /// From when until when the signature itself is accepted, Unix seconds. Those of S3 last
+    /// as long as their policy.
+    pub fn key_time(&self) -> Option<(i64, i64)> {
+        match &self.family {
+            Family::Cos { key_time } => Some((key_time.start, key_time.end)),
+            Family::V4 { .. } | Family::V2 => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Family<'a> {
     Cos { key_time: TimeWindow<'a> },

@@ -1,11 +1,11 @@
 //! Forms with a signature, by which browsers upload.
 
 use costrel_core::env::Clock;
-use costrel_signature::encode;
 use costrel_signature::sign::{OutgoingForm, SignedFields, cos_post, v4_post};
+use costrel_signature::{PostForm, detect_post, encode};
 use serde_json::{Map, Value, json};
 
-use super::{COS_BEGINS_BEFORE_S, Key, SignError, Target, pairs, tell_end};
+use super::{COS_BEGINS_BEFORE_S, Key, SignError, Target, pairs, region, tell_end};
 use crate::cli::FormArgs;
 use crate::config::Dialect;
 use crate::world::SystemClock;
@@ -49,16 +49,20 @@ impl SignedForm {
         if bucket.is_empty() {
             return Err(SignError::NoBucket(args.url.clone()));
         }
+        let fields = pairs(&args.field)?;
+        if let Some(name) = taken(&fields) {
+            return Err(SignError::Taken(name.into()));
+        }
         let asked = OutgoingForm {
             bucket,
             key: object,
-            fields: &pairs(&args.field)?,
+            fields: &fields,
             length_max: args.max_size.map(|size| size.0),
         };
         let identity = key.identity();
         let fields = match args.dialect {
             Dialect::Cos => cos_post(&identity, &asked, (now - COS_BEGINS_BEFORE_S, expires_at)),
-            Dialect::S3 => v4_post(&identity, &asked, &args.region, expires_at, now),
+            Dialect::S3 => v4_post(&identity, &asked, region(&args.region)?, expires_at, now),
         };
         let action = format!("{}://{}/{place}", target.scheme, target.host);
         Ok((SignedForm { action, fields }, expires_at))
@@ -83,6 +87,19 @@ impl SignedForm {
         page += "<input type=\"file\" name=\"file\">\n<button>Upload</button>\n</form>\n";
         page
     }
+}
+
+/// A field that is given twice, or that the form has of its own.
+fn taken<'a>(fields: &[(&'a str, &'a str)]) -> Option<&'a str> {
+    let own = |name: &str| {
+        ["", "key", "file", "policy", "bucket"].iter().any(|own| name.eq_ignore_ascii_case(own))
+            || detect_post(&[(name, "")]) != PostForm::Anonymous
+    };
+    let mut names = fields.iter().map(|(name, _)| *name).enumerate();
+    let found = names.find(|(at, name)| {
+        own(name) || fields[..*at].iter().any(|(before, _)| before.eq_ignore_ascii_case(name))
+    });
+    found.map(|(_, name)| name)
 }
 
 /// For a value of an attribute, in double quotes.
@@ -133,6 +150,15 @@ mod tests {
         }
         assert!(matches!(made("http://h/", None), Err(SignError::NoBucket(_))));
         assert!(matches!(made("http://h/b/k?acl", None), Err(SignError::FormQuery)));
+    }
+
+    #[test]
+    fn fields_are_given_once() {
+        assert_eq!(taken(&[("acl", "private"), ("Content-Type", "a/b")]), None);
+        assert_eq!(taken(&[("acl", "private"), ("ACL", "public-read")]), Some("ACL"));
+        for own in ["key", "Policy", "file", "bucket", "X-Amz-Signature", "q-ak", "signature", ""] {
+            assert_eq!(taken(&[(own, "x")]), Some(own), "{own}");
+        }
     }
 
     #[test]
