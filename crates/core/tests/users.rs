@@ -252,7 +252,7 @@ async fn users_by_their_names() {
     assert_eq!(next, None);
     // Of names that are not there any more.
     here.delete_user("a", false).await.unwrap();
-    here.rename_user(page[0].uin, "Z").await.unwrap();
+    here.move_user(page[0].uin, Some("Z"), None).await.unwrap();
     let (page, next) = here.users_by_name("A", 2, |_| true).await.unwrap();
     assert_eq!(page.iter().map(|user| &user.name[..]).collect::<Vec<_>>(), ["Z", "a-b"]);
     let (page, _) = here.users_by_name(&next.unwrap(), 1, |_| true).await.unwrap();
@@ -413,12 +413,12 @@ async fn a_groups_life() {
     assert_eq!(there.groups_of(user.uin).await.unwrap()[0].name, "readers");
     assert_eq!(there.group(group.id).await.unwrap().members, 1);
 
-    there.update_group(group.id, Some("lectors"), None).await.unwrap();
+    there.update_group(group.id, Some("lectors"), None, None).await.unwrap();
     assert!(matches!(here.group_named("readers").await, Err(IdentityError::NoSuchGroup)));
     let renamed = here.group_named("lectors").await.unwrap();
     assert_eq!((renamed.id, &renamed.remark[..]), (group.id, "Read"));
     let other = here.create_group("readers", "").await.unwrap();
-    let taken = here.update_group(other.id, Some("lectors"), None).await;
+    let taken = here.update_group(other.id, Some("lectors"), None, None).await;
     assert!(matches!(taken, Err(IdentityError::GroupExists)));
 
     assert!(matches!(here.delete_group(group.id, false).await, Err(IdentityError::GroupInUse)));
@@ -667,16 +667,40 @@ async fn labels_and_new_names() {
 
     let pair = here.create_key(user.uin, "").await.unwrap();
     here.add_user("bob", UserDetails::default()).await.unwrap();
-    assert!(matches!(here.rename_user(user.uin, "bob").await, Err(IdentityError::UserExists)));
-    assert!(matches!(here.rename_user(user.uin, "a b").await, Err(IdentityError::UserName { .. })));
-    here.rename_user(user.uin, "ann").await.unwrap();
-    here.rename_user(user.uin, "eve").await.unwrap();
+    assert!(matches!(
+        here.move_user(user.uin, Some("bob"), None).await,
+        Err(IdentityError::UserExists)
+    ));
+    assert!(matches!(
+        here.move_user(user.uin, Some("a b"), None).await,
+        Err(IdentityError::UserName { .. })
+    ));
+    here.move_user(user.uin, Some("ann"), None).await.unwrap();
+    here.move_user(user.uin, Some("eve"), None).await.unwrap();
     assert!(matches!(there.user_named("ann").await, Err(IdentityError::NoSuchUser)));
+    // Both change at once, or neither does.
+    let both = here.move_user(user.uin, Some("bob"), Some("/other/")).await;
+    assert!(matches!(both, Err(IdentityError::UserExists)));
+    let both = here.move_user(user.uin, Some("free"), Some("other")).await;
+    assert!(matches!(both, Err(IdentityError::Path { .. })));
+    assert!(matches!(there.user_named("free").await, Err(IdentityError::NoSuchUser)));
+    assert_eq!(there.user_named("eve").await.unwrap().labels.path, "/new/");
+    here.move_user(user.uin, Some("eva"), Some("/other/")).await.unwrap();
+    let eva = there.user_named("eva").await.unwrap();
+    assert_eq!((eva.uin, eva.labels), (user.uin, labels("/other/", &[("a", "b")])));
+    here.move_user(user.uin, Some("eve"), Some("/new/")).await.unwrap();
+    here.create_group("others", "").await.unwrap();
+    let both = here.update_group(group.id, Some("others"), Some("r"), Some("/other/")).await;
+    assert!(matches!(both, Err(IdentityError::GroupExists)));
+    let both = here.update_group(group.id, Some("free"), Some("r"), Some("other")).await;
+    assert!(matches!(both, Err(IdentityError::Path { .. })));
+    let same = there.group_named("readers").await.unwrap();
+    assert_eq!((&same.labels.path[..], &same.remark[..]), ("/new/", ""));
     let eve = there.user_named("eve").await.unwrap();
     assert_eq!((eve.uin, &eve.labels.path[..]), (user.uin, "/new/"));
     assert_eq!(here.find(pair.id(), None).await.unwrap().user().unwrap().name, "eve");
     here.delete_user("eve", true).await.unwrap();
-    let gone = here.rename_user(user.uin, "ann").await;
+    let gone = here.move_user(user.uin, Some("ann"), None).await;
     assert!(matches!(gone, Err(IdentityError::NoSuchUser)));
 }
 

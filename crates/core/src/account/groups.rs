@@ -101,12 +101,13 @@ impl Accounts {
         Ok((count, rows.into_iter().map(Group::of).collect()))
     }
 
-    /// Replaces what is given.
+    /// Replaces what is given, at once.
     pub async fn update_group(
         &self,
         id: u64,
         name: Option<&str>,
         remark: Option<&str>,
+        path: Option<&str>,
     ) -> Result<(), IdentityError> {
         if name.is_some_and(|name| !is_name(name, NAME_LEN_MAX)) {
             return Err(IdentityError::GroupName { len_max: NAME_LEN_MAX });
@@ -132,6 +133,7 @@ impl Accounts {
             if let Some(remark) = remark {
                 row.remark = remark.to_owned();
             }
+            Labels::move_to(&mut row.labels, path)?;
             let mut writes = vec![put(group_row(id), &row)];
             if name != old {
                 writes.push(Write::Delete(group_name_row(&old)));

@@ -64,6 +64,18 @@ impl Labels {
         Ok((!path.is_empty() || !tags.is_empty()).then_some(LabelsRow { path, tags }))
     }
 
+    /// Changes the path of what has these labels, if another one is given.
+    pub(super) fn move_to(
+        row: &mut Option<LabelsRow>,
+        path: Option<&str>,
+    ) -> Result<(), IdentityError> {
+        if let Some(path) = path {
+            let labels = Labels { path: path.to_owned(), ..Labels::of(row.take()) };
+            *row = labels.row()?;
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), IdentityError> {
         let path = self.path.as_bytes();
         let ends = path.first() == Some(&b'/') && path.last() == Some(&b'/');

@@ -204,19 +204,26 @@ impl Accounts {
         .await
     }
 
-    /// What belongs to him stays his. Policies that name him by his former name are
-    /// about him no more.
-    pub async fn rename_user(&self, uin: Uin, name: &str) -> Result<(), IdentityError> {
-        if !is_name(name, USER_NAME_LEN_MAX) {
+    /// Gives him another name, another path or both, at once. What belongs to him stays his.
+    /// Policies that name him by his former name are about him no more.
+    pub async fn move_user(
+        &self,
+        uin: Uin,
+        name: Option<&str>,
+        path: Option<&str>,
+    ) -> Result<(), IdentityError> {
+        if name.is_some_and(|name| !is_name(name, USER_NAME_LEN_MAX)) {
             return Err(IdentityError::UserName { len_max: USER_NAME_LEN_MAX });
         }
         let old = self.user(uin).await?.name;
-        if name == old {
-            return Ok(());
-        }
+        let name = name.unwrap_or(&old);
         let rows = [user_row(uin.0), user_name_row(&old), user_name_row(name)];
-        self.change(&rows, |found| {
-            let [Some(bytes), _, taken] = found else { return Err(IdentityError::NoSuchUser) };
+        self.change(&rows[..if name == old { 1 } else { 3 }], |found| {
+            let (bytes, taken) = match found {
+                [Some(bytes)] => (bytes, &None),
+                [Some(bytes), _, taken] => (bytes, taken),
+                _ => return Err(IdentityError::NoSuchUser),
+            };
             let mut row: UserRow = decode(bytes)?;
             if row.name != old {
                 return Err(Error::Internal("the user was renamed meanwhile".into()).into());
@@ -225,11 +232,12 @@ impl Accounts {
                 return Err(IdentityError::UserExists);
             }
             row.name = name.to_owned();
-            let writes = vec![
-                put(rows[0].clone(), &row),
-                Write::Delete(rows[1].clone()),
-                put_number(rows[2].clone(), uin.0),
-            ];
+            Labels::move_to(&mut row.labels, path)?;
+            let mut writes = vec![put(rows[0].clone(), &row)];
+            if name != old {
+                writes.push(Write::Delete(rows[1].clone()));
+                writes.push(put_number(rows[2].clone(), uin.0));
+            }
             Ok(((), writes))
         })
         .await

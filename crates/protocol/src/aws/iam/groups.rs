@@ -1,6 +1,6 @@
 //! Groups of users.
 
-use costrel_core::account::{Group, Labelled, Labels, Uin};
+use costrel_core::account::{Group, Uin};
 use futures_util::future::BoxFuture;
 
 use super::{by_name, labels, page, page_limit, rest, time, users};
@@ -47,12 +47,9 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 
 pub(super) fn update<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let id = named(asked).await?.id;
-        if let Some(path) = asked.call.text("NewPath") {
-            let set = |labels: &mut Labels| path.clone_into(&mut labels.path);
-            asked.accounts.change_labels(Labelled::Group(id), set).await?;
-        }
-        asked.accounts.update_group(id, asked.call.text("NewGroupName"), None).await?;
+        let (id, call) = (named(asked).await?.id, asked.call);
+        let (name, path) = (call.text("NewGroupName"), call.text("NewPath"));
+        asked.accounts.update_group(id, name, None, path).await?;
         Ok(None)
     })
 }

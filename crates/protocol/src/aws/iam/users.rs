@@ -1,6 +1,6 @@
 //! Users and their keys.
 
-use costrel_core::account::{KeyInfo, Labelled, Labels, Uin, UsedFor, User, UserDetails};
+use costrel_core::account::{KeyInfo, Uin, UsedFor, User, UserDetails};
 use futures_util::future::BoxFuture;
 
 use super::labels::details;
@@ -55,14 +55,9 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 
 pub(super) fn update<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
-        let uin = asked.accounts.user_named(asked.call.required("UserName")?).await?.uin;
-        if let Some(path) = asked.call.text("NewPath") {
-            let set = |labels: &mut Labels| path.clone_into(&mut labels.path);
-            asked.accounts.change_labels(Labelled::User(uin), set).await?;
-        }
-        if let Some(name) = asked.call.text("NewUserName") {
-            asked.accounts.rename_user(uin, name).await?;
-        }
+        let (call, accounts) = (asked.call, asked.accounts);
+        let uin = accounts.user_named(call.required("UserName")?).await?.uin;
+        accounts.move_user(uin, call.text("NewUserName"), call.text("NewPath")).await?;
         Ok(None)
     })
 }

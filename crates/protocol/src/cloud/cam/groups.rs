@@ -39,7 +39,7 @@ pub(super) fn list<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
 pub(super) fn update<'a>(asked: &'a Asked<'a>) -> BoxFuture<'a, Answered> {
     Box::pin(async {
         let (name, remark) = (asked.call.text("GroupName")?, asked.call.text("Remark")?);
-        asked.accounts.update_group(id(asked, "GroupId")?, name, remark).await?;
+        asked.accounts.update_group(id(asked, "GroupId")?, name, remark, None).await?;
         Ok(Map::new())
     })
 }
