@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import harness
 from s3client import s3
 from test_aws_iam import DENIED, GONE, IN_USE, TAKEN, allow, arn, key_of
 from test_aws_sts import UIN, client, iam_policy, keys, refused
@@ -461,6 +462,27 @@ def test_what_is_done_in_a_bucket_may_depend_on_its_tags(server, iam, cam, bucke
                 assert mine.get_object(Bucket=bucket, Key="a")["Body"].read() == b"seen"
             else:
                 assert s3_refused(mine.get_object, Bucket=bucket, Key="a") == DENIED, tags
+
+
+def test_new_buckets_may_have_to_have_tags(server, iam, cam):
+    name = unused("user")
+    iam.create_user(UserName=name)
+    key = key_of(iam, name)
+    pairs = {"for_any_value:string_equal": {"qcs:request_tag": ["team&red"]}}
+    actions = ["cos:PutBucket", "cos:PutBucketTagging"]
+    number = policy(cam, {"action": actions, "condition": pairs})
+    cam.AttachUserPolicy(PolicyId=number, AttachUin=cam.GetUser(Name=name).Uin)
+    time.sleep(SEEN_S)
+    made = unused("made") + "-" + harness.APPID
+
+    def create(tags):
+        signing = {"secret_id": key["id"], "secret_key": key["key"]}
+        headers = {"x-cos-tagging": tags} if tags else {}
+        return server.cos("PUT", made, headers=headers, **signing).status
+
+    assert [create(None), create("team=blue"), create("team=red")] == [403, 403, 200]
+    assert s3(server).get_bucket_tagging(Bucket=made)["TagSet"] == [{"Key": "team", "Value": "red"}]
+    s3(server).delete_bucket(Bucket=made)
 
 
 def test_what_the_terraform_provider_looks_at(iam):

@@ -54,6 +54,8 @@ pub enum Key {
     /// A tag that the request gives.
     RequestTag(Box<str>),
     RequestTagKeys,
+    /// Tags that the request gives a bucket, or a role's key, as CAM writes them: `key&value`.
+    RequestTags,
     /// A tag that the object has.
     ExistingTag(Box<str>),
     /// A tag of the bucket, or of whomever or whatever in the account it is done to; and
@@ -306,6 +308,7 @@ const CAM: &[(&str, Key)] = &[
     ("qcs:ip", Key::SourceIp),
     ("qcs:current_time", Key::CurrentTime),
     ("qcs:resource_tag", Key::ResourceTags),
+    ("qcs:request_tag", Key::RequestTags),
     ("cos:secure-transport", Key::SecureTransport),
     ("cos:prefix", Key::Prefix),
     ("cos:delimiter", Key::Delimiter),
@@ -324,7 +327,7 @@ const CAM: &[(&str, Key)] = &[
 ];
 
 const CAM_UNSUPPORTED: &[&str] =
-    &["qcs:vpc", "vpc:requester_vpc", "vpc:requester_vpcid", "qcs:request_tag", "cos:tls-version"];
+    &["qcs:vpc", "vpc:requester_vpc", "vpc:requester_vpcid", "cos:tls-version"];
 
 pub(crate) fn of_cam(name: &str) -> Result<Key, Unnamed> {
     if let Some((_, key)) = CAM.iter().find(|(known, _)| *known == name) {

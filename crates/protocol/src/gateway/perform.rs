@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use costrel_core::tags::Tags;
 use futures_util::future::BoxFuture;
 
 use super::{Gateway, RequestBody};
@@ -41,7 +42,7 @@ impl Gateway {
                 return match operation {
                     Operation::ListBuckets => {
                         let region = request.address.region.as_deref();
-                        self.require_of_account(request, operation, "", region)?;
+                        self.require_of_account(request, operation, "", region, &Tags::default())?;
                         service::list_buckets(self, request).await
                     }
                     // Where it is to be, its document says.

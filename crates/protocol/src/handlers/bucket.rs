@@ -51,7 +51,8 @@ pub async fn create(
     ];
     let besides = besides.into_iter().filter(|(asked, _)| *asked).map(|(_, operation)| operation);
     for operation in std::iter::once(Operation::CreateBucket).chain(besides) {
-        gateway.require_of_account(request, operation, name.as_str(), region.as_deref())?;
+        let region = region.as_deref();
+        gateway.require_of_account(request, operation, name.as_str(), region, &initial.tags)?;
     }
     initial.acl = gateway.bucket_acl(request.dialect, owner, said).await?;
     let bucket = gateway.store.create_bucket_with(name, owner, region.as_deref(), initial).await?;

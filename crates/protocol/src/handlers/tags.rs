@@ -93,6 +93,9 @@ pub async fn set_of_bucket(
 ) -> Outcome<Reply> {
     let document = upload::document(request, body, CONFIGURATION_BYTES_MAX).await?;
     let tags = Tags::of_bucket(parse_tagging(&document)?)?;
+    // As those of an object.
+    let need = Need::new(Operation::PutBucketTagging, None, None);
+    gateway.require(request, bucket, need.with_tags(&tags)).await?;
     gateway.store.set_bucket_tags(bucket, tags).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }

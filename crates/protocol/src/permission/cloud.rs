@@ -61,6 +61,10 @@ fn of_said<'a>(said: Option<&'a SessionTags>, key: &Key) -> Option<Fact<'a>> {
     Some(match (key, said) {
         (Key::SessionTag(name), Some(said)) => Fact::optional(said.tag(name)),
         (Key::SessionTagKeys, Some(said)) => many(said.tags.keys()),
+        (Key::RequestTags, Some(said)) => {
+            let pairs = said.tags.iter().map(|(name, value)| format!("{name}&{value}").into());
+            Fact::Many(pairs.collect())
+        }
         (Key::TransitiveTagKeys, Some(said)) => many(said.transitive.iter()),
         (Key::NewSourceIdentity, Some(said)) => {
             Fact::optional(Some(&*said.source_identity).filter(|text| !text.is_empty()))

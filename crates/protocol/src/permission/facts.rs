@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use costrel_core::account::AccessKey;
+use costrel_core::record::Pair;
 use costrel_core::tags::Tags;
 use costrel_policy::{Fact, Facts, Grant, Key, Value};
 use costrel_signature::Form;
@@ -31,13 +32,26 @@ impl Place<'_> {
         match (key, self.tags) {
             (Key::ResourceTag(name), Some(tags)) => Some(tag_in_any_case(tags, name)),
             (Key::ResourceTags, Some(tags)) => {
-                let tags = tags.as_slice().iter();
-                let pairs = tags.map(|tag| format!("{}&{}", tag.name, tag.value).into());
-                Some(Fact::Many(pairs.collect()))
+                Some(Fact::Many(tags.as_slice().iter().map(pair).collect()))
             }
             (Key::ResourceTag(_) | Key::ResourceTags, None) => Some(Fact::Absent),
             _ => None,
         }
+    }
+}
+
+/// A tag as CAM writes it.
+fn pair(tag: &Pair) -> Cow<'static, str> {
+    format!("{}&{}", tag.name, tag.value).into()
+}
+
+/// What a request says of the tags that it gives a bucket.
+fn given_to_bucket(tags: &Tags, key: &Key) -> Fact<'static> {
+    let given = tags.as_slice().iter();
+    match key {
+        Key::SessionTag(name) => tag_in_any_case(tags, name),
+        Key::SessionTagKeys => Fact::Many(given.map(|tag| tag.name.clone().into()).collect()),
+        _ => Fact::Many(given.map(pair).collect()),
     }
 }
 
@@ -152,9 +166,15 @@ impl RequestFacts<'_> {
         self.request.query.get(name).filter(|_| lists)
     }
 
+    /// Whether what is tagged, if anything, is a bucket.
+    fn tags_bucket(&self) -> bool {
+        matches!(self.need.operation, Operation::CreateBucket | Operation::PutBucketTagging)
+    }
+
     /// The tags that the request gives: `None` if they cannot be read.
     fn given_tags(&self) -> Option<Cow<'_, Tags>> {
         match self.need.tags {
+            _ if self.tags_bucket() => Some(Cow::Owned(Tags::default())),
             Some(tags) => Some(Cow::Borrowed(tags)),
             None if self.need.operation == Operation::CopyObject => {
                 let directive = &self.request.dialect.headers().tagging_directive;
@@ -272,11 +292,13 @@ impl Facts for RequestFacts<'_> {
             | Key::NewSourceIdentity
             | Key::TransitiveTagKeys
             | Key::Claim { .. } => Fact::Absent,
-            // Of a bucket, its body says them.
-            Key::SessionTag(_) | Key::SessionTagKeys => match self.need.operation {
-                Operation::CreateBucket | Operation::PutBucketTagging => Fact::Unknown,
-                _ => Fact::Absent,
-            },
+            Key::SessionTag(_) | Key::SessionTagKeys | Key::RequestTags => {
+                match (self.tags_bucket(), self.need.tags) {
+                    (false, _) => Fact::Absent,
+                    (true, Some(tags)) => given_to_bucket(tags, key),
+                    (true, None) => Fact::Unknown,
+                }
+            }
             // Told above.
             Key::CurrentTime
             | Key::EpochTime

@@ -138,7 +138,10 @@ impl Gateway {
         match operation {
             // Judged by what their bodies say. Whom nothing can let in need not
             // send them.
-            Operation::DeleteObjects | Operation::PostObject | Operation::PutObjectTagging => {
+            Operation::DeleteObjects
+            | Operation::PostObject
+            | Operation::PutObjectTagging
+            | Operation::PutBucketTagging => {
                 if !owner && bucket.settings().access.is_none() {
                     return Err(refusal(request));
                 }
@@ -315,6 +318,7 @@ impl Gateway {
         operation: Operation,
         bucket: &str,
         region: Option<&str>,
+        tags: &Tags,
     ) -> Outcome<()> {
         let key = request.identity.as_ref().ok_or(Failure::Anonymous)?;
         let region = region.unwrap_or(self.store.region());
@@ -322,7 +326,8 @@ impl Gateway {
         let need = match operation {
             Operation::ListBuckets => Need::new(operation, None, None),
             _ => Need::new(Operation::CreateBucket, None, None)
-                .besides_if(ops::action(operation, false)),
+                .besides_if(ops::action(operation, false))
+                .with_tags(tags),
         };
         let place = Place { region, owner_uin: key.account.uin.get(), tags: None };
         let now_ms = self.store.now_ms();

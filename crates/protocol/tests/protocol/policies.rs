@@ -65,7 +65,7 @@ pub fn is_denied(row: &OpRow, answer: &Answer) -> bool {
 /// A request of a row that its handler gets to judge.
 pub fn judged(dialect: Dialect, row: &OpRow) -> Call {
     let body = match row.operation {
-        Some(Operation::PutObjectTagging) => {
+        Some(Operation::PutObjectTagging | Operation::PutBucketTagging) => {
             "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
         }
         // Where the bucket is to be is part of what is judged.
@@ -211,6 +211,40 @@ async fn what_is_refused_leaves_the_old_policy() {
     assert!(message.ends_with(": vpc:requester_vpc"), "{message}");
     let shown = get(Dialect::S3, &format!("/{BUCKET}")).query("policy", "").send(&world).await;
     assert_eq!(shown.text(), old);
+}
+
+/// What a request is about to call a bucket is for policies to ask for, in both grammars.
+#[tokio::test]
+async fn tags_that_a_bucket_is_given_may_be_asked_for() {
+    let world = World::with_bucket().await;
+    for (grammar, condition) in [
+        (Dialect::Cos, r#"{"for_any_value:string_equal": {"qcs:request_tag": ["team&red"]}}"#),
+        (Dialect::S3, r#"{"StringEquals": {"aws:RequestTag/team": "red"}}"#),
+        (Dialect::S3, r#"{"ForAnyValue:StringEquals": {"aws:TagKeys": ["team"]}}"#),
+    ] {
+        let actions = match grammar {
+            Dialect::Cos => r#""Action": "name/cos:PutBucketTagging""#,
+            Dialect::S3 => r#""Action": "s3:PutBucketTagging""#,
+        };
+        let when = format!(r#", "Condition": {condition}"#);
+        let allow = document(grammar, &statement(grammar, "Allow", actions, &when));
+        set(&world, grammar, &allow).await;
+        for dialect in Dialect::ALL {
+            let tag = |name: &str, value: &str| {
+                let set = format!("<Tag><Key>{name}</Key><Value>{value}</Value></Tag>");
+                let body = format!("<Tagging><TagSet>{set}</TagSet></Tagging>");
+                let call = put(dialect, &format!("/{BUCKET}")).query("tagging", "");
+                call.signing(Signing::Nothing).body(body)
+            };
+            assert_eq!(tag("team", "red").send(&world).await.status, 204, "{condition}");
+            tag("other", "red").send(&world).await.refused(403, "AccessDenied");
+            let by_value = !condition.contains("TagKeys");
+            let other = tag("team", "blue").send(&world).await;
+            assert_eq!(other.status == 403, by_value, "{condition}: {}", other.dump());
+        }
+        let call = put(grammar, &format!("/{BUCKET}")).method("DELETE").query("policy", "");
+        call.send(&world).await;
+    }
 }
 
 /// What cannot go together is accepted, and lets nobody in.
