@@ -2,12 +2,17 @@
 
 import io
 import json
+import ssl
 
 import pytest
 import requests
+import urllib3
 from botocore.exceptions import ClientError
 
+import cosclient
 import harness
+import s3client
+from authority import Authority
 from test_boto3 import refused as aws_refused
 from test_cos_python import expect
 from test_cos_python import read as cos_read
@@ -142,3 +147,54 @@ def test_who_says_nothing_learns_nothing(server, nobody, bucket):
     assert closed.value.response["Error"]["Code"] == missing.value.response["Error"]["Code"] == "AccessDenied"
     forged = {"Host": f"{bucket}.{harness.ENDPOINT}", "X-Forwarded-For": "10.0.0.1", "X-Real-IP": "10.0.0.1"}
     assert requests.get(f"http://127.0.0.1:{server.port}/a", headers=forged, timeout=10).status_code == 403
+
+
+def test_old_versions_of_tls_can_be_refused(tmp_path, monkeypatch):
+    """Which one a connection speaks is a number, and nothing where it is not encrypted."""
+    authority = Authority(tmp_path / "authority")
+    cert, key = authority.issue("server", "IP:127.0.0.1")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.file))
+    server = harness.Server(args=["--tls-cert", str(cert), "--tls-key", str(key)]).start()
+    try:
+        url = f"https://127.0.0.1:{server.port}"
+        aws = s3client.s3(server, style="path", endpoint=url)
+        bucket = f"tls-{harness.APPID}"
+        aws.create_bucket(Bucket=bucket)
+        aws.put_object(Bucket=bucket, Key="a", Body=b"open")
+
+        def statuses():
+            found = []
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                context = ssl.create_default_context(cafile=str(authority.file))
+                context.minimum_version = context.maximum_version = version
+                with urllib3.PoolManager(ssl_context=context) as http:
+                    found.append(http.request("GET", f"{url}/{bucket}/a").status)
+            return found
+
+        read = {"Action": "s3:GetObject"}
+        deny = {"Effect": "Deny", "Action": "s3:GetObject"}
+        old = {"Condition": {"NumericLessThan": {"s3:TlsVersion": "1.3"}}}
+        aws.put_bucket_policy(Bucket=bucket, Policy=iam(bucket, read, {**deny, **old}))
+        assert statuses() == [403, 200]
+        old = {"Condition": {"NumericLessThan": {"s3:TlsVersion": 1.2}}}
+        aws.put_bucket_policy(Bucket=bucket, Policy=iam(bucket, read, {**deny, **old}))
+        assert statuses() == [200, 200]
+        aws.delete_bucket_policy(Bucket=bucket)
+        assert statuses() == [403, 403]
+
+        # A plain connection has no version, and so is not below one; COS's key says the same.
+        server.stop()
+        plain = harness.Server(data_dir=server.data_dir).start()
+        try:
+            cos = cosclient.make_client(plain)
+            condition = {"numeric_equal": {"cos:tls-version": "1.2"}}
+            allow = {"action": ["name/cos:GetObject"], "condition": condition}
+            cos.put_bucket_policy(Bucket=bucket, Policy=cam(bucket, allow))
+            headers = {"Host": f"{bucket}.{harness.ENDPOINT}"}
+            assert requests.get(f"http://127.0.0.1:{plain.port}/a", headers=headers, timeout=10).status_code == 403
+        finally:
+            plain.stop()
+        server.start()
+        assert statuses() == [200, 403]
+    finally:
+        server.finish()

@@ -6,6 +6,8 @@
 pub enum Key {
     SourceIp,
     SecureTransport,
+    /// Of an encrypted connection, as a number: 1.2.
+    TlsVersion,
     CurrentTime,
     EpochTime,
     UserAgent,
@@ -164,6 +166,7 @@ pub(crate) enum Unnamed {
 const IAM: &[(&str, Key)] = &[
     ("aws:sourceip", Key::SourceIp),
     ("aws:securetransport", Key::SecureTransport),
+    ("s3:tlsversion", Key::TlsVersion),
     ("aws:currenttime", Key::CurrentTime),
     ("aws:epochtime", Key::EpochTime),
     ("aws:useragent", Key::UserAgent),
@@ -241,7 +244,6 @@ const IAM_UNSUPPORTED: &[&str] = &[
     "aws:calledvialast",
     "aws:assumedroot",
     "s3:signatureage",
-    "s3:tlsversion",
     "s3:x-amz-server-side-encryption-customer-algorithm",
     "s3:object-lock-remaining-retention-days",
     "s3:objectcreationoperation",
@@ -310,6 +312,7 @@ const CAM: &[(&str, Key)] = &[
     ("qcs:resource_tag", Key::ResourceTags),
     ("qcs:request_tag", Key::RequestTags),
     ("cos:secure-transport", Key::SecureTransport),
+    ("cos:tls-version", Key::TlsVersion),
     ("cos:prefix", Key::Prefix),
     ("cos:delimiter", Key::Delimiter),
     ("cos:max-keys", Key::MaxKeys),
@@ -326,8 +329,7 @@ const CAM: &[(&str, Key)] = &[
     ("oidc:sub", Key::Claim { issuer: None, claim: Claim::Subject }),
 ];
 
-const CAM_UNSUPPORTED: &[&str] =
-    &["qcs:vpc", "vpc:requester_vpc", "vpc:requester_vpcid", "cos:tls-version"];
+const CAM_UNSUPPORTED: &[&str] = &["qcs:vpc", "vpc:requester_vpc", "vpc:requester_vpcid"];
 
 pub(crate) fn of_cam(name: &str) -> Result<Key, Unnamed> {
     if let Some((_, key)) = CAM.iter().find(|(known, _)| *known == name) {

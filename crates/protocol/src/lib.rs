@@ -39,4 +39,4 @@ pub use oidc::{Documents, FetchError};
 pub use permission::{
     Asker, Basis, Explained, Part, PolicyName, Question, Supposed, SupposedFault,
 };
-pub use request::ConnectionInfo;
+pub use request::{ConnectionInfo, TlsVersion};

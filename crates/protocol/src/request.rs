@@ -29,8 +29,22 @@ use crate::query::Query;
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionInfo {
     pub peer: std::net::SocketAddr,
+    /// What it is encrypted by, if it is.
+    pub tls: Option<TlsVersion>,
+}
+
+impl ConnectionInfo {
     /// Whether the connection is encrypted.
-    pub secure: bool,
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+}
+
+/// The versions of TLS that are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    Tls12,
+    Tls13,
 }
 
 /// Everything but the body.

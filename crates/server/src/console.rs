@@ -11,7 +11,7 @@ use costrel_core::bill::LedgerError;
 use costrel_core::engine::Health;
 use costrel_core::{Error, Store};
 use costrel_protocol::dialect::Dialect;
-use costrel_protocol::{Audit, ConnectionInfo, Gateway, RequestRecord};
+use costrel_protocol::{Audit, ConnectionInfo, Gateway, RequestRecord, TlsVersion};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -104,7 +104,7 @@ impl Asked<'_> {
                 explained: None,
                 about: self.about(),
                 refused_keys: None,
-                secure: self.connection.secure,
+                secure: self.connection.is_secure(),
             })),
         };
         AuditLog::new(sink.clone()).write(&record);
@@ -349,8 +349,8 @@ impl Handler for Console {
     type Body = Full<Bytes>;
     type Connection = ConnectionInfo;
 
-    fn connection(peer: SocketAddr, secure: bool) -> ConnectionInfo {
-        ConnectionInfo { peer, secure }
+    fn connection(peer: SocketAddr, tls: Option<TlsVersion>) -> ConnectionInfo {
+        ConnectionInfo { peer, tls }
     }
 
     async fn handle(

@@ -7,7 +7,8 @@ use costrel_core::Store;
 use costrel_core::account::Accounts;
 use costrel_protocol::address::Domains;
 use costrel_protocol::{
-    BodyLimits, ConnectionInfo, Gateway, GatewayOptions, Observer, ResponseBody, dialect,
+    BodyLimits, ConnectionInfo, Gateway, GatewayOptions, Observer, ResponseBody, TlsVersion,
+    dialect,
 };
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -57,8 +58,8 @@ impl Handler for Gateway {
     type Body = ResponseBody;
     type Connection = ConnectionInfo;
 
-    fn connection(peer: SocketAddr, secure: bool) -> ConnectionInfo {
-        ConnectionInfo { peer, secure }
+    fn connection(peer: SocketAddr, tls: Option<TlsVersion>) -> ConnectionInfo {
+        ConnectionInfo { peer, tls }
     }
 
     async fn handle(

@@ -217,7 +217,7 @@ impl Gateway {
                 Dialect::Cos => "cos",
                 Dialect::S3 => "s3",
             });
-            record.audit = Some(Box::new(notes.audit(service, refused, connection.secure)));
+            record.audit = Some(Box::new(notes.audit(service, refused, connection.is_secure())));
         }
         record.request_id = request_id;
         record.dialect = dialect;

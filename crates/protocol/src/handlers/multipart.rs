@@ -350,7 +350,7 @@ pub async fn complete(
 
 /// The object's address as the client reached it.
 pub fn location(request: &Request<'_>, key: &str) -> String {
-    let scheme = if request.connection.secure { "https" } else { "http" };
+    let scheme = if request.connection.is_secure() { "https" } else { "http" };
     let mut location = format!("{scheme}://{}/", request.host());
     if request.address.style == crate::address::Style::Path
         && let Some(bucket) = &request.address.bucket

@@ -224,7 +224,7 @@ impl Visit<'_> {
     }
 
     fn scheme(&self) -> &'static str {
-        if self.request.connection.secure { "https" } else { "http" }
+        if self.request.connection.is_secure() { "https" } else { "http" }
     }
 
     /// A URL; what is empty is as in the request.

@@ -11,7 +11,7 @@ use costrel_policy::{
 
 use super::caller_of;
 use super::explained::{Explained, Judges};
-use super::facts::of_caller;
+use super::facts::{of_caller, of_connection};
 use crate::aws::iam;
 use crate::oidc::Bearer;
 use crate::request::ConnectionInfo;
@@ -122,9 +122,10 @@ struct CloudFacts<'a> {
 
 impl Facts for CloudFacts<'_> {
     fn fact(&self, key: &Key) -> Fact<'_> {
+        if let Some(fact) = of_connection(&self.connection, key) {
+            return fact;
+        }
         match key {
-            Key::SourceIp => Fact::One(Value::Ip(self.connection.peer.ip().to_canonical())),
-            Key::SecureTransport => Fact::One(Value::Bool(self.connection.secure)),
             Key::ExternalId => Fact::optional(self.named.external_id),
             Key::RoleSessionName => Fact::optional(self.named.session_name),
             // Who has a key brings no token.
@@ -250,9 +251,10 @@ struct BearerFacts<'a> {
 
 impl Facts for BearerFacts<'_> {
     fn fact(&self, key: &Key) -> Fact<'_> {
+        if let Some(fact) = of_connection(&self.connection, key) {
+            return fact;
+        }
         match key {
-            Key::SourceIp => Fact::One(Value::Ip(self.connection.peer.ip().to_canonical())),
-            Key::SecureTransport => Fact::One(Value::Bool(self.connection.secure)),
             Key::CurrentTime => Fact::One(Value::Time(self.now_ms as i64)),
             Key::EpochTime => Fact::One(Value::Number(self.now_ms / 1000)),
             Key::RoleSessionName => Fact::text(self.shown.session_name),

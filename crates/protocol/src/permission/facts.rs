@@ -15,7 +15,7 @@ use crate::attributes;
 use crate::dialect::{Dialect, s3};
 use crate::handlers::copy;
 use crate::ops::Operation;
-use crate::request::Request;
+use crate::request::{ConnectionInfo, Request, TlsVersion};
 
 /// Where it is to be done: in a bucket, or in an account that is to have one.
 #[derive(Clone, Copy)]
@@ -222,6 +222,20 @@ fn tag_in_any_case(tags: &Tags, name: &str) -> Fact<'static> {
     }
 }
 
+/// What is known of the connection by itself, since headers say what their sender likes;
+/// `None` of what a key has nothing to do with.
+pub(super) fn of_connection(connection: &ConnectionInfo, key: &Key) -> Option<Fact<'static>> {
+    Some(match key {
+        Key::SourceIp => Fact::One(Value::Ip(connection.peer.ip().to_canonical())),
+        Key::SecureTransport => Fact::One(Value::Bool(connection.is_secure())),
+        Key::TlsVersion => Fact::optional(connection.tls.map(|version| match version {
+            TlsVersion::Tls12 => "1.2",
+            TlsVersion::Tls13 => "1.3",
+        })),
+        _ => return None,
+    })
+}
+
 /// What is known of whoever asks, and when; `None` of what a key has nothing to do with.
 pub(super) fn of_caller<'a>(
     identity: Option<&'a AccessKey>,
@@ -279,11 +293,11 @@ impl Facts for RequestFacts<'_> {
         if let Some(fact) = of_caller(identity, key, self.now_ms) {
             return fact;
         }
+        if let Some(fact) = of_connection(&self.request.connection, key) {
+            return fact;
+        }
         let account = identity.map(|key| &key.account);
         match key {
-            // The connection's own: headers say what their sender likes.
-            Key::SourceIp => Fact::One(Value::Ip(self.request.connection.peer.ip().to_canonical())),
-            Key::SecureTransport => Fact::One(Value::Bool(self.request.connection.secure)),
             Key::UserAgent => Fact::optional(self.request.header(&header::USER_AGENT)),
             Key::Referer => Fact::optional(self.request.header(&header::REFERER)),
             // Of whoever takes on a role.
@@ -300,7 +314,10 @@ impl Facts for RequestFacts<'_> {
                 }
             }
             // Told above.
-            Key::CurrentTime
+            Key::SourceIp
+            | Key::SecureTransport
+            | Key::TlsVersion
+            | Key::CurrentTime
             | Key::EpochTime
             | Key::UserId
             | Key::UserName

@@ -23,7 +23,7 @@ fn every_difference_has_its_test() {
                         let file = module.replace("::", "/");
                         (format!("../../tests/{file}.py"), format!("def {test}("))
                     }
-                    _ if module.starts_with("store::") => {
+                    _ if module.starts_with("store::") || module.starts_with("identities::") => {
                         let file = module.replace("::", "/");
                         (format!("../core/tests/{file}.rs"), format!("fn {test}("))
                     }
@@ -33,9 +33,7 @@ fn every_difference_has_its_test() {
                     ("corpus", _) => {
                         (format!("../fuzz-targets/tests/{module}.rs"), format!("fn {test}("))
                     }
-                    ("account" | "users", _) => {
-                        (format!("../core/tests/{module}.rs"), format!("fn {test}("))
-                    }
+                    ("account", _) => (format!("../core/tests/{module}.rs"), format!("fn {test}(")),
                     _ => (format!("tests/protocol/{module}.rs"), format!("fn {test}(")),
                 };
                 let source = std::fs::read_to_string(here.join(&file)).expect(name);

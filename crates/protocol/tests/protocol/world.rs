@@ -215,7 +215,7 @@ impl World {
     pub fn connect(&self) -> DuplexStream {
         let (client, server) = tokio::io::duplex(64 << 10);
         let gateway = self.gateway.clone();
-        let connection = ConnectionInfo { peer: "127.0.0.1:4711".parse().unwrap(), secure: false };
+        let connection = ConnectionInfo { peer: "127.0.0.1:4711".parse().unwrap(), tls: None };
         let service = service_fn(move |request| {
             let gateway = gateway.clone();
             async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, &connection).await) }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use costrel_protocol::TlsVersion;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -44,7 +45,7 @@ pub trait Handler: Send + Sync + 'static {
     /// What it wants to know of the connection that a request came over.
     type Connection: Send + Sync;
 
-    fn connection(peer: SocketAddr, secure: bool) -> Self::Connection;
+    fn connection(peer: SocketAddr, tls: Option<TlsVersion>) -> Self::Connection;
 
     fn handle(
         self: &Arc<Self>,
@@ -177,10 +178,13 @@ impl<H: Handler> Acceptor<H> {
             return;
         }
         let served = match tls {
-            None => self.speak(stream, H::connection(peer, false)).await,
+            None => self.speak(stream, H::connection(peer, None)).await,
             Some(tls) => {
                 match tokio::time::timeout(self.limits.header_timeout, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => self.speak(stream, H::connection(peer, true)).await,
+                    Ok(Ok(stream)) => {
+                        let version = tls::version(&stream);
+                        self.speak(stream, H::connection(peer, Some(version))).await
+                    }
                     Ok(Err(error)) => {
                         tracing::debug!(%peer, %error, "TLS handshake failed");
                         return;

@@ -5,13 +5,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use costrel_protocol::TlsVersion;
 use parking_lot::{Mutex, RwLock};
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -68,6 +70,14 @@ impl Certificate {
             .with_cert_resolver(self.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+/// What a connection came to speak: one of two, which are all that rustls has.
+pub fn version<S>(stream: &TlsStream<S>) -> TlsVersion {
+    match stream.get_ref().1.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
+        _ => TlsVersion::Tls12,
     }
 }
 
