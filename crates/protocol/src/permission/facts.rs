@@ -7,6 +7,7 @@ use costrel_core::record::Pair;
 use costrel_core::tags::Tags;
 use costrel_policy::{Fact, Facts, Grant, Key, Value};
 use costrel_signature::Form;
+use costrel_signature::time::{parse_http_date, parse_iso_basic};
 use http::header;
 
 use super::{Need, names};
@@ -193,6 +194,31 @@ impl RequestFacts<'_> {
         }
     }
 
+    /// Of a signature of version 4, which says when it was made; others say when they end.
+    fn signature_age(&self) -> Fact<'_> {
+        let field = |fields: &'_ [(String, String)]| {
+            let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("x-amz-date");
+            fields.iter().find(named).and_then(|(_, date)| parse_iso_basic(date))
+        };
+        let made = match (self.need.fields, self.request.form) {
+            (Some(fields), _) if self.request.identity.is_some() => field(fields),
+            (Some(_), _) | (None, Form::Anonymous) => return Fact::Absent,
+            (None, Form::S3V4Query) => {
+                self.request.query.get("X-Amz-Date").and_then(parse_iso_basic)
+            }
+            (None, Form::S3V4Header) => match self.request.headers.get("x-amz-date") {
+                Some(date) => date.to_str().ok().and_then(parse_iso_basic),
+                None => self
+                    .request
+                    .header(&header::DATE)
+                    .and_then(|date| parse_http_date(date).or_else(|| parse_iso_basic(date))),
+            },
+            (None, _) => None,
+        };
+        let made_ms = made.and_then(|made| u64::try_from(made).ok()).map(|made| made * 1000);
+        number(made_ms.map(|made_ms| self.now_ms.saturating_sub(made_ms)))
+    }
+
     fn content_length(&self) -> Fact<'_> {
         match self.request.header(&header::CONTENT_LENGTH) {
             Some(text) => number(text.trim().parse().ok()),
@@ -355,6 +381,7 @@ impl Facts for RequestFacts<'_> {
                 Form::S3V4Header | Form::S3V4Query => Fact::text("AWS4-HMAC-SHA256"),
                 Form::S3V2Header | Form::S3V2Query => Fact::text("AWS"),
             },
+            Key::SignatureAge => self.signature_age(),
             Key::ContentSha256 => self.header("x-amz-content-sha256"),
 
             Key::Prefix => Fact::optional(self.need.prefix.or(self.of_list("prefix"))),

@@ -216,6 +216,28 @@ async fn a_policy_may_forbid_plain_http_to_everybody() {
     get(Dialect::S3, &format!("/{BUCKET}/key")).send(&world).await.ok();
 }
 
+/// A policy may end links earlier than they say, and take no signature of an age that it
+/// cannot know.
+#[tokio::test]
+async fn signatures_have_an_age() {
+    let world = with_objects().await;
+    let path = format!("/{BUCKET}/key");
+    let old = |age_ms: u64| {
+        let condition =
+            format!(r#", "Condition": {{"NumericGreaterThan": {{"s3:signatureAge": {age_ms}}}}}"#);
+        iam(&statement(Dialect::S3, "Deny", r#""Action": "s3:GetObject""#, &condition))
+    };
+    let signed = |signing| get(Dialect::S3, &path).signing(signing).clock_offset(-300);
+    set(&world, Dialect::S3, &old(300_000)).await;
+    signed(Signing::V4).send(&world).await.ok();
+    signed(Signing::V4Query).send(&world).await.ok();
+    signed(Signing::V2Query).send(&world).await.refused(403, "AccessDenied");
+    set(&world, Dialect::S3, &old(299_999)).await;
+    signed(Signing::V4).send(&world).await.refused(403, "AccessDenied");
+    signed(Signing::V4Query).send(&world).await.refused(403, "AccessDenied");
+    get(Dialect::S3, &path).signing(Signing::V4Query).send(&world).await.ok();
+}
+
 /// What a condition is about does not escape it by another spelling that is obeyed alike.
 #[tokio::test]
 async fn what_is_obeyed_is_judged_however_it_is_spelt() {
