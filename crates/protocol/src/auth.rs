@@ -61,7 +61,7 @@ impl Authenticator {
         let now = (now_ms / 1000) as i64;
         let verified = self.verifier.verify(&presented, request, &secret, now)?;
         if let Some(row) = row.filter(|_| is_presigned_by_list(&presented)) {
-            check_covers(&presented, request.headers, row)?;
+            check_covers(&presented, request, row)?;
         }
         let dialect = dialect_of(presented.form()).unwrap_or(Dialect::S3);
         self.accounts.note_use(&key, used_for(dialect));
@@ -161,11 +161,19 @@ const OF_RIGHTS: [&str; 10] = [
 
 /// Whoever was given a URL must not make another request of it by adding what
 /// its maker did not sign: a copy of any object in place of an upload, or an object
-/// for everybody, or for ever.
-fn check_covers<H: HeaderSource>(presented: &Presented<'_>, sent: &H, row: &OpRow) -> Outcome<()> {
-    let parameters = row.query.iter().map(|param| param.name());
+/// for everybody, or for ever, or the end of a version.
+fn check_covers<H: HeaderSource>(
+    presented: &Presented<'_>,
+    request: &RequestView<'_, H>,
+    row: &OpRow,
+) -> Outcome<()> {
+    const VERSION: &str = "versionid";
+    let names_version = request.query.iter().any(|(name, _)| name.eq_ignore_ascii_case(VERSION));
+    let version = names_version.then_some(VERSION);
+    let parameters = row.query.iter().map(|param| param.name()).chain(version);
     let parameters = parameters.filter(|name| !presented.signs_parameter(name));
-    let of_rights = OF_RIGHTS.iter().filter(|name| sent.values(name).next().is_some());
+    let sent = |name: &&&str| request.headers.values(name).next().is_some();
+    let of_rights = OF_RIGHTS.iter().filter(sent);
     let headers = row.headers.iter().chain(of_rights).copied();
     let headers = headers.filter(|name| !presented.signs_header(name));
     match parameters.chain(headers).next() {
