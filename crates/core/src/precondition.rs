@@ -3,7 +3,8 @@
 
 use crate::error::{Error, Result};
 
-/// An ETag as objects have it, without quotes.
+/// ETags as objects have them, without quotes. A weak one keeps its `W/`, which no
+/// object's has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EtagCondition {
     Any,
@@ -19,16 +20,31 @@ impl EtagCondition {
         }
         let tags = header.split(',').map(|tag| {
             let tag = tag.trim();
-            let tag = tag.strip_prefix("W/").unwrap_or(tag);
-            tag.trim_matches('"').to_owned()
+            match tag.strip_prefix("W/") {
+                Some(weak) => format!("W/{}", weak.trim_matches('"')),
+                None => tag.trim_matches('"').to_owned(),
+            }
         });
         EtagCondition::OneOf(tags.collect())
     }
 
+    /// As `If-Match` compares (RFC 9110 section 13.1.1): a weak tag says that the
+    /// bytes may differ, and matches nothing.
     fn matches(&self, etag: &str) -> bool {
         match self {
             EtagCondition::Any => true,
             EtagCondition::OneOf(tags) => tags.iter().any(|tag| tag == etag),
+        }
+    }
+
+    /// As `If-None-Match` compares (RFC 9110 section 13.1.2): a weak tag is as good
+    /// as another.
+    fn matches_weakly(&self, etag: &str) -> bool {
+        match self {
+            EtagCondition::Any => true,
+            EtagCondition::OneOf(tags) => {
+                tags.iter().any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == etag)
+            }
         }
     }
 }
@@ -60,7 +76,7 @@ impl ReadConditions {
             return ReadVerdict::Failed { condition: "If-Unmodified-Since" };
         }
         if let Some(tags) = &self.if_none_match {
-            if tags.matches(etag) {
+            if tags.matches_weakly(etag) {
                 return ReadVerdict::NotModified;
             }
         } else if self.if_modified_since.is_some_and(|since| modified <= since) {
@@ -129,7 +145,7 @@ impl WriteConditions {
         if self.if_match.as_ref().is_some_and(|tags| !tags.matches(current.etag)) {
             return failed("If-Match");
         }
-        if self.if_none_match.as_ref().is_some_and(|tags| tags.matches(current.etag)) {
+        if self.if_none_match.as_ref().is_some_and(|tags| tags.matches_weakly(current.etag)) {
             return failed("If-None-Match");
         }
         if self.if_match_modified.is_some_and(|time| time != current.modified_ms / 1000) {
@@ -163,6 +179,8 @@ mod tests {
         assert_eq!(read(|c| c.if_match = tags("\"x\", \"abc\"")), Proceed);
         assert_eq!(read(|c| c.if_match = tags("*")), Proceed);
         assert_eq!(read(|c| c.if_match = tags("x")), Failed { condition: "If-Match" });
+        assert_eq!(read(|c| c.if_match = tags("W/\"abc\"")), Failed { condition: "If-Match" });
+        assert_eq!(read(|c| c.if_match = tags("W/\"abc\", \"abc\"")), Proceed);
         assert_eq!(read(|c| c.if_none_match = tags("W/\"abc\"")), NotModified);
         assert_eq!(read(|c| c.if_none_match = tags("x")), Proceed);
         assert_eq!(read(|c| c.if_modified_since = Some(T)), NotModified);

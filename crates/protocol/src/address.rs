@@ -146,6 +146,9 @@ pub fn resolve(uri: &Uri, host: Option<&str>, domains: &Domains) -> Result<Addre
     let absolute = uri.authority().map(|authority| authority.as_str());
     let named = absolute.or(host).ok_or(AddressError::MissingHost)?;
     let name = bare_host(named)?;
+    if uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+        return Err(AddressError::ForeignHost(name));
+    }
     let facts = match host_facts(&name, domains) {
         Some(facts) => facts,
         None if absolute.is_some() => return Err(AddressError::ForeignHost(name)),

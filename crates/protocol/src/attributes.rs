@@ -105,7 +105,11 @@ pub fn supported(name: &str, value: &str) -> bool {
         | "return-body"
         | "mime-limit"
         | "symlink-target"
-        | "rename-source" => value.is_empty(),
+        | "rename-source"
+        // Appending to an object of S3, which would be replaced instead.
+        | "write-offset-bytes"
+        | "if-match-initiated-time" => value.is_empty(),
+        "bucket-namespace" => matches!(value, "" | "global"),
         "checksum-algorithm" | "checksum-mode" | "checksum-type" => true,
         _ => {
             // A checksum that cannot be verified must not look as if it had been.

@@ -27,6 +27,10 @@ use crate::names::{ObjectKey, UploadId};
 use crate::object::Attributes;
 use crate::record::{GarbageRecord, UploadRecord, decode, encode};
 use crate::store::Store;
+use crate::version::ListVersions;
+
+/// Read in one page while the uploads into a bucket are aborted.
+const UPLOADS_AT_ONCE: usize = 1000;
 
 /// The checksum an upload keeps of its parts and its object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +140,35 @@ impl Store {
                 return Ok(());
             }
         }
+    }
+
+    /// Deletes a bucket that holds nothing but uploads, which end with it.
+    pub async fn delete_bucket_and_uploads(self: &Arc<Self>, bucket: &Bucket) -> Result<()> {
+        let deleted = self.delete_bucket(bucket).await;
+        if !matches!(deleted, Err(Error::BucketNotEmpty)) {
+            return deleted;
+        }
+        let anything = ListVersions { max: 1, ..ListVersions::default() };
+        if !self.list_versions(bucket, &anything).await?.entries.is_empty() {
+            return deleted;
+        }
+        let mut rest = ListUploads { max: UPLOADS_AT_ONCE, ..ListUploads::default() };
+        loop {
+            let page = self.list_uploads(bucket, &rest).await?;
+            for (key, upload) in &page.entries {
+                match self
+                    .abort_upload(bucket, &ObjectKey::from_stored(key.as_bytes())?, upload.id)
+                    .await
+                {
+                    Ok(()) | Err(Error::NoSuchUpload) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let Some((key, upload)) = page.entries.last().filter(|_| page.truncated) else { break };
+            (rest.key_marker, rest.upload_marker) = (key.clone(), Some(upload.id));
+        }
+        // Whoever has begun something meanwhile keeps the bucket.
+        self.delete_bucket(bucket).await
     }
 
     /// What forgets an upload, and the suffix of the garbage row among it.

@@ -9,6 +9,7 @@ use costrel_core::Error;
 use costrel_core::bucket::ListBuckets;
 use costrel_core::list::ListObjects;
 use costrel_core::names::BucketName;
+use costrel_core::upload::ListUploads;
 
 use crate::common::{LARGE, OWNER, SMALL, World, body};
 
@@ -58,6 +59,25 @@ async fn only_empty_buckets_are_deleted(world: &World) {
     world.abort(&bucket, "k", upload).await.unwrap();
     // What waits for the collector does not keep a bucket.
     world.store.delete_bucket(&bucket).await.unwrap();
+
+    // Uploads end with it if whoever deletes it says so, unless there is more.
+    let bucket = world.bucket("uploads").await;
+    world.put(&bucket, "k", body(1, LARGE)).await.unwrap();
+    for n in 0..1003 {
+        let key = format!("key-{}", n % 1001);
+        let upload = world.initiate(&bucket, &key).await.unwrap();
+        if n % 500 == 0 {
+            world.part(&bucket, &key, upload, 1, body(1, LARGE)).await.unwrap();
+        }
+    }
+    let kept = world.store.delete_bucket_and_uploads(&bucket).await;
+    assert!(matches!(kept, Err(Error::BucketNotEmpty)));
+    let all = ListUploads { max: 2000, ..ListUploads::default() };
+    assert_eq!(world.store.list_uploads(&bucket, &all).await.unwrap().entries.len(), 1003);
+    world.delete(&bucket, "k").await.unwrap();
+    world.store.delete_bucket_and_uploads(&bucket).await.unwrap();
+    let gone = world.store.delete_bucket_and_uploads(&bucket).await;
+    assert!(matches!(gone, Err(Error::NoSuchBucket)));
     let report = world.settle().await;
     assert_eq!((report.buckets, report.blobs), (0, 0));
 }

@@ -167,6 +167,7 @@ fn absolute_targets_only_for_served_hosts() {
         "http://evil.myqcloud.com.example.org/",
         "http://evilexample.com/b",
         "www.example.org:443",
+        "ftp://b.example.com/k",
     ] {
         assert!(
             matches!(at("example.com", foreign), Err(AddressError::ForeignHost(_))),

@@ -106,7 +106,7 @@ impl Gateway {
                 Err(Failure::Internal("answered above"))
             }
             Operation::HeadBucket => Ok(bucket::head(request, target)),
-            Operation::DeleteBucket => bucket::delete(self, target).await,
+            Operation::DeleteBucket => bucket::delete(self, request, target).await,
             Operation::GetBucketLocation => Ok(bucket::location(request, target)),
             Operation::GetBucketVersioning => Ok(versions::versioning(request, target)),
             Operation::PutBucketVersioning => {

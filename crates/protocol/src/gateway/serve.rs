@@ -70,6 +70,11 @@ impl Gateway {
         if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
             return Err(AddressError::BadHost.into());
         }
+        // hyper takes off the chunks alone, and the rest would be stored as it came.
+        let codings = parts.headers.get_all(header::TRANSFER_ENCODING);
+        if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+            return Err(Failure::NotImplemented("Transfer-Encoding".into()));
+        }
         let query = query.clone().map_err(Failure::Query)?;
         progress.record.bucket = address.bucket.clone();
         progress.record.key = address.key.clone();

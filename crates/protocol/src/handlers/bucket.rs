@@ -152,8 +152,13 @@ pub fn head(request: &Request<'_>, bucket: &Bucket) -> Reply {
     reply
 }
 
-pub async fn delete(gateway: &Gateway, bucket: &Bucket) -> Outcome<Reply> {
-    gateway.store.delete_bucket(bucket).await?;
+pub async fn delete(gateway: &Gateway, request: &Request<'_>, bucket: &Bucket) -> Outcome<Reply> {
+    match request.dialect {
+        // AWS does not ask for uploads, so its clients do not look for any when they
+        // empty a bucket.
+        Dialect::S3 => gateway.store.delete_bucket_and_uploads(bucket).await?,
+        Dialect::Cos => gateway.store.delete_bucket(bucket).await?,
+    }
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 

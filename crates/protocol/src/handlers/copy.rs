@@ -97,12 +97,17 @@ pub async fn copy_part(
         source.range = match ByteRange::parse(text) {
             Some(range @ ByteRange::FromTo(..)) => Some(range),
             _ => {
-                return Err(bad_header(
-                    name,
-                    text,
-                    "The x-amz-copy-source-range value must be of the form bytes=first-last where \
-                     first and last are the zero-based offsets of the first and last bytes to copy",
-                ));
+                let why = match request.dialect {
+                    Dialect::S3 => {
+                        "The x-amz-copy-source-range value must be of the form bytes=first-last \
+                         where first and last are the zero-based offsets of the first and last \
+                         bytes to copy"
+                    }
+                    Dialect::Cos => {
+                        "The x-cos-copy-source-range value must be of the form bytes=first-last"
+                    }
+                };
+                return Err(bad_header(name, text, why));
             }
         };
     }

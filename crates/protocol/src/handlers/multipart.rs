@@ -367,6 +367,7 @@ pub async fn abort(
     request: &Request<'_>,
     bucket: &Bucket,
 ) -> Outcome<Reply> {
+    refuse_unsupported(request.dialect, request.headers)?;
     let id = upload_id(request)?;
     gateway.store.abort_upload(bucket, &request.key()?, id).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))

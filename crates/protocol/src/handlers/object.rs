@@ -11,7 +11,7 @@ use costrel_core::precondition::EtagCondition;
 use costrel_core::range::ByteRange;
 use costrel_core::tags::Tags;
 use costrel_core::{Error, limits};
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{lifecycle, restore, upload};
 use crate::attributes::{
@@ -307,7 +307,13 @@ fn override_headers(reply: &mut Reply, request: &Request<'_>) -> Outcome<()> {
             if request.identity.is_none() {
                 return Err(Failure::AnonymousOverride);
             }
-            set(reply, name, value);
+            let unfit = |_| Failure::InvalidArgument {
+                name: parameter.into(),
+                value: value.to_owned(),
+                why: "The parameter must be representable as a header.",
+            };
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(unfit)?;
+            reply.headers_mut().insert(name, value);
         }
     }
     Ok(())

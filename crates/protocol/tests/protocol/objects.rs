@@ -3,7 +3,7 @@
 use costrel_core::checksum::Digester;
 use costrel_protocol::dialect::Dialect;
 
-use crate::client::{Call, get, head, post, put};
+use crate::client::{Call, delete, get, head, post, put};
 use crate::world::{BUCKET, World};
 
 fn object() -> String {
@@ -141,6 +141,19 @@ async fn headers_that_would_not_be_obeyed() {
     query.send(&world).await.refused(501, "NotImplemented");
     let picture = put(Dialect::Cos, &object()).header("Pic-Operations", "{}").body("x");
     picture.send(&world).await.refused(501, "NotImplemented");
+    // Appending is not replacing, and a bucket's name is everybody's.
+    let offset = put(Dialect::S3, &object()).header("x-amz-write-offset-bytes", "0").body("x");
+    offset.send(&world).await.refused(501, "NotImplemented");
+    let regional =
+        put(Dialect::S3, "/regional").header("x-amz-bucket-namespace", "account-regional");
+    regional.send(&world).await.refused(501, "NotImplemented");
+    assert_eq!(world.stored().await, stored);
+    let begun = post(Dialect::S3, &object()).query("uploads", "").send(&world).await;
+    let stored = world.stored().await;
+    let abort = delete(Dialect::S3, &object())
+        .query("uploadId", &begun.element("UploadId").unwrap())
+        .header("x-amz-if-match-initiated-time", "Sat, 01 Jan 2000 00:00:00 GMT");
+    abort.send(&world).await.refused(501, "NotImplemented");
     assert_eq!(world.stored().await, stored);
 }
 
