@@ -12,10 +12,10 @@ pub enum EtagCondition {
 }
 
 impl EtagCondition {
-    /// Parses an `If-Match` style header: `*`, or ETags with or without quotes.
+    /// Parses an `If-Match` style header: `*`, or ETags with or without quotes. Among
+    /// ETags `*` still means any.
     pub fn parse(header: &str) -> EtagCondition {
-        let header = header.trim();
-        if header == "*" {
+        if header.split(',').any(|tag| tag.trim() == "*") {
             return EtagCondition::Any;
         }
         let tags = header.split(',').map(|tag| {

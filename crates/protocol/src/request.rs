@@ -246,12 +246,23 @@ impl Request<'_> {
         digest.map(Some).ok_or(Failure::InvalidDigest)
     }
 
+    /// A condition's ETags, which may be a list in several lines. What is no text is the
+    /// ETag of nothing.
+    fn tags(&self, name: &HeaderName) -> Option<EtagCondition> {
+        let mut lines = self.headers.get_all(name).iter();
+        let mut all = String::from_utf8_lossy(lines.next()?.as_bytes());
+        for line in lines {
+            all.to_mut().push(',');
+            all.to_mut().push_str(&String::from_utf8_lossy(line.as_bytes()));
+        }
+        Some(EtagCondition::parse(&all))
+    }
+
     pub fn read_conditions(&self) -> ReadConditions {
         let time = |name: HeaderName| self.header(&name).and_then(date::parse_http).map(seconds);
-        let tags = |name: HeaderName| self.header(&name).map(EtagCondition::parse);
         ReadConditions {
-            if_match: tags(header::IF_MATCH),
-            if_none_match: tags(header::IF_NONE_MATCH),
+            if_match: self.tags(&header::IF_MATCH),
+            if_none_match: self.tags(&header::IF_NONE_MATCH),
             if_modified_since: time(header::IF_MODIFIED_SINCE),
             if_unmodified_since: time(header::IF_UNMODIFIED_SINCE),
         }
@@ -260,20 +271,18 @@ impl Request<'_> {
     pub fn copy_source_conditions(&self) -> ReadConditions {
         let names = self.dialect.headers();
         let time = |name: &HeaderName| self.header(name).and_then(date::parse_http).map(seconds);
-        let tags = |name: &HeaderName| self.header(name).map(EtagCondition::parse);
         ReadConditions {
-            if_match: tags(&names.copy_source_if_match),
-            if_none_match: tags(&names.copy_source_if_none_match),
+            if_match: self.tags(&names.copy_source_if_match),
+            if_none_match: self.tags(&names.copy_source_if_none_match),
             if_modified_since: time(&names.copy_source_if_modified_since),
             if_unmodified_since: time(&names.copy_source_if_unmodified_since),
         }
     }
 
     pub fn write_conditions(&self) -> Outcome<WriteConditions> {
-        let tags = |name: HeaderName| self.header(&name).map(EtagCondition::parse);
         Ok(WriteConditions {
-            if_match: tags(header::IF_MATCH),
-            if_none_match: tags(header::IF_NONE_MATCH),
+            if_match: self.tags(&header::IF_MATCH),
+            if_none_match: self.tags(&header::IF_NONE_MATCH),
             forbid_overwrite: self.dialect == Dialect::Cos && self.forbid_overwrite()?,
             if_match_modified: None,
             if_match_size: None,

@@ -2,11 +2,24 @@
 
 use costrel_protocol::dialect::Dialect;
 
-use crate::client::{Call, delete, get, head, post, put};
+use crate::client::{Call, delete, exchange, get, head, post, put};
 use crate::world::{BUCKET, World};
 
 fn object() -> String {
     format!("/{BUCKET}/key")
+}
+
+/// A condition that cannot be read holds for nothing, instead of not being there.
+#[tokio::test]
+async fn tags_that_are_no_text() {
+    let world = World::with_bucket().await;
+    put(Dialect::Cos, &object()).body("hello").send(&world).await.ok();
+    let call = put(Dialect::Cos, &object());
+    let mut bytes = call.head_bytes(&world, &[("Content-Length", "1".into())]);
+    bytes.truncate(bytes.len() - 2);
+    bytes.extend_from_slice(b"If-Match: \"\xff\"\r\n\r\nx");
+    exchange(&world, &bytes, false).await.refused(412, "PreconditionFailed");
+    assert_eq!(get(Dialect::Cos, &object()).send(&world).await.text(), "hello");
 }
 
 #[tokio::test]
@@ -25,7 +38,11 @@ async fn reads() {
         (&[("If-Match", etag.trim_matches('"'))], 200),
         (&[("If-Match", "*")], 200),
         (&[("If-Match", &several)], 200),
+        (&[("If-Match", other), ("If-Match", etag)], 200),
         (&[("If-Match", other)], 412),
+        (&[("If-Match", &weak)], 412),
+        (&[("If-None-Match", other), ("If-None-Match", etag)], 304),
+        (&[("If-None-Match", "*"), ("If-None-Match", "*")], 304),
         (&[("If-None-Match", etag)], 304),
         (&[("If-None-Match", &weak)], 304),
         (&[("If-None-Match", "*")], 304),
