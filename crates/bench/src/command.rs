@@ -11,7 +11,7 @@ use crate::prepare::{check_list, create_bucket, fill};
 use crate::report::{Report, markdown};
 use crate::runner::execute;
 use crate::target::TargetArgs;
-use crate::units::{parse_duration, parse_size};
+use crate::units::{parse_connections, parse_duration, parse_size, parse_span};
 use crate::workload::{Limit, Mix, Plan, Workload};
 
 /// Load generator for S3 and COS endpoints
@@ -51,11 +51,11 @@ pub struct RunArgs {
     pub size: Vec<u64>,
 
     /// Connections with one request each; with several, a run for each
-    #[arg(short, long, value_delimiter = ',', default_value = "16")]
+    #[arg(short, long, value_parser = parse_connections, value_delimiter = ',', default_value = "16")]
     pub concurrency: Vec<usize>,
 
     /// Measured time of each run
-    #[arg(short, long, value_parser = parse_duration, default_value = "10s")]
+    #[arg(short, long, value_parser = parse_span, default_value = "10s")]
     pub duration: Duration,
 
     /// Time before measuring begins
@@ -187,7 +187,7 @@ pub fn run(args: &RunArgs) -> Result<(), BenchError> {
     let mut next_first = args.first_object;
     for &workload in &args.workload {
         for &concurrency in &args.concurrency {
-            let mut plan = Plan { workload, concurrency: concurrency.max(1), ..base.clone() };
+            let mut plan = Plan { workload, concurrency, ..base.clone() };
             if workload.needs_objects() && !args.no_fill {
                 fill(&target, &plan)?;
             }

@@ -16,7 +16,7 @@ use crate::prepare::{check_list, create_bucket, fill};
 use crate::report::{Report, markdown};
 use crate::runner::execute;
 use crate::target::{Target, TargetArgs};
-use crate::units::{micros_text, parse_duration, size_text};
+use crate::units::{micros_text, parse_duration, parse_span, size_text};
 use crate::workload::{Limit, Mix, Plan, Workload};
 
 const KIB: u64 = 1 << 10;
@@ -41,7 +41,7 @@ pub struct SuiteArgs {
     pub targets: Vec<String>,
 
     /// Measured time of each run
-    #[arg(short, long, value_parser = parse_duration, default_value = "4s")]
+    #[arg(short, long, value_parser = parse_span, default_value = "4s")]
     pub duration: Duration,
 
     /// Time before measuring begins

@@ -31,6 +31,23 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("{text:?} is not a duration"))
 }
 
+/// The same, and more than none.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(format!("{text:?} is no time to measure anything in")),
+        span => Ok(span),
+    }
+}
+
+/// Reads a number of connections.
+pub fn parse_connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("there is no work without a connection".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err(format!("{text:?} is not a number of connections")),
+    }
+}
+
 /// Writes a size with the largest unit that divides it.
 pub fn size_text(bytes: u64) -> String {
     for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
@@ -58,6 +75,14 @@ pub fn micros_text(us: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_measured_with_nothing() {
+        assert_eq!(parse_span("1500ms"), Ok(Duration::from_millis(1500)));
+        assert!(parse_span("0s").is_err() && parse_span("").is_err());
+        assert_eq!(parse_connections("16"), Ok(16));
+        assert!(parse_connections("0").is_err() && parse_connections("-1").is_err());
+    }
 
     #[test]
     fn sizes() {
