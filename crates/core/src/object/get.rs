@@ -123,6 +123,12 @@ impl Seen {
         Some(Tags::from_stored(self.record()?.tags.clone()))
     }
 
+    /// Whether nothing was written in between.
+    pub fn is_same(&self, other: &Seen) -> bool {
+        let written = |seen: &Seen| seen.record().map(|record| record.write_id.clone());
+        written(self) == written(other)
+    }
+
     pub fn record(&self) -> Option<&ObjectRecord> {
         self.found.as_ref().map(|(record, _)| record)
     }
@@ -200,20 +206,26 @@ impl Store {
         }
     }
 
-    /// What a request means, as it was seen.
+    /// What a request means, as it was seen. Who did not find its bytes looks again, and
+    /// goes on if it is still there: they may be missing, and not replaced.
     async fn find_as_seen(
         &self,
         bucket: &Bucket,
         request: &GetRequest,
         with_body: bool,
+        is_again: bool,
     ) -> Result<(ObjectRecord, Place)> {
-        if let Some(Seen { found: Some(found) }) = request.seen.as_deref() {
+        let seen = request.seen.as_deref();
+        if let (Some(Seen { found: Some(found) }), false) = (seen, is_again) {
             return Ok(found.clone());
         }
         let found = self.find(bucket, &request.key, request.version, with_body).await;
-        match request.seen.is_some() && found.is_ok() {
-            true => Err(Error::Overtaken),
-            false => found,
+        let Some(seen) = seen else { return found };
+        match (seen.record(), &found) {
+            (Some(record), Ok((now, _))) if now.write_id == record.write_id => found,
+            (_, Ok(_)) => Err(Error::Overtaken),
+            (Some(_), Err(error)) if error.is_absence() => Err(Error::Overtaken),
+            (_, Err(_)) => found,
         }
     }
 
@@ -267,9 +279,10 @@ impl Store {
         with_body: bool,
     ) -> Result<Found> {
         let mut rounds = Rounds::default();
-        for _ in 0..ROUNDS_MAX {
+        for round in 0..ROUNDS_MAX {
             let key = &request.key;
-            let (record, mut place) = self.find_as_seen(bucket, request, with_body).await?;
+            let (record, mut place) =
+                self.find_as_seen(bucket, request, with_body, round > 0).await?;
             if let Some(target) = target_of(&record)? {
                 return Ok(Found::Link(Box::new(Link { target, record })));
             }
@@ -284,9 +297,6 @@ impl Store {
                 if let Some(reader) = opened.await? {
                     return Ok(Found::Object(info, range, Some(reader)));
                 }
-            }
-            if request.seen.is_some() {
-                return Err(Error::Overtaken);
             }
             rounds.missed(bucket, key, &info.record)?;
         }

@@ -9,6 +9,8 @@ use costrel_core::body::BytesSource;
 use costrel_core::names::BucketName;
 use costrel_core::object::{GetRequest, ObjectReader, Seen, Selection};
 use costrel_core::range::ByteRange;
+use costrel_core::record::Content;
+use costrel_core::tier::BlobAddress;
 
 use crate::common::faulty::{Faulty, Manner};
 use crate::common::{LARGE, OWNER, SMALL, World, body, get_request, key, put_request};
@@ -23,6 +25,7 @@ crate::on_every_engine!(
     readers_beside_overwriters,
     readers_beside_appends,
     who_saw_an_object_reads_no_other,
+    who_saw_an_object_hears_that_its_bytes_are_missing,
 );
 
 async fn rest(mut reader: ObjectReader) -> Vec<u8> {
@@ -175,6 +178,23 @@ async fn readers_beside_appends(world: &World) {
     };
     futures_util::future::join(writer, reader).await;
     assert_eq!(world.get(&bucket, "k").await.unwrap(), whole);
+}
+
+/// Bytes that are missing are not taken for replaced ones.
+async fn who_saw_an_object_hears_that_its_bytes_are_missing(world: &World) {
+    let bucket = world.bucket("lost").await;
+    world.put(&bucket, "k", body(1, 600_000)).await.unwrap();
+    let seen = world.store.see(&bucket, &key("k"), None, true).await.unwrap();
+    let Some(Content::Blob(id)) = seen.record().unwrap().content.clone() else {
+        panic!("not a blob");
+    };
+    world.engine.blobs().delete(BlobAddress::decode(&id).unwrap().id).await.unwrap();
+    let request = GetRequest { seen: Some(Arc::new(seen)), ..get_request("k") };
+    let missing = world.read(&bucket, &request).await.map(drop);
+    assert!(matches!(missing, Err(Error::Damaged(_))), "{missing:?}");
+    // For the check that follows each test.
+    world.delete(&bucket, "k").await.unwrap();
+    world.settle().await;
 }
 
 async fn who_saw_an_object_reads_no_other(world: &World) {

@@ -15,7 +15,7 @@ use crate::request::{Outcome, Request};
 
 /// How often what is read may be replaced, or a link pointed elsewhere, while it is
 /// judged.
-const ROUNDS_MAX: usize = 100;
+pub(super) const ROUNDS_MAX: usize = 100;
 
 /// An object's description, the bytes that are meant, and a reader of them.
 type Opened<R> = (ObjectInfo, Range<u64>, R);

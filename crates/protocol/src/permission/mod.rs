@@ -33,6 +33,7 @@ pub(crate) use cloud::{Named, Shown, judge_action, judge_bearer, judge_role};
 use explained::Judges;
 pub use explained::{Basis, Explained, PolicyName};
 use facts::{Place, RequestFacts};
+use links::ROUNDS_MAX;
 pub(crate) use links::links_of;
 pub(crate) use names::{caller_arn, user_id};
 pub use supposing::{Asker, Part, Question, Supposed, SupposedFault};
@@ -227,15 +228,20 @@ impl Gateway {
         bucket: &Bucket,
         need: Need<'_>,
     ) -> Outcome<Option<Arc<Seen>>> {
-        let seen = self.require_seeing(request, bucket, need).await?;
-        match need.operation {
-            Operation::GetObjectAttributes => {
-                let head = Need::new(Operation::HeadObject, need.key, need.version);
-                // Either may be by an object; what both are by is what is read.
-                Ok(self.require_seeing(request, bucket, head).await?.or(seen))
-            }
-            _ => Ok(seen),
+        if need.operation != Operation::GetObjectAttributes {
+            return self.require_seeing(request, bucket, need).await;
         }
+        let head = Need::new(Operation::HeadObject, need.key, need.version);
+        // Either may be by an object; what both are by is what is read.
+        for _ in 0..ROUNDS_MAX {
+            let first = self.require_seeing(request, bucket, need).await?;
+            let second = self.require_seeing(request, bucket, head).await?;
+            match (first, second) {
+                (Some(first), Some(second)) if !first.is_same(&second) => {}
+                (first, second) => return Ok(second.or(first)),
+            }
+        }
+        Err(Error::StorageUnavailable.into())
     }
 
     /// Whether the caller may set aside what a governance retention keeps. What decides
