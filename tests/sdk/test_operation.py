@@ -322,6 +322,33 @@ def test_damage_is_found_and_kept_apart(make, damage):
     assert again.stop() == 0
 
 
+def test_damage_at_the_front_is_told_by_a_status_and_stops_no_check(make):
+    """Of a blob, and of a body in the log: the whole data directory is checked all the same."""
+    server = make().start()
+    bucket, objects = fill(server)
+    for name in ("log/1", "log/2"):
+        objects[name] = os.urandom(64 * 1024)
+        assert server.cos("PUT", bucket, name, body=objects[name]).status == 200
+    assert server.stop() == 0
+    segment = os.path.join(server.data_dir, "bodies", "00000000")
+    with open(segment, "rb") as file:
+        at = file.read().index(objects["log/1"][100:4000])
+    flip(segment, at)
+    flip(blob_files(server)[0], 5)
+    found = server.fsck()
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert re.search(r'finding: object "log/1"', found.stdout), found.stdout + found.stderr
+    assert re.search(r'finding: object "large/\d', found.stdout), found.stdout + found.stderr
+    assert re.search(r"^ *2 findings$", found.stdout, re.M), found.stdout + found.stderr
+
+    again = make(data_dir=server.data_dir).start()
+    answers = statuses(again, bucket, objects)
+    broken = {key: status for key, status in answers.items() if status != 200}
+    assert set(broken.values()) == {500}, broken
+    assert len(broken) == 2 and "log/1" in broken, broken
+    assert again.stop() == 0
+
+
 def test_fsck_finds_bytes_nobody_names(make):
     server = make().start()
     fill(server)

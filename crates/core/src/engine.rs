@@ -244,6 +244,9 @@ pub struct ScanRange {
     /// How many rows the visitor is likely to take if it does not seek; 0 if nobody
     /// knows. What it is given does not depend on it.
     pub rows_wanted: usize,
+    /// The visitor does without the values: it may be given empty ones, so that one that
+    /// cannot be read keeps nobody from the others' names.
+    pub names_only: bool,
 }
 
 impl ScanRange {
@@ -536,7 +539,7 @@ pub enum EngineError {
     /// Not now; the same call may succeed later. Its outcome is unknown.
     #[error("storage is unavailable: {0}")]
     Unavailable(String),
-    #[error("{context}")]
+    #[error("{context}: {source}")]
     Io {
         context: String,
         #[source]

@@ -17,7 +17,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::index::EmbeddedIndex;
 use crate::metrics;
 use crate::options::{Durability, Options};
-use crate::places;
+use crate::places::{self, BLOBS_DIR};
 use crate::space::SpaceGuard;
 use crate::status::Status;
 
@@ -57,7 +57,8 @@ impl EmbeddedEngine {
         let log = BodyLog::open(disk.clone(), space.clone(), status.clone(), options.durability);
         let log = log.map_err(failed)?;
         // A start frees what no row names, and without rows that would be everything.
-        if !path.exists() && log.has_segments().map_err(failed)? {
+        let has_bodies = || Ok(dir.join(BLOBS_DIR).exists() || log.has_segments()?);
+        if !path.exists() && has_bodies().map_err(failed)? {
             let problem = "the row store is missing, and there are bodies".to_owned();
             return Err(failed(EngineError::Corrupt(problem)));
         }

@@ -34,6 +34,7 @@ pub(crate) fn collect(
             "Reads that met stored data not matching its checksum or format",
             &c.corrupt,
         ),
+        counter("costrel_engine_unreadable_total", "Reads that the disk failed", &c.unreadable),
         counter(
             "costrel_engine_missing_blobs_total",
             "Reads of blobs that have no file",

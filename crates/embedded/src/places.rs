@@ -17,7 +17,7 @@ const KNOWN_PREFIX: &str = "place-";
 const PLACE_FILE: &str = "place";
 const NEW_FILE: &str = "place.new";
 /// There from a place's first opening on.
-const BLOBS_DIR: &str = "blobs";
+pub(crate) const BLOBS_DIR: &str = "blobs";
 
 type Located<'a> = (&'a dyn Disk, &'a Path);
 

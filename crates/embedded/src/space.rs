@@ -7,6 +7,7 @@
 //! space comes back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use costrel_core::engine::EngineError;
 
@@ -27,11 +28,13 @@ pub(crate) struct SpaceGuard {
     disk: Arc<dyn Disk>,
     status: Arc<Status>,
     reserve: u64,
+    /// Whether the log has been told last that writes are refused.
+    told_full: AtomicBool,
 }
 
 impl SpaceGuard {
     pub(crate) fn new(disk: Arc<dyn Disk>, status: Arc<Status>, reserve: u64) -> Self {
-        SpaceGuard { disk, status, reserve }
+        SpaceGuard { disk, status, reserve, told_full: AtomicBool::new(false) }
     }
 
     /// Free bytes at this moment. Asking costs about a microsecond.
@@ -53,9 +56,23 @@ impl SpaceGuard {
         };
         if free < needed {
             count(&self.status.counters.refused_full);
+            if !self.told_full.swap(true, Ordering::Relaxed) {
+                let reserve_bytes = self.reserve;
+                tracing::warn!(
+                    free_bytes = free,
+                    reserve_bytes,
+                    "storage is full; refusing writes until more than the reserve is free"
+                );
+            }
             return Err(EngineError::Full(format!(
                 "{free} bytes are free and {needed} are kept in reserve"
             )));
+        }
+        if growth == Growth::Grows
+            && self.told_full.load(Ordering::Relaxed)
+            && self.told_full.swap(false, Ordering::Relaxed)
+        {
+            tracing::info!(free_bytes = free, "there is space again; taking writes");
         }
         Ok(())
     }

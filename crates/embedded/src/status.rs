@@ -1,5 +1,6 @@
 //! Whether the engine still takes work, and what it has counted.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use costrel_core::engine::{EngineError, Health};
@@ -34,6 +35,8 @@ pub(crate) struct Counters {
     pub(crate) syncs: AtomicU64,
     /// Stored data that did not match its checksum or its format.
     pub(crate) corrupt: AtomicU64,
+    /// Reads that the disk failed.
+    pub(crate) unreadable: AtomicU64,
     /// Blobs that were asked for and do not exist.
     pub(crate) missing_blobs: AtomicU64,
     /// Writes refused for want of space.
@@ -135,10 +138,21 @@ impl Status {
         EngineError::Corrupt(what)
     }
 
-    /// Counts and reports an error that says that stored data is corrupt.
+    /// Counts and reports a read that the disk failed.
+    pub(crate) fn unreadable(&self, context: String, source: io::Error) -> EngineError {
+        count(&self.counters.unreadable);
+        tracing::error!(what = context, error = %source, "stored data cannot be read");
+        EngineError::io(context, source)
+    }
+
+    /// Counts and reports what a failed read says of what is stored.
     pub(crate) fn note(&self, error: EngineError) -> EngineError {
         match error {
             EngineError::Corrupt(what) => self.corrupt(what),
+            // Nothing was read by a request that makes no sense.
+            EngineError::Io { context, source } if source.kind() != io::ErrorKind::InvalidInput => {
+                self.unreadable(context, source)
+            }
             other => other,
         }
     }

@@ -259,6 +259,40 @@ async fn pages_of_nobody_are_found() {
     engine.close().await.unwrap();
 }
 
+/// A body that cannot be read keeps nobody from the names of all of them.
+#[tokio::test]
+async fn names_are_scanned_past_a_damaged_body() {
+    use std::os::unix::fs::FileExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    engine.index().create_partition(BUCKET).await.unwrap();
+    for group in ["a", "b", "c"] {
+        put(&engine, group, &Bytes::from(vec![1; 20_000])).await;
+    }
+    let segment = dir.path().join("bodies/00000000");
+    let file = std::fs::OpenOptions::new().write(true).open(&segment).unwrap();
+    file.write_all_at(&[7], 6 * 4096).unwrap();
+    engine.close().await.unwrap();
+    let engine = open(dir.path());
+
+    let scan = async |names_only| {
+        let found = Arc::new(Mutex::new(String::new()));
+        let visited = found.clone();
+        let visitor = move |group: &[u8], _: &[u8], _: &[u8]| {
+            visited.lock().push_str(std::str::from_utf8(group).unwrap());
+            Step::Next
+        };
+        let range = ScanRange { names_only, ..ScanRange::all() };
+        let scanned = engine.index().scan(BUCKET, Table::Body, range, Box::new(visitor)).await;
+        let found = found.lock().clone();
+        scanned.map(|()| found)
+    };
+    assert!(matches!(scan(false).await, Err(EngineError::Corrupt(_))));
+    assert_eq!(scan(true).await.unwrap(), "abc");
+    engine.close().await.unwrap();
+}
+
 /// Without rows a start would take every body for one that nothing names.
 #[tokio::test]
 async fn bodies_are_not_freed_when_the_rows_are_missing() {

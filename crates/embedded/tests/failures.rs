@@ -218,6 +218,57 @@ async fn damage_rows(table: Table, value_bytes: usize, part: &str, files: &str) 
     assert_eq!(metric(&*engine, "costrel_engine_corrupt_total"), f64::from(corrupt));
 }
 
+/// fjall would begin anew without them, and remove what they led to.
+#[tokio::test]
+async fn a_row_store_that_has_lost_a_file_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir);
+    engine.index().create_partition(BUCKET).await.unwrap();
+    let value: Bytes = vec![7; 1 << 20].into();
+    for n in 0..48u32 {
+        let row = RowRef::new(Table::Object, n.to_be_bytes().to_vec());
+        commit(&*engine, "k", vec![Write::Put(row, value.clone())]).await.unwrap();
+    }
+    let index = dir.path().join("index");
+    while largest_file(&index, "/tables/").is_none_or(|f| f.metadata().unwrap().len() < 1 << 20) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    engine.close().await.unwrap();
+    drop(engine);
+
+    let table = largest_file(&index, "/tables/").unwrap();
+    let keyspace = table.parent().unwrap().parent().unwrap();
+    let mut journals: Vec<PathBuf> = std::fs::read_dir(&index)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jnl"))
+        .collect();
+    let mut losses = vec![
+        vec![keyspace.join("current")],
+        vec![index.join("keyspaces/0/current")],
+        vec![index.join("keyspaces/1/current")],
+        vec![index.clone()],
+    ];
+    losses.push(std::mem::take(&mut journals));
+    for lost in losses {
+        let away = tempfile::tempdir().unwrap();
+        for (n, path) in lost.iter().enumerate() {
+            std::fs::rename(path, away.path().join(n.to_string())).unwrap();
+        }
+        let error = open_error(&dir);
+        assert!(error.to_string().contains("missing"), "{lost:?}: {error}");
+        assert_eq!(lost[0] == index, !table.exists());
+        for (n, path) in lost.iter().enumerate() {
+            std::fs::rename(away.path().join(n.to_string()), path).unwrap();
+        }
+    }
+    let engine = open(&dir);
+    for n in 0..48u32 {
+        let row = RowRef::new(Table::Object, n.to_be_bytes().to_vec());
+        assert_eq!(engine.index().read(BUCKET, b"k", &[row]).await.unwrap(), [Some(value.clone())]);
+    }
+}
+
 /// Names the directory that a child process of this test is to work in.
 const CHILD: &str = "COSTREL_TEST_CHILD_DIR";
 

@@ -174,6 +174,7 @@ impl Workload {
             start_suffix: self.row().suffix,
             end_group,
             rows_wanted: self.rng.random_range(0..5),
+            names_only: false,
         };
         let steps = self.rng.random();
         let got = scan(engine, partition, table, range.clone(), steps).await;

@@ -70,7 +70,7 @@ impl Shared {
             }
             return EngineError::NotFound(id);
         }
-        EngineError::io(format!("opening blob {id}"), error)
+        self.status.unreadable(format!("opening blob {id}"), error)
     }
 
     /// A reader of an open file whose footer is right; `None` if the footer was
@@ -81,7 +81,7 @@ impl Shared {
         file: Arc<dyn DiskFile>,
         wait: Wait,
     ) -> Result<Option<Arc<dyn BlobReader>>, EngineError> {
-        let failed = |e: io::Error| EngineError::io(format!("opening blob {id}"), e);
+        let failed = |e| self.status.unreadable(format!("opening blob {id}"), e);
         let corrupt = |problem| self.status.corrupt(format!("blob {id}: {problem}"));
         let file_bytes = file.len().map_err(failed)?;
         let Some(offset) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {

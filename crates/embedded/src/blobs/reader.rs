@@ -121,13 +121,9 @@ impl BlobReader for FileReader {
             return Ok(Bytes::new());
         }
         let mut run = self.run(offset, max);
-        let failed = |id, e| EngineError::io(format!("reading blob {id}"), e);
-        if !run.read_cached().map_err(|e| failed(self.id, e))? {
-            run = run_blocking(move || match run.read_rest() {
-                Ok(()) => Ok(run),
-                Err(e) => Err(failed(run.id, e)),
-            })
-            .await?;
+        let failed = |e| self.status.unreadable(format!("reading blob {}", self.id), e);
+        if !run.read_cached().map_err(failed)? {
+            run = run_blocking(move || Ok(run.read_rest().map(|()| run))).await?.map_err(failed)?;
         }
         run.verify().map_err(|block| {
             let what = format!("block {block} of blob {} does not match its checksum", self.id);

@@ -105,6 +105,11 @@ fn remove_again(dir: &Path, mut journals: Vec<(u64, PathBuf)>) -> io::Result<Vec
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
+/// Whether there is none, which is never so once there has been one.
+pub(super) fn is_missing(dir: &Path) -> io::Result<bool> {
+    Ok(journals(dir)?.is_empty())
+}
+
 /// The journals with their numbers, oldest first.
 fn journals(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let entries = match std::fs::read_dir(dir) {

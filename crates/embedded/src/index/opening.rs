@@ -1,6 +1,7 @@
 //! Opening the row store: at the start, and anew after it has missed space.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use super::store::{Store, engine_error, sync_manifests};
 use crate::options::{Durability, Memory};
 use crate::space::SpaceGuard;
 use crate::status::Status;
+
+/// The file of a keyspace that names its manifest.
+const CURRENT: &str = "current";
 
 /// The open row store: taken away while it is opened anew, and when the engine
 /// closes.
@@ -27,6 +31,7 @@ pub(super) struct Place {
 impl Place {
     /// Opens the rows, making them if there are none. Blocks.
     pub(super) fn open(&self, status: &Status) -> Result<Arc<Store>, EngineError> {
+        check_whole(&self.path, status)?;
         journal::check(&self.path).map_err(|error| journal_error(error, status))?;
         let store = Store::open(&self.path, self.memory, self.durability);
         Ok(Arc::new(store.map_err(|error| match engine_error(error) {
@@ -50,6 +55,58 @@ impl Place {
         journal::cut(&self.path, failed).map_err(|error| journal_error(error, status))?;
         sync_manifests(&self.path).map_err(|e| EngineError::io("syncing the row store", e))?;
         self.open(status)
+    }
+}
+
+/// Refuses a row store that has lost a file without which fjall begins anew: it takes a
+/// keyspace without its `current` for one whose creation was cut short and removes all of
+/// it, and a database without a journal for one that has been written to tables.
+fn check_whole(path: &Path, status: &Status) -> Result<(), EngineError> {
+    match lost_file(path) {
+        Ok(None) => Ok(()),
+        Ok(Some(lost)) => Err(status.corrupt(format!("{} is missing", lost.display()))),
+        Err(error) => Err(EngineError::io("looking at the row store", error)),
+    }
+}
+
+fn lost_file(path: &Path) -> io::Result<Option<PathBuf>> {
+    if !path.try_exists()? {
+        return Ok(None);
+    }
+    if journal::is_missing(path)? {
+        return Ok(Some(path.join("*.jnl")));
+    }
+    let keyspaces = path.join("keyspaces");
+    let mut newest = None;
+    let mut without = Vec::new();
+    for entry in std::fs::read_dir(&keyspaces)? {
+        let dir = entry?.path();
+        let number = dir.file_name().and_then(|name| name.to_str()?.parse::<u64>().ok());
+        newest = newest.max(number);
+        if !dir.join(CURRENT).try_exists()? {
+            without.push((number, dir));
+        }
+    }
+    // The one of the keyspaces' names.
+    let names = keyspaces.join("0");
+    if !names.join(CURRENT).try_exists()? {
+        return Ok(Some(names.join(CURRENT)));
+    }
+    for (number, dir) in without {
+        // A program that knew more tables than the one before may have been killed while
+        // it made the last one's.
+        if number != newest || holds_tables(&dir)? {
+            return Ok(Some(dir.join(CURRENT)));
+        }
+    }
+    Ok(None)
+}
+
+fn holds_tables(keyspace: &Path) -> io::Result<bool> {
+    match std::fs::read_dir(keyspace.join("tables")) {
+        Ok(mut tables) => Ok(tables.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use bytes::Bytes;
 use costrel_core::engine::{EngineError, Partition, ScanRange, Step, Table, Visitor};
 use fjall::Readable;
 
@@ -53,7 +54,13 @@ fn walk(
         let mut target: Option<Vec<u8>> = None;
         let mut stepped = 0;
         for row in snapshot.range::<&[u8], _>(keyspace, bounds) {
-            let (key, value) = row.into_inner().map_err(engine_error)?;
+            let (key, value) = match range.names_only {
+                true => (row.key().map_err(engine_error)?, None),
+                false => {
+                    let (key, value) = row.into_inner().map_err(engine_error)?;
+                    (key, Some(value))
+                }
+            };
             if let Some(wanted) = &target {
                 if key[..] < wanted[..] {
                     stepped += 1;
@@ -69,7 +76,10 @@ fn walk(
             let Some((group, suffix)) = key::split(&key[prefix_len..]) else {
                 return Err(EngineError::Corrupt(format!("row key {key:?} of {table:?}")));
             };
-            let value = fetch(log, store, &key, stored(table, value)?)?;
+            let value = match value {
+                Some(value) => fetch(log, store, &key, stored(table, value)?)?,
+                None => Some(Bytes::new()),
+            };
             // Without a value it was removed meanwhile.
             let Some(value) = value else { continue };
             match visitor(&group, suffix, &value) {

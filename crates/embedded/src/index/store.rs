@@ -596,20 +596,20 @@ pub(super) fn is_for_space(error: &fjall::Error) -> bool {
     matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
-/// What a failed read of the row store means.
+/// What a failure of the row store means.
 pub(super) fn engine_error(error: fjall::Error) -> EngineError {
     match error {
         fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) => {
             match source.kind() {
                 // A length in the file reaches past its end.
                 std::io::ErrorKind::UnexpectedEof => {
-                    EngineError::Corrupt(format!("reading rows: {source}"))
+                    EngineError::Corrupt(format!("the row store: {source}"))
                 }
-                _ => EngineError::io("reading rows", source),
+                _ => EngineError::io("the row store", source),
             }
         }
         fjall::Error::Poisoned => EngineError::Poisoned("the row store stopped".into()),
-        other => EngineError::Corrupt(format!("reading rows: {other}")),
+        other => EngineError::Corrupt(format!("the row store: {other}")),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::logline::Entry;
 use crate::observe::{Observer, RequestRecord};
 use crate::traffic::Traffic;
 
-type Piece = (ObjectReader, costrel_core::Result<Option<Bytes>>);
+type Piece = (Box<ObjectReader>, costrel_core::Result<Option<Bytes>>);
 
 /// An answer's body.
 pub struct ResponseBody {
@@ -42,6 +42,8 @@ enum Content {
 }
 
 enum Reading {
+    /// With a piece that is not sent yet.
+    Begun(Box<ObjectReader>, Option<Bytes>),
     Idle(Box<ObjectReader>),
     Busy(BoxFuture<'static, Piece>),
     Over,
@@ -93,13 +95,17 @@ impl ResponseBody {
         ResponseBody { content: Content::Headers, done: None }
     }
 
-    pub fn object(mut reader: ObjectReader) -> ResponseBody {
+    /// Its first piece is read here: that it cannot be can still be told by a status.
+    pub async fn object(mut reader: ObjectReader) -> costrel_core::Result<ResponseBody> {
         let length = reader.remaining();
         let content = match reader.take_memory() {
             Some(bytes) => Content::Memory(bytes),
-            None => Content::Object { length, reading: Reading::Idle(Box::new(reader)) },
+            None => {
+                let first = reader.next_piece().await?;
+                Content::Object { length, reading: Reading::Begun(Box::new(reader), first) }
+            }
         };
-        ResponseBody { content, done: None }
+        Ok(ResponseBody { content, done: None })
     }
 
     /// Sent as they come, without a length.
@@ -199,22 +205,23 @@ impl Body for ResponseBody {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Content::Object { length, reading } => {
-                if let Reading::Idle(_) = reading {
-                    let Reading::Idle(reader) = std::mem::replace(reading, Reading::Over) else {
-                        return Poll::Ready(None);
+                let mut future: BoxFuture<'static, Piece> =
+                    match std::mem::replace(reading, Reading::Over) {
+                        Reading::Begun(reader, piece) => {
+                            Box::pin(std::future::ready((reader, Ok(piece))))
+                        }
+                        Reading::Idle(reader) => Box::pin(next_piece(reader)),
+                        Reading::Busy(future) => future,
+                        Reading::Over => return Poll::Ready(None),
                     };
-                    *reading = Reading::Busy(Box::pin(next_piece(*reader)));
-                }
-                let Reading::Busy(future) = reading else {
-                    return Poll::Ready(None);
-                };
                 let Poll::Ready((reader, piece)) = future.as_mut().poll(cx) else {
+                    *reading = Reading::Busy(future);
                     return Poll::Pending;
                 };
                 match piece {
                     Ok(Some(bytes)) => {
                         *length -= (bytes.len() as u64).min(*length);
-                        *reading = Reading::Idle(Box::new(reader));
+                        *reading = Reading::Idle(reader);
                         this.sent(&bytes);
                         Poll::Ready(Some(Ok(Frame::data(bytes))))
                     }
@@ -257,7 +264,7 @@ impl Body for ResponseBody {
     }
 }
 
-async fn next_piece(mut reader: ObjectReader) -> Piece {
+async fn next_piece(mut reader: Box<ObjectReader>) -> Piece {
     let piece = reader.next_piece().await;
     (reader, piece)
 }

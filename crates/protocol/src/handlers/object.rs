@@ -122,7 +122,7 @@ pub async fn get(
             }
             found => found?,
         };
-    let mut reply = reply::with_body(StatusCode::OK, ResponseBody::object(reader));
+    let mut reply = reply::with_body(StatusCode::OK, ResponseBody::object(reader).await?);
     describe(gateway, &mut reply, request, &get, (&info, &range))?;
     restore::describe(gateway, &mut reply, request.dialect, &info);
     expiration(gateway, &mut reply, request, bucket, &get, &info).await;

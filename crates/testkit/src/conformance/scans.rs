@@ -55,6 +55,7 @@ async fn ranges_begin_and_end_where_they_say(lab: &Lab) {
                     start_suffix: bytes(start_suffix),
                     end_group: end_group.clone(),
                     rows_wanted: start_suffix.len(),
+                    names_only: false,
                 };
                 let from = (start_group.to_vec(), start_suffix.to_vec(), Vec::new());
                 let inside = |row: &&Visited| {
@@ -63,6 +64,10 @@ async fn ranges_begin_and_end_where_they_say(lab: &Lab) {
                 let want: Vec<_> = rows.iter().filter(inside).cloned().collect();
                 let seen = lab.scan(p, Table::Part, range.clone()).await;
                 assert!(seen == want, "{range:?}: saw {} of {}", seen.len(), want.len());
+                let names = ScanRange { names_only: true, ..range.clone() };
+                let named = lab.scan(p, Table::Part, names).await;
+                let name = |row: &Visited| (row.0.clone(), row.1.clone());
+                assert!(named.iter().map(name).eq(want.iter().map(name)), "names of {range:?}");
             }
         }
     }
