@@ -14,7 +14,7 @@ use crate::blocking::run_blocking;
 use crate::bodies::BodyLog;
 use crate::data_dir::{self, OpenError};
 use crate::disk::{Disk, RealDisk};
-use crate::index::EmbeddedIndex;
+use crate::index::{self, EmbeddedIndex};
 use crate::metrics;
 use crate::options::{Durability, Options};
 use crate::places::{self, BLOBS_DIR};
@@ -57,10 +57,11 @@ impl EmbeddedEngine {
         let log = BodyLog::open(disk.clone(), space.clone(), status.clone(), options.durability);
         let log = log.map_err(failed)?;
         // A start frees what no row names, and without rows that would be everything.
-        let has_bodies = || Ok(dir.join(BLOBS_DIR).exists() || log.has_segments()?);
-        if !path.exists() && has_bodies().map_err(failed)? {
-            let problem = "the row store is missing, and there are bodies".to_owned();
-            return Err(failed(EngineError::Corrupt(problem)));
+        // Bodies have a place only once there is a row store: a first start that was cut
+        // short before is made again.
+        match dir.join(BLOBS_DIR).exists() || log.has_segments().map_err(failed)? {
+            true => index::check_whole(&path, &status).map_err(failed)?,
+            false => index::remove_unmade(&path).map_err(failed)?,
         }
         let index = EmbeddedIndex::open(&path, &options, log, space.clone(), status.clone());
         let index = Arc::new(index.map_err(failed)?);

@@ -305,7 +305,7 @@ async fn bodies_are_not_freed_when_the_rows_are_missing() {
     let (index, aside) = (dir.path().join("index"), dir.path().join("aside"));
     std::fs::rename(&index, &aside).unwrap();
     let refused = EmbeddedEngine::open(Options { reserve_bytes: 0, ..Options::new(dir.path()) });
-    assert!(refused.is_err_and(|error| error.to_string().contains("row store is missing")));
+    assert!(refused.is_err_and(|error| error.to_string().contains("index is missing")));
     std::fs::rename(&aside, &index).unwrap();
     let engine = open(dir.path());
     assert_eq!(read(&engine, "k").await.unwrap().unwrap(), vec![1; 20_000]);

@@ -245,6 +245,7 @@ async fn a_row_store_that_has_lost_a_file_is_refused_and_left_alone() {
         .collect();
     let mut losses = vec![
         vec![keyspace.join("current")],
+        vec![index.join("version")],
         vec![index.join("keyspaces/0/current")],
         vec![index.join("keyspaces/1/current")],
         vec![index.clone()],
@@ -266,6 +267,42 @@ async fn a_row_store_that_has_lost_a_file_is_refused_and_left_alone() {
     for n in 0..48u32 {
         let row = RowRef::new(Table::Object, n.to_be_bytes().to_vec());
         assert_eq!(engine.index().read(BUCKET, b"k", &[row]).await.unwrap(), [Some(value.clone())]);
+    }
+}
+
+/// Wherever it ended before there was anything to lose.
+#[tokio::test]
+async fn a_first_start_that_was_cut_short_is_made_again() {
+    let whole = tempfile::tempdir().unwrap();
+    drop(open(&whole));
+    let index = "index";
+    let cut: [&[&str]; 6] = [
+        &[],
+        &["index"],
+        &["index", "index/keyspaces"],
+        &["index", "index/keyspaces", "index/0.jnl"],
+        &["index", "index/keyspaces", "index/0.jnl", "index/version"],
+        &["index", "index/keyspaces", "index/0.jnl", "index/version", "index/keyspaces/0"],
+    ];
+    for made in cut {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy(whole.path().join("format"), dir.path().join("format")).unwrap();
+        for path in made {
+            let (from, to) = (whole.path().join(path), dir.path().join(path));
+            match from.is_dir() {
+                true => std::fs::create_dir(to).unwrap(),
+                false => drop(std::fs::copy(from, to).unwrap()),
+            }
+        }
+        let engine = open(&dir);
+        engine.index().create_partition(BUCKET).await.unwrap();
+        commit(&*engine, "k", vec![put(Table::Object, b"v")]).await.unwrap();
+        engine.close().await.unwrap();
+        drop(engine);
+        assert!(dir.path().join(index).join("version").exists(), "{made:?}");
+        let row = RowRef::only(Table::Object);
+        let read = open(&dir).index().read(BUCKET, b"k", &[row]).await.unwrap();
+        assert!(read[0].is_some(), "{made:?}");
     }
 }
 

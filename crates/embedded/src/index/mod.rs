@@ -31,6 +31,7 @@ use committer::{Committer, Reply, Request};
 use fetch::fetch_unblocked;
 use group::Prepared;
 use opening::{Place, Slot, stopped, unshared};
+pub(crate) use opening::{check_whole, remove_unmade};
 use pace::Pace;
 use partitions::REMOVE_STEP_ROWS;
 use store::Store;

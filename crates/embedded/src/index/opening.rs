@@ -14,6 +14,9 @@ use crate::options::{Durability, Memory};
 use crate::space::SpaceGuard;
 use crate::status::Status;
 
+/// The file by which fjall knows that it has made a row store.
+const MARKER: &str = "version";
+
 /// The file of a keyspace that names its manifest.
 const CURRENT: &str = "current";
 
@@ -31,7 +34,6 @@ pub(super) struct Place {
 impl Place {
     /// Opens the rows, making them if there are none. Blocks.
     pub(super) fn open(&self, status: &Status) -> Result<Arc<Store>, EngineError> {
-        check_whole(&self.path, status)?;
         journal::check(&self.path).map_err(|error| journal_error(error, status))?;
         let store = Store::open(&self.path, self.memory, self.durability);
         Ok(Arc::new(store.map_err(|error| match engine_error(error) {
@@ -58,10 +60,11 @@ impl Place {
     }
 }
 
-/// Refuses a row store that has lost a file without which fjall begins anew: it takes a
-/// keyspace without its `current` for one whose creation was cut short and removes all of
-/// it, and a database without a journal for one that has been written to tables.
-fn check_whole(path: &Path, status: &Status) -> Result<(), EngineError> {
+/// Refuses a row store that was once opened whole and has lost a file without which fjall
+/// begins anew: it takes a keyspace without its `current` for one whose creation was cut
+/// short and removes all of it, and a database without a journal for one that has been
+/// written to tables.
+pub(crate) fn check_whole(path: &Path, status: &Status) -> Result<(), EngineError> {
     match lost_file(path) {
         Ok(None) => Ok(()),
         Ok(Some(lost)) => Err(status.corrupt(format!("{} is missing", lost.display()))),
@@ -69,9 +72,30 @@ fn check_whole(path: &Path, status: &Status) -> Result<(), EngineError> {
     }
 }
 
+/// Removes what is left of a row store whose making was cut short at the very first start,
+/// before there could be a row in it. fjall would not make it again beside that.
+pub(crate) fn remove_unmade(path: &Path) -> Result<(), EngineError> {
+    let remove = || {
+        let is_made = path.join(MARKER).try_exists()? && names(path).join(CURRENT).try_exists()?;
+        match is_made || !path.try_exists()? {
+            true => Ok(()),
+            false => std::fs::remove_dir_all(path),
+        }
+    };
+    remove().map_err(|error| EngineError::io("removing an unfinished row store", error))
+}
+
+/// The keyspace of the keyspaces' names.
+fn names(path: &Path) -> PathBuf {
+    path.join("keyspaces/0")
+}
+
 fn lost_file(path: &Path) -> io::Result<Option<PathBuf>> {
     if !path.try_exists()? {
-        return Ok(None);
+        return Ok(Some(path.to_owned()));
+    }
+    if !path.join(MARKER).try_exists()? {
+        return Ok(Some(path.join(MARKER)));
     }
     if journal::is_missing(path)? {
         return Ok(Some(path.join("*.jnl")));
@@ -87,10 +111,8 @@ fn lost_file(path: &Path) -> io::Result<Option<PathBuf>> {
             without.push((number, dir));
         }
     }
-    // The one of the keyspaces' names.
-    let names = keyspaces.join("0");
-    if !names.join(CURRENT).try_exists()? {
-        return Ok(Some(names.join(CURRENT)));
+    if !names(path).join(CURRENT).try_exists()? {
+        return Ok(Some(names(path).join(CURRENT)));
     }
     for (number, dir) in without {
         // A program that knew more tables than the one before may have been killed while
