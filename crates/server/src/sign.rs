@@ -303,27 +303,29 @@ fn explained(args: &ExplainArgs, key: &Key, now: i64) -> Result<(String, bool), 
         format!("valid until  {}", time(until)),
     ];
     let in_time = push_now(&mut lines, (from, until), now);
-    let good = match verified {
-        Ok(_) => {
-            lines.push("verdict      the signature is good".into());
-            true
-        }
+    let good = push_verdict(&mut lines, verified.map(drop), "request");
+    lines.push(String::new());
+    Ok((lines.join("\n"), good && in_time))
+}
+
+/// Says whether a signature of something is good, and what it should be of if it is not.
+fn push_verdict(lines: &mut Vec<String>, verified: Result<(), VerifyError>, of: &str) -> bool {
+    match verified {
+        Ok(()) => lines.push("verdict      the signature is good".into()),
         Err(VerifyError::Mismatch(explain)) => {
-            lines.push(
+            lines.push(format!(
                 "verdict      the signature does not match: it was made with another secret \
-                 key, or of another request than this one"
-                    .into(),
-            );
-            push_explanation(&mut lines, &explain);
-            false
+                 key, or of another {of} than this one"
+            ));
+            push_explanation(lines, &explain);
+            return false;
         }
         Err(other) => {
             lines.push(format!("verdict      refused: {other}"));
-            false
+            return false;
         }
-    };
-    lines.push(String::new());
-    Ok((lines.join("\n"), good && in_time))
+    }
+    true
 }
 
 /// Whether it is valid now; says so if it is not.

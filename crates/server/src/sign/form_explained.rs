@@ -6,10 +6,10 @@ use std::path::Path;
 
 use costrel_signature::policy::{Policy, PolicyDialect, Submission};
 use costrel_signature::sign::SignedFields;
-use costrel_signature::{PostForm, Secret, Verifier, VerifyError, detect_post, encode, parse_post};
+use costrel_signature::{PostForm, Secret, Verifier, detect_post, encode, parse_post};
 use serde_json::Value;
 
-use super::{Key, SignError, Target, push_explanation, push_now, time};
+use super::{Key, SignError, Target, push_now, push_verdict, time};
 
 /// The fields of a form, as they are printed, or alone.
 pub fn read(file: &Path) -> Result<SignedFields, SignError> {
@@ -67,25 +67,7 @@ pub fn explained(
     // A time at which it is valid, so that the signature itself is judged.
     let then = now.min(until).max(from);
     let verdict = Verifier::default().verify_post(&presented, &Secret::new(&key.secret), then);
-    let signed = match verdict {
-        Ok(()) => {
-            lines.push("verdict      the signature is good".into());
-            true
-        }
-        Err(VerifyError::Mismatch(explain)) => {
-            lines.push(
-                "verdict      the signature does not match: it was made with another secret key, \
-                 or of another policy than this one"
-                    .into(),
-            );
-            push_explanation(&mut lines, &explain);
-            false
-        }
-        Err(other) => {
-            lines.push(format!("verdict      refused: {other}"));
-            false
-        }
-    };
+    let signed = push_verdict(&mut lines, verdict, "policy");
     let name = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("key"));
     let name = name.map_or("", |(_, value)| value.as_str());
     let form = Submission { dialect, bucket: &bucket, key: name, fields };
