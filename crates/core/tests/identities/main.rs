@@ -67,6 +67,12 @@ async fn is_known(accounts: &Accounts, id: &str) -> bool {
     }
 }
 
+/// How many of his policies count for the user whose key it is.
+async fn policies_in_force(accounts: &Accounts, pair: &KeyPair) -> usize {
+    let key = accounts.find(pair.id(), None).await.unwrap();
+    key.user().unwrap().in_force.policies.len()
+}
+
 fn labels(path: &str, tags: &[(&str, &str)]) -> Labels {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     Labels { path: path.to_owned(), tags: tags.iter().map(owned).collect() }

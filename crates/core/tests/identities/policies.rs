@@ -5,17 +5,14 @@ use std::sync::atomic::Ordering;
 use costrel_core::account::{Accounts, IdentityError, KEY_CACHE_MS, PolicyHolder, UserDetails};
 use costrel_policy::Grammar;
 
-use crate::{ALL, READS, TRUST, gateways};
+use crate::{ALL, READS, TRUST, gateways, policies_in_force};
 
 #[tokio::test]
 async fn a_policys_life() {
     let (here, there, clock) = gateways().await;
     let user = here.add_user("reader", UserDetails::default()).await.unwrap();
     let pair = here.create_key(user.uin, "").await.unwrap();
-    let policies = async |accounts: &Accounts| {
-        let key = accounts.find(pair.id(), None).await.unwrap();
-        key.user().unwrap().in_force.policies.len()
-    };
+    let policies = async |accounts: &Accounts| policies_in_force(accounts, &pair).await;
     assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
     let id = here.create_policy("all", "Everything", (Grammar::Cam, ALL)).await.unwrap();
     let again = here.create_policy("all", "", (Grammar::Cam, ALL)).await;

@@ -13,7 +13,7 @@ use costrel_core::secret::MasterKey;
 use costrel_policy::Grammar;
 use costrel_testkit::MemoryEngine;
 
-use crate::{ALL, Hands, READS, TRUST, gateways, is_known, labels};
+use crate::{ALL, Hands, READS, TRUST, gateways, is_known, labels, policies_in_force};
 
 #[tokio::test]
 async fn a_users_life() {
@@ -139,10 +139,7 @@ async fn a_groups_life() {
     let (here, there, clock) = gateways().await;
     let user = here.add_user("reader", UserDetails::default()).await.unwrap();
     let pair = here.create_key(user.uin, "").await.unwrap();
-    let policies = async |accounts: &Accounts| {
-        let key = accounts.find(pair.id(), None).await.unwrap();
-        key.user().unwrap().in_force.policies.len()
-    };
+    let policies = async |accounts: &Accounts| policies_in_force(accounts, &pair).await;
     assert_eq!((policies(&here).await, policies(&there).await), (0, 0));
     let group = here.create_group("readers", "Read").await.unwrap();
     assert!(matches!(there.create_group("readers", "").await, Err(IdentityError::GroupExists)));
