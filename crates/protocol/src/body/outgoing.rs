@@ -42,8 +42,6 @@ enum Content {
 }
 
 enum Reading {
-    /// With a piece that is not sent yet.
-    Begun(Box<ObjectReader>, Option<Bytes>),
     Idle(Box<ObjectReader>),
     Busy(BoxFuture<'static, Piece>),
     Over,
@@ -102,7 +100,9 @@ impl ResponseBody {
             Some(bytes) => Content::Memory(bytes),
             None => {
                 let first = reader.next_piece().await?;
-                Content::Object { length, reading: Reading::Begun(Box::new(reader), first) }
+                let read: Piece = (Box::new(reader), Ok(first));
+                let reading = Reading::Busy(Box::pin(std::future::ready(read)));
+                Content::Object { length, reading }
             }
         };
         Ok(ResponseBody { content, done: None })
@@ -207,9 +207,6 @@ impl Body for ResponseBody {
             Content::Object { length, reading } => {
                 let mut future: BoxFuture<'static, Piece> =
                     match std::mem::replace(reading, Reading::Over) {
-                        Reading::Begun(reader, piece) => {
-                            Box::pin(std::future::ready((reader, Ok(piece))))
-                        }
                         Reading::Idle(reader) => Box::pin(next_piece(reader)),
                         Reading::Busy(future) => future,
                         Reading::Over => return Poll::Ready(None),
