@@ -24,6 +24,7 @@ mod disk;
 mod engine;
 mod index;
 mod metrics;
+mod open_files;
 mod options;
 mod places;
 mod queue;

@@ -36,6 +36,7 @@ use costrel_core::engine::EngineError;
 use parking_lot::RwLock;
 
 use crate::disk::{Disk, DiskFile};
+use crate::open_files;
 use crate::options::Durability;
 use crate::space::SpaceGuard;
 use crate::status::{Status, add, count};
@@ -47,9 +48,6 @@ pub(crate) use recovery::Named;
 
 const DIR: &str = "bodies";
 const PROBE: &str = "bodies/probe";
-
-/// Segments that are kept open for reading.
-const OPEN_MAX: usize = 256;
 
 /// Why a place could not be read.
 #[derive(Debug)]
@@ -77,7 +75,9 @@ pub(crate) struct BodyLog {
     /// Whether the file system gives back single pages. Without that the log is read
     /// but not written.
     gives_back: bool,
+    /// Segments that are kept open for reading, so many at most.
     open: RwLock<HashMap<u32, Arc<dyn DiskFile>>>,
+    open_max: usize,
     /// Segments below take no more bodies, and what is used in them is not named.
     sealed_below: AtomicU32,
 }
@@ -112,6 +112,7 @@ impl BodyLog {
             durability,
             gives_back,
             open: RwLock::default(),
+            open_max: open_files::segments_max(),
             sealed_below: AtomicU32::new(0),
         }))
     }
@@ -168,7 +169,7 @@ impl BodyLog {
 
     fn keep_open(&self, segment: u32, file: Arc<dyn DiskFile>) {
         let mut open = self.open.write();
-        if open.len() >= OPEN_MAX
+        if open.len() >= self.open_max
             && let Some(other) = open.keys().next().copied()
         {
             open.remove(&other);
@@ -262,6 +263,21 @@ mod tests {
         let status = Arc::new(Status::default());
         let space = Arc::new(SpaceGuard::new(disk.clone(), status.clone(), 0));
         BodyLog::open(disk, space, status, Durability::Sync).unwrap().takes_bodies()
+    }
+
+    #[test]
+    fn no_more_segments_stay_open_than_may() {
+        const MAX: usize = 4;
+        let disk = Arc::new(SimDisk::new(1));
+        let status = Arc::new(Status::default());
+        let space = Arc::new(SpaceGuard::new(disk.clone(), status.clone(), 0));
+        let mut log = BodyLog::open(disk.clone(), space, status, Durability::Sync).unwrap();
+        Arc::get_mut(&mut log).unwrap().open_max = MAX;
+        for segment in 0..2 * MAX as u32 {
+            disk.create(&path(segment)).unwrap();
+            log.file(segment).unwrap();
+        }
+        assert_eq!(log.open.read().len(), MAX);
     }
 
     #[test]

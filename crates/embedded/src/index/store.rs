@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use costrel_core::engine::{EngineError, Partition, PartitionState, Table, Tallies};
-use fjall::config::PartitioningPolicy;
+use fjall::config::{PartitioningPolicy, PinningPolicy};
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot,
 };
@@ -18,6 +18,7 @@ use super::carried;
 use super::key;
 use super::rewrites::Rewrites;
 use crate::bodies::{Extent, Named, Stored};
+use crate::open_files;
 use crate::options::{Durability, Memory};
 
 const MIB: u64 = 1024 * 1024;
@@ -517,7 +518,7 @@ fn open_tables(path: &Path, memory: Memory) -> Result<Opened, fjall::Error> {
     let database = Database::builder(path)
         .cache_size(memory.block_cache)
         .max_journaling_size(JOURNAL_BYTES_MAX)
-        .max_cached_files(Some(cached_files_max()))
+        .max_cached_files(Some(open_files::rows_max()))
         .worker_threads(2)
         .open()?;
     let partitions = database.keyspace(KEYSPACE_PARTITIONS, rows_options)?;
@@ -543,17 +544,17 @@ fn rows_options() -> KeyspaceCreateOptions {
     options().max_memtable_size(MEMTABLE_BYTES)
 }
 
-/// What all keyspaces have in common: indexes and filters are cut into pieces of a
-/// block's size on every level. By default they are whole on the upper levels, where
-/// they are small or kept in memory; but a table that nothing overlaps, as when keys
-/// come in order, moves down as it is. There its index and its filter, each of some
-/// hundred kilobytes, would compete for the cache with blocks, and lookups would read
-/// and verify them whole again and again.
+/// What all keyspaces have in common: indexes and filters lie whole in memory on every
+/// level. That is 5 to 9 bytes an object; a lookup then asks the cache for one block
+/// and not for three. By default they go through the cache on the lower levels, where
+/// there is most to look up.
 fn options() -> KeyspaceCreateOptions {
-    let every_level = PartitioningPolicy::all(true);
+    let (whole, in_memory) = (PartitioningPolicy::all(false), PinningPolicy::all(true));
     KeyspaceCreateOptions::default()
-        .index_block_partitioning_policy(every_level.clone())
-        .filter_block_partitioning_policy(every_level)
+        .index_block_partitioning_policy(whole.clone())
+        .filter_block_partitioning_policy(whole)
+        .index_block_pinning_policy(in_memory.clone())
+        .filter_block_pinning_policy(in_memory)
 }
 
 fn bodies_options() -> KeyspaceCreateOptions {
@@ -563,14 +564,6 @@ fn bodies_options() -> KeyspaceCreateOptions {
     // Every body that is written is asked for before, as it may replace one, so
     // that filters pay for themselves.
     options().max_memtable_size(MEMTABLE_BYTES_BODY).with_kv_separation(Some(separation))
-}
-
-/// How many files the row store keeps open: half of what the process may, so
-/// that connections and blobs have the rest.
-fn cached_files_max() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let half = limit.map_or(u64::MAX, |limit| limit / 2);
-    usize::try_from(half.clamp(64, 8192)).unwrap_or(64)
 }
 
 /// Makes everything that the row store's manifests name last, after syncs that
