@@ -24,8 +24,7 @@ pub struct Options {
     /// A place that was ever used has to be named for ever after. Default none.
     pub places: Vec<(String, PathBuf)>,
     /// Bytes of memory for caches and buffers. Nothing is taken before it is
-    /// used. Default 192 MiB, at least 32 MiB. A third of it is for indexes and
-    /// filters, which take 5 to 9 bytes an object; more objects take more.
+    /// used. Default 192 MiB, at least 32 MiB.
     pub memory_bytes: u64,
     /// Default [`Durability::Sync`].
     pub durability: Durability,
@@ -64,14 +63,10 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Most of the rest is left to rows that are not yet in tables (what they take
-    /// is fixed when the row store is made) and to the tables' indexes and filters.
-    ///
-    /// Blocks have a small share: one that lies in the system's page cache is read
-    /// in two microseconds, and a cache that outgrows the processor's own makes
-    /// lookups slower than that where nothing is asked for twice.
+    /// The rest, three tenths, is left to rows that are not yet in tables; what
+    /// they take is fixed when the row store is made.
     fn split(total: u64) -> Self {
         let total = total.max(32 * MIB);
-        Memory { block_cache: total / 8, blob_buffers: total / 10 * 3 }
+        Memory { block_cache: total / 10 * 4, blob_buffers: total / 10 * 3 }
     }
 }

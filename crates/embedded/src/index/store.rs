@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use costrel_core::engine::{EngineError, Partition, PartitionState, Table, Tallies};
-use fjall::config::{PartitioningPolicy, PinningPolicy};
+use fjall::config::PartitioningPolicy;
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable, Snapshot,
 };
@@ -544,17 +544,19 @@ fn rows_options() -> KeyspaceCreateOptions {
     options().max_memtable_size(MEMTABLE_BYTES)
 }
 
-/// What all keyspaces have in common: indexes and filters lie whole in memory on every
-/// level. That is 5 to 9 bytes an object; a lookup then asks the cache for one block
-/// and not for three. By default they go through the cache on the lower levels, where
-/// there is most to look up.
+/// What all keyspaces have in common: indexes and filters are cut into pieces of a
+/// block's size on every level. By default they are whole on the upper levels, where
+/// they are small or kept in memory; but a table that nothing overlaps, as when keys
+/// come in order, moves down as it is. There its index and its filter, each of some
+/// hundred kilobytes, would compete for the cache with blocks, and lookups would read
+/// and verify them whole again and again. Nor are they kept in memory, which makes
+/// lookups cheaper: what they take grows with the objects and has no bound, and a
+/// table with a damaged block in them could not be opened, nor the store with it.
 fn options() -> KeyspaceCreateOptions {
-    let (whole, in_memory) = (PartitioningPolicy::all(false), PinningPolicy::all(true));
+    let every_level = PartitioningPolicy::all(true);
     KeyspaceCreateOptions::default()
-        .index_block_partitioning_policy(whole.clone())
-        .filter_block_partitioning_policy(whole)
-        .index_block_pinning_policy(in_memory.clone())
-        .filter_block_pinning_policy(in_memory)
+        .index_block_partitioning_policy(every_level.clone())
+        .filter_block_partitioning_policy(every_level)
 }
 
 fn bodies_options() -> KeyspaceCreateOptions {

@@ -100,8 +100,7 @@ settings! {
         /// Directory that holds everything the server keeps. Made if missing.
         data_dir: PathBuf = "./costrel-data";
         /// Memory for caches, buffers and bodies on their way, in bytes. The
-        /// process needs about 40 MiB besides, and 5 to 9 bytes for each object
-        /// from the eight millionth on.
+        /// process needs about 40 MiB besides.
         memory: ByteSize = "224MiB";
         /// `full`: a write is acknowledged when it is on stable storage. `none`:
         /// nothing is synced, and a crash of the machine loses acknowledged
