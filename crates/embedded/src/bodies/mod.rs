@@ -258,20 +258,22 @@ mod tests {
     use super::*;
     use crate::disk::sim::SimDisk;
 
-    fn takes_bodies(disk: &SimDisk) -> bool {
+    fn open(disk: &SimDisk) -> Arc<BodyLog> {
         let disk = Arc::new(disk.clone());
         let status = Arc::new(Status::default());
         let space = Arc::new(SpaceGuard::new(disk.clone(), status.clone(), 0));
-        BodyLog::open(disk, space, status, Durability::Sync).unwrap().takes_bodies()
+        BodyLog::open(disk, space, status, Durability::Sync).unwrap()
+    }
+
+    fn takes_bodies(disk: &SimDisk) -> bool {
+        open(disk).takes_bodies()
     }
 
     #[test]
     fn no_more_segments_stay_open_than_may() {
         const MAX: usize = 4;
-        let disk = Arc::new(SimDisk::new(1));
-        let status = Arc::new(Status::default());
-        let space = Arc::new(SpaceGuard::new(disk.clone(), status.clone(), 0));
-        let mut log = BodyLog::open(disk.clone(), space, status, Durability::Sync).unwrap();
+        let disk = SimDisk::new(1);
+        let mut log = open(&disk);
         Arc::get_mut(&mut log).unwrap().open_max = MAX;
         for segment in 0..2 * MAX as u32 {
             disk.create(&path(segment)).unwrap();
