@@ -7,6 +7,7 @@ mod fetch;
 mod group;
 mod journal;
 mod key;
+mod keyspaces;
 mod opening;
 mod pace;
 mod partitions;

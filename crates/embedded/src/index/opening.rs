@@ -9,7 +9,8 @@ use costrel_core::engine::EngineError;
 use parking_lot::RwLock;
 
 use super::journal::{self, JournalError};
-use super::store::{Store, engine_error, sync_manifests};
+use super::keyspaces::sync_manifests;
+use super::store::{Store, engine_error};
 use crate::options::{Durability, Memory};
 use crate::space::SpaceGuard;
 use crate::status::Status;
