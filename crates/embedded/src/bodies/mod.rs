@@ -163,6 +163,9 @@ impl BodyLog {
             return Ok(file.clone());
         }
         let file = self.disk.open_writable(&path(segment))?;
+        // A read of what is not in memory, behind much that is, would be taken for part
+        // of a long one, and the system would read on far behind the body.
+        file.expect_random_reads();
         self.keep_open(segment, file.clone());
         Ok(file)
     }

@@ -93,6 +93,10 @@ pub trait DiskFile: Send + Sync {
     /// device: the number of bytes, from the front.
     fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Tells the system that reads come in no order: what a read asks for is brought into
+    /// memory then, and nothing that lies behind it.
+    fn expect_random_reads(&self);
+
     /// Makes the file longer by the bytes of `range`, and has room for them from then
     /// on where the file system can promise that. They read as zero.
     fn allocate(&self, range: Range<u64>) -> io::Result<()>;

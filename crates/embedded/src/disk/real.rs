@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags, ResolveFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::{DirEntry, Disk, DiskFile};
@@ -150,6 +150,11 @@ impl DiskFile for RealFile {
             }
         }
         Ok(filled)
+    }
+
+    fn expect_random_reads(&self) {
+        // Advice: where it is not taken, reads cost more.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::Random);
     }
 
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {

@@ -427,6 +427,8 @@ impl DiskFile for SimFile {
         Ok(cached)
     }
 
+    fn expect_random_reads(&self) {}
+
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {
         let mut state = self.state();
         if let Fate::Fails(error) = state.change()? {
