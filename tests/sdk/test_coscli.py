@@ -1,6 +1,7 @@
 """coscli, the Go client of COS, reaching the server by proxy setting."""
 
 import os
+import time
 
 import pytest
 
@@ -110,3 +111,61 @@ def test_symlinks(server, coscli, bucket):
     assert server.cos("GET", bucket, "link").body == b"data"
     shown = coscli("symlink", "--method", "get", f"cos://{bucket}/", "--link", "link")
     assert "Link-object: dir/a%20b%2Bc.txt" in shown.stdout + shown.stderr
+
+
+def test_bucket_settings(server, coscli, bucket):
+    coscli("bucket-tagging", "--method", "put", f"cos://{bucket}", "team#storage", "环境#ci")
+    shown = coscli("bucket-tagging", "--method", "get", f"cos://{bucket}").stdout
+    assert "storage" in shown and "环境" in shown
+    coscli("bucket-tagging", "--method", "delete", f"cos://{bucket}", "team#storage")
+    shown = coscli("bucket-tagging", "--method", "get", f"cos://{bucket}").stdout
+    assert "storage" not in shown and "环境" in shown
+    coscli("bucket-tagging", "--method", "delete", f"cos://{bucket}")
+    assert server.cos("GET", bucket, query={"tagging": ""}).status == 404
+    for state in ("Enabled", "Suspended"):
+        coscli("bucket-versioning", "--method", "put", f"cos://{bucket}", state)
+        shown = coscli("bucket-versioning", "--method", "get", f"cos://{bucket}")
+        assert state in shown.stdout + shown.stderr
+
+
+def test_restoring_what_was_archived(server, coscli, bucket, tmp_path):
+    local = tmp_path / "local"
+    local.write_text("cold")
+    for key in ("cold/1", "cold/2"):
+        coscli("cp", local, f"cos://{bucket}/{key}", "--storage-class", "ARCHIVE")
+        assert server.cos("GET", bucket, key).status == 403
+    coscli("restore", f"cos://{bucket}/cold/", "-r", "-d", "2", "-m", "Expedited")
+    for key in ("cold/1", "cold/2"):
+        assert "ongoing-request" in server.cos("HEAD", bucket, key).header("x-cos-restore")
+
+
+def test_versions(server, coscli, bucket, tmp_path):
+    coscli("bucket-versioning", "--method", "put", f"cos://{bucket}", "Enabled")
+    local, back = tmp_path / "local", tmp_path / "back"
+    versions = []
+    for text in ("first", "second one"):
+        local.write_text(text)
+        coscli("cp", local, f"cos://{bucket}/dir/a")
+        versions.append(server.cos("HEAD", bucket, "dir/a").header("x-cos-version-id"))
+    coscli("cp", f"cos://{bucket}/dir/a", back, "--version-id", versions[0])
+    assert back.read_text() == "first"
+    coscli("rm", f"cos://{bucket}/dir/a", "-f")
+    listed = coscli("ls", f"cos://{bucket}/dir/", "-r", "--all-versions").stdout
+    assert all(version in listed for version in versions)
+    assert "dir/a" not in coscli("ls", f"cos://{bucket}/dir/", "-r").stdout
+    coscli("rm", f"cos://{bucket}/dir/a", "-f", "--version-id", versions[1])
+    listed = coscli("ls", f"cos://{bucket}/dir/", "-r", "--all-versions").stdout
+    assert versions[0] in listed and versions[1] not in listed
+    coscli("rm", f"cos://{bucket}/dir/", "-r", "-f", "--all-versions")
+    assert "dir/a" not in coscli("ls", f"cos://{bucket}/dir/", "-r", "--all-versions").stdout
+
+
+def test_speed_limit(coscli, bucket, tmp_path):
+    # In MiB per second, of each request.
+    local, back = tmp_path / "local", tmp_path / "back"
+    local.write_bytes(body(3 << 20))
+    for source, target in ((local, f"cos://{bucket}/limited"), (f"cos://{bucket}/limited", back)):
+        begun = time.monotonic()
+        coscli("cp", source, target, "--rate-limiting", "1")
+        assert time.monotonic() - begun > 2.5
+    assert back.read_bytes() == local.read_bytes()

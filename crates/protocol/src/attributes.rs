@@ -99,7 +99,6 @@ pub fn supported(name: &str, value: &str) -> bool {
         "tagging-directive" => !value.to_ascii_uppercase().starts_with("REPLACE"),
         "tagging"
         | "website-redirect-location"
-        | "traffic-limit"
         | "callback"
         | "callback-var"
         | "return-body"

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use crate::acl::Said;
 use crate::address::Address;
 use crate::attributes::supported;
+use crate::body::Speed;
 use crate::date;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
@@ -175,6 +176,17 @@ impl Request<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How fast bodies may travel at most, if a client of COS says that. It may also say it
+    /// in a parameter, which whoever signs a URL can put there.
+    pub fn speed(&self) -> Outcome<Option<Speed>> {
+        if self.dialect != Dialect::Cos {
+            return Ok(None);
+        }
+        let name = &dialect::cos::TRAFFIC_LIMIT;
+        let said = self.header(name).or_else(|| self.query.get_any_case(name.as_str()));
+        Speed::parse(said)
     }
 
     /// COS takes some headers as parameters too, the speed limit for one. Those of

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::task::Poll;
 use tokio::time::Instant;
 
+use super::speed::{Pacer, Speed};
 use crate::error::Failure;
 use crate::xml::XmlError;
 
@@ -44,6 +45,8 @@ pub struct Incoming {
     broken: bool,
     /// What was read and given back.
     ahead: Option<Bytes>,
+    /// Keeps it slow, if the client asks for that.
+    pacer: Option<Pacer>,
 }
 
 impl Incoming {
@@ -57,7 +60,13 @@ impl Incoming {
             ended: false,
             broken: false,
             ahead: None,
+            pacer: None,
         }
+    }
+
+    /// Takes the rest no faster than at this speed.
+    pub fn slow_to(&mut self, speed: Speed) {
+        self.pacer = Some(Pacer::new(speed));
     }
 
     /// Bytes received so far.
@@ -74,6 +83,9 @@ impl Incoming {
     pub async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         if let Some(ahead) = self.ahead.take() {
             return Ok(Some(ahead));
+        }
+        if let Some(pacer) = &mut self.pacer {
+            pacer.wait().await;
         }
         while !self.ended {
             let frame = {
@@ -110,6 +122,9 @@ impl Incoming {
                     {
                         self.received += data.len() as u64;
                         self.last = Some(std::time::Instant::now());
+                        if let Some(pacer) = &mut self.pacer {
+                            pacer.pass(data.len());
+                        }
                         return Ok(Some(data));
                     }
                 }
@@ -155,6 +170,7 @@ impl Incoming {
         if waits {
             return false;
         }
+        self.pacer = None;
         let until = self.received + DRAIN_BYTES_MAX;
         let drained = tokio::time::timeout(DRAIN_TIME_MAX, async {
             while let Ok(Some(_)) = self.next().await {

@@ -5,8 +5,10 @@ mod incoming;
 mod late;
 mod outgoing;
 mod source;
+mod speed;
 
 pub use incoming::{BodyLimits, Incoming};
 pub use late::{Document, answer as answer_late};
 pub use outgoing::{Done, ErrorShape, ResponseBody};
 pub use source::PayloadSource;
+pub use speed::Speed;

@@ -1,6 +1,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use futures_util::stream::BoxStream;
 use http_body::{Body, Frame, SizeHint};
 
 use super::late::{self, Late, Progress};
+use super::speed::{Pacer, Speed};
 use crate::dialect::Dialect;
 use crate::error::{self, Failure};
 use crate::logline::Entry;
@@ -22,7 +23,15 @@ type Piece = (Box<ObjectReader>, costrel_core::Result<Option<Bytes>>);
 /// An answer's body.
 pub struct ResponseBody {
     content: Content,
+    /// Keeps it slow, if the client asks for that.
+    paced: Option<Box<Paced>>,
     done: Option<Box<Done>>,
+}
+
+struct Paced {
+    pacer: Pacer,
+    /// Taken from the content and not sent yet.
+    rest: Bytes,
 }
 
 enum Content {
@@ -86,11 +95,11 @@ impl ResponseBody {
     }
 
     pub fn memory(bytes: Bytes) -> ResponseBody {
-        ResponseBody { content: Content::Memory(bytes), done: None }
+        ResponseBody { content: Content::Memory(bytes), paced: None, done: None }
     }
 
     pub fn headers_only() -> ResponseBody {
-        ResponseBody { content: Content::Headers, done: None }
+        ResponseBody { content: Content::Headers, paced: None, done: None }
     }
 
     /// Its first piece is read here: that it cannot be can still be told by a status.
@@ -105,16 +114,16 @@ impl ResponseBody {
                 Content::Object { length, reading }
             }
         };
-        Ok(ResponseBody { content, done: None })
+        Ok(ResponseBody { content, paced: None, done: None })
     }
 
     /// Sent as they come, without a length.
     pub fn pieces(pieces: BoxStream<'static, costrel_core::Result<Bytes>>) -> ResponseBody {
-        ResponseBody { content: Content::Pieces(pieces), done: None }
+        ResponseBody { content: Content::Pieces(pieces), paced: None, done: None }
     }
 
     pub fn late(late: Late) -> ResponseBody {
-        ResponseBody { content: Content::Late { late, shape: None }, done: None }
+        ResponseBody { content: Content::Late { late, shape: None }, paced: None, done: None }
     }
 
     /// How a failure is to be told that comes after the answer has begun.
@@ -129,31 +138,26 @@ impl ResponseBody {
         self
     }
 
-    fn sent(&mut self, bytes: &Bytes) {
-        if let Some(done) = &mut self.done {
-            done.record.bytes_out += bytes.len() as u64;
-        }
+    /// Sends it no faster than at this speed.
+    pub fn slow_to(&mut self, speed: Speed) {
+        self.paced = Some(Box::new(Paced { pacer: Pacer::new(speed), rest: Bytes::new() }));
     }
-}
 
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = costrel_core::Error;
+    /// Bytes that were taken from the content and wait for their time.
+    fn unsent(&self) -> u64 {
+        self.paced.as_ref().map_or(0, |paced| paced.rest.len() as u64)
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = &mut *self;
-        match &mut this.content {
+    /// The content's next bytes.
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<costrel_core::Result<Bytes>>> {
+        match &mut self.content {
             Content::Headers => Poll::Ready(None),
             Content::Memory(bytes) => {
                 let bytes = std::mem::take(bytes);
                 if bytes.is_empty() {
                     return Poll::Ready(None);
                 }
-                this.sent(&bytes);
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                Poll::Ready(Some(Ok(bytes)))
             }
             Content::Pieces(pieces) => {
                 let piece = match pieces.poll_next_unpin(cx) {
@@ -161,17 +165,14 @@ impl Body for ResponseBody {
                     Poll::Ready(None) => return Poll::Ready(None),
                     Poll::Ready(Some(piece)) => piece,
                 };
-                match &piece {
-                    Ok(bytes) => this.sent(bytes),
-                    // As with an object.
-                    Err(error) => {
-                        tracing::error!(%error, "a list could not be read to its end");
-                        if let Some(done) = &mut this.done {
-                            done.record.failure = Some(error.to_string());
-                        }
+                // As with an object.
+                if let Err(error) = &piece {
+                    tracing::error!(%error, "a list could not be read to its end");
+                    if let Some(done) = &mut self.done {
+                        done.record.failure = Some(error.to_string());
                     }
                 }
-                Poll::Ready(Some(piece.map(Frame::data)))
+                Poll::Ready(Some(piece))
             }
             Content::Late { late, shape } => {
                 let Poll::Ready(progress) = late.poll(cx) else {
@@ -186,7 +187,7 @@ impl Body for ResponseBody {
                         };
                         let failure = Failure::from(error);
                         let described = error::describe(&failure, shape.dialect, shape.now_ms);
-                        if let Some(done) = &mut this.done {
+                        if let Some(done) = &mut self.done {
                             done.record.code = Some(described.code.of(shape.dialect));
                             done.record.failure = Some(failure.to_string());
                             done.record.message = Some(described.message.clone());
@@ -201,8 +202,7 @@ impl Body for ResponseBody {
                         late::undeclared(&document)
                     }
                 };
-                this.sent(&bytes);
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                Poll::Ready(Some(Ok(bytes)))
             }
             Content::Object { length, reading } => {
                 let mut future: BoxFuture<'static, Piece> =
@@ -219,8 +219,7 @@ impl Body for ResponseBody {
                     Ok(Some(bytes)) => {
                         *length -= (bytes.len() as u64).min(*length);
                         *reading = Reading::Idle(reader);
-                        this.sent(&bytes);
-                        Poll::Ready(Some(Ok(Frame::data(bytes))))
+                        Poll::Ready(Some(Ok(bytes)))
                     }
                     Ok(None) => {
                         *reading = Reading::Over;
@@ -231,7 +230,7 @@ impl Body for ResponseBody {
                         // The head is sent; all that is left is to break off, so
                         // that nobody takes the rest for complete.
                         tracing::error!(%error, "an object's body could not be read to its end");
-                        if let Some(done) = &mut this.done {
+                        if let Some(done) = &mut self.done {
                             done.record.failure = Some(error.to_string());
                         }
                         Poll::Ready(Some(Err(error)))
@@ -241,7 +240,52 @@ impl Body for ResponseBody {
         }
     }
 
+    /// The same, when it is their time.
+    fn poll_paced(
+        &mut self,
+        paced: &mut Paced,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<costrel_core::Result<Bytes>>> {
+        ready!(paced.pacer.poll(cx));
+        if paced.rest.is_empty() {
+            match ready!(self.poll_content(cx)) {
+                Some(Ok(bytes)) => paced.rest = bytes,
+                over => return Poll::Ready(over),
+            }
+        }
+        let piece = paced.rest.split_to(paced.rest.len().min(paced.pacer.piece_max()));
+        paced.pacer.pass(piece.len());
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = costrel_core::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let polled = match this.paced.take() {
+            None => this.poll_content(cx),
+            Some(mut paced) => {
+                let polled = this.poll_paced(&mut paced, cx);
+                this.paced = Some(paced);
+                polled
+            }
+        };
+        if let (Poll::Ready(Some(Ok(bytes))), Some(done)) = (&polled, &mut this.done) {
+            done.record.bytes_out += bytes.len() as u64;
+        }
+        polled.map(|next| next.map(|bytes| bytes.map(Frame::data)))
+    }
+
     fn is_end_stream(&self) -> bool {
+        if self.unsent() > 0 {
+            return false;
+        }
         match &self.content {
             Content::Headers => true,
             Content::Pieces(_) => false,
@@ -255,8 +299,8 @@ impl Body for ResponseBody {
         match &self.content {
             // A HEAD's answer carries its own Content-Length.
             Content::Headers | Content::Late { .. } | Content::Pieces(_) => SizeHint::default(),
-            Content::Memory(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Object { length, .. } => SizeHint::with_exact(*length),
+            Content::Memory(bytes) => SizeHint::with_exact(self.unsent() + bytes.len() as u64),
+            Content::Object { length, .. } => SizeHint::with_exact(self.unsent() + length),
         }
     }
 }

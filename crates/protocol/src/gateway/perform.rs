@@ -53,6 +53,10 @@ impl Gateway {
         }
         let permitted = self.permitted_bucket(request, row, request.bucket_name()?).await?;
         let bucket = &permitted.bucket;
+        let speed = request.speed()?;
+        if let Some(speed) = speed {
+            body.incoming.slow_to(speed);
+        }
         let outcome = match request.occasion(self.store.event_lanes()) {
             None => self.perform(request, row, operation, &permitted, body).await,
             Some(occasion) => {
@@ -69,7 +73,13 @@ impl Gateway {
                     false => Err(permission::refusal(request)),
                 }
             }
-            outcome => outcome,
+            Ok(mut reply) => {
+                if let Some(speed) = speed {
+                    reply.body_mut().slow_to(speed);
+                }
+                Ok(reply)
+            }
+            refused => refused,
         }
     }
 

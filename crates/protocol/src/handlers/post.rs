@@ -23,7 +23,7 @@ use crate::acl;
 use crate::attributes::{
     self, OF_NEW_OBJECTS, checksum_header, parse_checksum, storage_class, supported,
 };
-use crate::body::Incoming;
+use crate::body::{Incoming, Speed};
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::form::{self, FormError, FormEvent, FormFields, FormParser};
@@ -132,6 +132,11 @@ pub async fn post_object(
     gateway.require_besides(&request, &bucket, need).await?;
     let said = acl::of_fields(request.dialect, &fields)?;
     put.attributes.acl = gateway.object_acl(request.dialect, &bucket, said).await?;
+    if request.dialect == Dialect::Cos
+        && let Some(speed) = Speed::parse(form.get(dialect::cos::TRAFFIC_LIMIT.as_str()))?
+    {
+        source.incoming.slow_to(speed);
+    }
     let key = put.key.clone();
     let work = Box::pin(gateway.store.put_object(&bucket, put, &mut source));
     let outcome = match request.occasion(gateway.store.event_lanes()) {

@@ -9,6 +9,7 @@ use costrel_policy::Grammar;
 use costrel_protocol::dialect::Dialect;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use ring::hmac;
+use tokio::time::Instant;
 
 use crate::client::{Answer, endpoint, exchange, get, raw_head};
 use crate::policies::iam;
@@ -248,6 +249,19 @@ async fn a_form_of_a_temporary_key_goes_as_far_as_its_policy_and_its_time() {
         world.pass(Duration::from_secs(1800));
         form(&key).send(&world).await.refused(400, "ExpiredToken");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_keeps_to_its_speed_limit() {
+    let world = World::with_bucket().await;
+    let form = Form::new(Dialect::Cos).without_condition("content-length-range");
+    let form = form.file(&vec![b'x'; 1 << 20]);
+    let limited = |limit: &str| form.clone().add("x-cos-traffic-limit", limit);
+    limited("819199").send(&world).await.refused(400, "InvalidArgument");
+    let begun = Instant::now();
+    assert_eq!(limited("819200").send(&world).await.status, 204);
+    let took = begun.elapsed().as_secs_f64();
+    assert!((10.0..10.4).contains(&took), "{took}");
 }
 
 #[tokio::test]

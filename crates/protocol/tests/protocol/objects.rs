@@ -1,7 +1,10 @@
 //! Puts, their attributes, and appends.
 
+use std::time::Duration;
+
 use costrel_core::checksum::Digester;
 use costrel_protocol::dialect::Dialect;
+use tokio::time::Instant;
 
 use crate::client::{Call, delete, get, head, post, put};
 use crate::world::{BUCKET, World};
@@ -125,6 +128,47 @@ async fn storage_classes_are_kept() {
     }
 }
 
+/// How long a call takes that succeeds.
+async fn time_of(world: &World, call: Call) -> Duration {
+    let begun = Instant::now();
+    call.send(world).await.ok();
+    begun.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_keep_to_the_speed_limit_of_their_request() {
+    const LIMIT: &str = "x-cos-traffic-limit";
+    let (mib, slowest) = (vec![b'x'; 1 << 20], "819200");
+    let world = World::with_bucket().await;
+    let ten_seconds = |took: Duration| (10.0..10.4).contains(&took.as_secs_f64());
+    for by_header in [true, false] {
+        let limited = |call: Call, limit: &str| match by_header {
+            true => call.header(LIMIT, limit),
+            false => call.query(LIMIT, limit),
+        };
+        let stored = world.stored().await;
+        for wrong in ["819199", "838860801", "fast"] {
+            let call = limited(put(Dialect::Cos, &object()).body("x"), wrong);
+            call.send(&world).await.refused(400, "InvalidArgument");
+        }
+        assert_eq!(world.stored().await, stored);
+        let written = time_of(&world, limited(put(Dialect::Cos, &object()).body(&mib), slowest));
+        let written = written.await;
+        assert!(ten_seconds(written), "{written:?}");
+        let read = time_of(&world, limited(get(Dialect::Cos, &object()), slowest)).await;
+        assert!(ten_seconds(read), "{read:?}");
+        let half = get(Dialect::Cos, &object()).header("Range", "bytes=0-524287");
+        let half = time_of(&world, limited(half, slowest)).await;
+        assert!(half > read / 3 && half < read / 2 + read / 9, "{half:?}");
+        let faster = time_of(&world, limited(get(Dialect::Cos, &object()), "8192000")).await;
+        assert!(faster > read / 11 && faster < read / 9, "{faster:?}");
+        let none = time_of(&world, limited(get(Dialect::Cos, &object()), "")).await;
+        assert!(none < Duration::from_millis(100), "{none:?}");
+    }
+    let answer = get(Dialect::Cos, &object()).header(LIMIT, slowest).send(&world).await;
+    assert!(answer.ok().body == mib);
+}
+
 /// What is not there yet is refused and not ignored.
 #[tokio::test]
 async fn headers_that_would_not_be_obeyed() {
@@ -132,12 +176,12 @@ async fn headers_that_would_not_be_obeyed() {
     let stored = world.stored().await;
     for dialect in Dialect::ALL {
         let prefix = dialect.headers().prefix;
-        for (name, value) in [("server-side-encryption", "AES256"), ("traffic-limit", "819200")] {
-            let call = put(dialect, &object()).header(&format!("{prefix}{name}"), value).body("x");
-            call.send(&world).await.refused(501, "NotImplemented");
-        }
+        let name = format!("{prefix}server-side-encryption");
+        let call = put(dialect, &object()).header(&name, "AES256").body("x");
+        call.send(&world).await.refused(501, "NotImplemented");
     }
-    let query = put(Dialect::Cos, &object()).query("x-cos-traffic-limit", "819200").body("x");
+    let name = "x-cos-server-side-encryption";
+    let query = put(Dialect::Cos, &object()).query(name, "AES256").body("x");
     query.send(&world).await.refused(501, "NotImplemented");
     let picture = put(Dialect::Cos, &object()).header("Pic-Operations", "{}").body("x");
     picture.send(&world).await.refused(501, "NotImplemented");
