@@ -13,6 +13,11 @@ pub trait BodySource: Send {
     /// complete. After an error or the end it is not called again.
     async fn next(&mut self) -> Result<Option<Bytes>>;
 
+    /// Whether it is kept slower than it might come.
+    fn is_slowed(&self) -> bool {
+        false
+    }
+
     /// Checksums that came behind the body. Called once, after the end.
     fn trailing_checksums(&mut self) -> Vec<(Algorithm, Bytes)> {
         Vec::new()

@@ -204,6 +204,14 @@ impl Store {
         // what it takes and what it makes of that.
         let pieces = if intake.tier.codec == Codec::None { 3 } else { 5 };
         let permit_kib = (pieces * INGEST_CHUNK_BYTES / 1024).min(self.pool_kib) as u32;
+        // Those that are kept slow hold what they have for long, and leave half to others.
+        let _share = match body.is_slowed() {
+            true => {
+                let share_kib = permit_kib.min(self.pool_kib as u32 / 2);
+                Some(self.slowed_bodies.acquire_many(share_kib).await)
+            }
+            false => None,
+        };
         let _permit = self.large_bodies.acquire_many(permit_kib).await;
         let (pending, writer) = self.begin_blob(&intake).await?;
         let mut writer = Packer::new(writer, intake.tier.codec);

@@ -82,6 +82,8 @@ pub struct Store {
     pub(crate) pool_kib: usize,
     pub(crate) small_bodies: Arc<Semaphore>,
     pub(crate) large_bodies: Arc<Semaphore>,
+    /// What of those may be taken by bodies that are kept slow.
+    pub(crate) slowed_bodies: Arc<Semaphore>,
     pub(crate) hasher: Arc<Hasher>,
     pub(crate) scrub: ScrubProgress,
     pub(crate) lifecycles: SettingCache<Lifecycle>,
@@ -131,6 +133,7 @@ impl Store {
             pool_kib,
             small_bodies: Arc::new(Semaphore::new(pool_kib)),
             large_bodies: Arc::new(Semaphore::new(pool_kib)),
+            slowed_bodies: Arc::new(Semaphore::new(pool_kib / 2)),
             hasher: Hasher::new(),
             scrub: ScrubProgress::default(),
             lifecycles: SettingCache::default(),

@@ -178,19 +178,24 @@ impl Request<'_> {
         Ok(())
     }
 
-    /// How fast bodies may travel at most, if a client of COS says that. It may also say it
-    /// in a parameter, which whoever signs a URL can put there.
-    pub fn speed(&self) -> Outcome<Option<Speed>> {
+    /// How fast bodies may travel at most, if a client of COS says that: in a header, a
+    /// parameter or a form's field. The least counts: a URL may be signed with a limit,
+    /// and who was given it could add another.
+    pub fn speed(&self, field: Option<&str>) -> Outcome<Option<Speed>> {
         if self.dialect != Dialect::Cos {
             return Ok(None);
         }
         let name = &dialect::cos::TRAFFIC_LIMIT;
-        let said = self.header(name).or_else(|| self.query.get_any_case(name.as_str()));
-        Speed::parse(said)
+        let said = [self.header(name), self.query.get_any_case(name.as_str()), field];
+        let mut least = None;
+        for said in said {
+            least = [least, Speed::parse(said)?].into_iter().flatten().min();
+        }
+        Ok(least)
     }
 
-    /// COS takes some headers as parameters too, the speed limit for one. Those of
-    /// S3 that a signer has moved there are headers by now, judged as such.
+    /// COS takes some headers as parameters too. Those of S3 that a signer has moved
+    /// there are headers by now, judged as such.
     pub fn refuse_unsupported_parameters(&self) -> Outcome<()> {
         let prefix = self.dialect.headers().prefix;
         for (name, value) in self.query.iter() {

@@ -31,6 +31,7 @@ mod races;
 mod readers;
 mod records;
 mod scrubbing;
+mod slowed;
 mod symlinks;
 mod tiering;
 mod tiers;

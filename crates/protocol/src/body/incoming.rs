@@ -67,6 +67,14 @@ impl Incoming {
     /// Takes the rest no faster than at this speed.
     pub fn slow_to(&mut self, speed: Speed) {
         self.pacer = Some(Pacer::new(speed));
+        // It could not come faster than that, however fast it is sent.
+        let least = &mut self.limits.bytes_per_second_min;
+        *least = (*least).min(speed.bytes_per_second() / 2);
+    }
+
+    /// Whether it is kept slower than it might come.
+    pub fn is_slowed(&self) -> bool {
+        self.pacer.is_some()
     }
 
     /// Bytes received so far.

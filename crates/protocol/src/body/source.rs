@@ -85,6 +85,10 @@ impl BodySource for PayloadSource<'_> {
         }
     }
 
+    fn is_slowed(&self) -> bool {
+        self.incoming.is_slowed()
+    }
+
     fn trailing_checksums(&mut self) -> Vec<(Algorithm, Bytes)> {
         std::mem::take(&mut self.trailing)
     }

@@ -22,7 +22,7 @@ const CATCH_UP: Duration = Duration::from_millis(100);
 const PIECE: Duration = Duration::from_millis(50);
 
 /// Bytes that may pass in a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Speed(u64);
 
 impl Speed {
@@ -39,6 +39,10 @@ impl Speed {
                 "The speed limit must be a number of bits per second from 819200 to 838860800.",
             )),
         }
+    }
+
+    pub fn bytes_per_second(self) -> u64 {
+        self.0
     }
 
     fn time_of(self, bytes: usize) -> Duration {

@@ -31,6 +31,10 @@ impl Gateway {
         };
         request.refuse_foreign_copy()?;
         request.refuse_unsupported_parameters()?;
+        let speed = request.speed(None)?;
+        if let Some(speed) = speed {
+            body.incoming.slow_to(speed);
+        }
         if row.shape == Shape::Object && !operation.takes_version() {
             request.refuse_version()?;
         }
@@ -53,10 +57,6 @@ impl Gateway {
         }
         let permitted = self.permitted_bucket(request, row, request.bucket_name()?).await?;
         let bucket = &permitted.bucket;
-        let speed = request.speed()?;
-        if let Some(speed) = speed {
-            body.incoming.slow_to(speed);
-        }
         let outcome = match request.occasion(self.store.event_lanes()) {
             None => self.perform(request, row, operation, &permitted, body).await,
             Some(occasion) => {

@@ -23,7 +23,7 @@ use crate::acl;
 use crate::attributes::{
     self, OF_NEW_OBJECTS, checksum_header, parse_checksum, storage_class, supported,
 };
-use crate::body::{Incoming, Speed};
+use crate::body::Incoming;
 use crate::dialect::{self, Dialect};
 use crate::error::Failure;
 use crate::form::{self, FormError, FormEvent, FormFields, FormParser};
@@ -132,9 +132,7 @@ pub async fn post_object(
     gateway.require_besides(&request, &bucket, need).await?;
     let said = acl::of_fields(request.dialect, &fields)?;
     put.attributes.acl = gateway.object_acl(request.dialect, &bucket, said).await?;
-    if request.dialect == Dialect::Cos
-        && let Some(speed) = Speed::parse(form.get(dialect::cos::TRAFFIC_LIMIT.as_str()))?
-    {
+    if let Some(speed) = request.speed(form.get(dialect::cos::TRAFFIC_LIMIT.as_str()))? {
         source.incoming.slow_to(speed);
     }
     let key = put.key.clone();
@@ -347,5 +345,9 @@ impl BodySource for FileSource<'_> {
                 None => return Ok(None),
             }
         }
+    }
+
+    fn is_slowed(&self) -> bool {
+        self.incoming.is_slowed()
     }
 }

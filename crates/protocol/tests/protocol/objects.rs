@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use costrel_core::checksum::Digester;
+use costrel_protocol::BodyLimits;
 use costrel_protocol::dialect::Dialect;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::client::{Call, delete, get, head, post, put};
+use crate::client::{Answer, Call, Signing, delete, get, head, post, put};
 use crate::world::{BUCKET, World};
 
 fn object() -> String {
@@ -165,8 +167,41 @@ async fn bodies_keep_to_the_speed_limit_of_their_request() {
         let none = time_of(&world, limited(get(Dialect::Cos, &object()), "")).await;
         assert!(none < Duration::from_millis(100), "{none:?}");
     }
-    let answer = get(Dialect::Cos, &object()).header(LIMIT, slowest).send(&world).await;
-    assert!(answer.ok().body == mib);
+    // Whoever was given a URL that is signed with a limit cannot raise it.
+    for other in ["8192000", ""] {
+        let url = get(Dialect::Cos, &object()).query(LIMIT, slowest).signing(Signing::CosQuery);
+        let begun = Instant::now();
+        let answer = url.header(LIMIT, other).send(&world).await;
+        assert!(answer.ok().body == mib && ten_seconds(begun.elapsed()), "{other:?}");
+    }
+    for call in [get(Dialect::Cos, "/"), put(Dialect::Cos, "/limited-1250000000")] {
+        call.query(LIMIT, "fast").send(&world).await.refused(400, "InvalidArgument");
+    }
+}
+
+/// Its client sends as it is told to.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_kept_slow_is_not_too_slow() {
+    let limits = BodyLimits { idle: Duration::from_secs(1), bytes_per_second_min: 1 << 20 };
+    let world = World::with_limits(limits).await;
+    world.make_bucket(BUCKET).await;
+    for (is_limited, status) in [(true, 200), (false, 400)] {
+        let mut call = put(Dialect::Cos, &object()).body(vec![b'x'; 500_000]);
+        if is_limited {
+            call = call.header("x-cos-traffic-limit", "819200");
+        }
+        let (mut read, mut write) = tokio::io::split(world.connect());
+        let sending = async {
+            for piece in call.bytes(&world).chunks(10_000) {
+                let _ = write.write_all(piece).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let mut answer = Vec::new();
+        let (_, answered) = tokio::join!(sending, read.read_to_end(&mut answer));
+        answered.unwrap();
+        assert_eq!(Answer::parse(&answer, false).status, status, "{is_limited}");
+    }
 }
 
 /// What is not there yet is refused and not ignored.
