@@ -81,7 +81,8 @@ pub fn refuse_unsupported_but(
             }
             continue;
         };
-        if !obeyed.contains(&rest) && !supported(rest, value.to_str().unwrap_or_default()) {
+        if !obeyed.contains(&rest) && !supported(dialect, rest, value.to_str().unwrap_or_default())
+        {
             return Err(Failure::NotImplemented(name.as_str().to_owned().into()));
         }
     }
@@ -90,8 +91,10 @@ pub fn refuse_unsupported_but(
 
 /// Whether a header of the dialect, by its name behind the prefix, or a form
 /// field, may be accepted with this value.
-pub fn supported(name: &str, value: &str) -> bool {
+pub fn supported(dialect: Dialect, name: &str, value: &str) -> bool {
     match name {
+        // S3 has none.
+        "traffic-limit" => dialect == Dialect::Cos || value.is_empty(),
         // Where nothing is made that could have one, these change nothing.
         "acl" => matches!(value, "" | "private" | "default" | "bucket-owner-full-control"),
         "object-ownership" => false,

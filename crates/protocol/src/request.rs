@@ -203,7 +203,7 @@ impl Request<'_> {
             if self.dialect == Dialect::S3 && self.headers.contains_key(name.as_str()) {
                 continue;
             }
-            if name.strip_prefix(prefix).is_some_and(|rest| !supported(rest, value)) {
+            if name.strip_prefix(prefix).is_some_and(|rest| !supported(self.dialect, rest, value)) {
                 return Err(Failure::NotImplemented(name.into()));
             }
         }

@@ -189,3 +189,34 @@ impl DiskFile for RealFile {
         self.0.sync_data()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_read_brings_nothing_along() {
+        const PAGE: usize = 4096;
+        const PAGES: usize = 1024;
+        let dir = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(dir.path()).unwrap();
+        let name = Path::new("file");
+        let written = disk.create(name).unwrap();
+        written.write_at(&vec![1; PAGES * PAGE], 0).unwrap();
+        written.sync_data().unwrap();
+        let all = File::open(dir.path().join(name)).unwrap();
+        rustix::fs::fadvise(&all, 0, None, Advice::DontNeed).unwrap();
+
+        let file = disk.open(name).unwrap();
+        file.expect_random_reads();
+        let read = |page: usize| file.read_at(&mut [0; PAGE], (page * PAGE) as u64).unwrap();
+        let cached = |page: usize| file.read_cached(&mut [0; PAGE], (page * PAGE) as u64).unwrap();
+        if cached(PAGES - 1) > 0 {
+            return; // A file system in memory.
+        }
+        // As much as would be taken for a long read that goes on.
+        (0..PAGES / 2).rev().for_each(read);
+        read(PAGES / 2);
+        assert_eq!(cached(PAGES / 2 + 1), 0, "more was read than was asked for");
+    }
+}

@@ -64,9 +64,10 @@ impl Incoming {
         }
     }
 
-    /// Takes the rest no faster than at this speed.
-    pub fn slow_to(&mut self, speed: Speed) {
-        self.pacer = Some(Pacer::new(speed));
+    /// Takes the rest no faster than at this speed, if there is one.
+    pub fn slow_to(&mut self, speed: Option<Speed>) {
+        self.pacer = speed.map(Pacer::new);
+        let Some(speed) = speed else { return };
         // It could not come faster than that, however fast it is sent.
         let least = &mut self.limits.bytes_per_second_min;
         *least = (*least).min(speed.bytes_per_second() / 2);

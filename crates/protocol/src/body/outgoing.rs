@@ -138,9 +138,10 @@ impl ResponseBody {
         self
     }
 
-    /// Sends it no faster than at this speed.
-    pub fn slow_to(&mut self, speed: Speed) {
-        self.paced = Some(Box::new(Paced { pacer: Pacer::new(speed), rest: Bytes::new() }));
+    /// Sends it no faster than at this speed, if there is one.
+    pub fn slow_to(&mut self, speed: Option<Speed>) {
+        let paced = |speed| Box::new(Paced { pacer: Pacer::new(speed), rest: Bytes::new() });
+        self.paced = speed.map(paced);
     }
 
     /// Bytes that were taken from the content and wait for their time.

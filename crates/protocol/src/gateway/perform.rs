@@ -31,10 +31,6 @@ impl Gateway {
         };
         request.refuse_foreign_copy()?;
         request.refuse_unsupported_parameters()?;
-        let speed = request.speed(None)?;
-        if let Some(speed) = speed {
-            body.incoming.slow_to(speed);
-        }
         if row.shape == Shape::Object && !operation.takes_version() {
             request.refuse_version()?;
         }
@@ -73,13 +69,7 @@ impl Gateway {
                     false => Err(permission::refusal(request)),
                 }
             }
-            Ok(mut reply) => {
-                if let Some(speed) = speed {
-                    reply.body_mut().slow_to(speed);
-                }
-                Ok(reply)
-            }
-            refused => refused,
+            outcome => outcome,
         }
     }
 

@@ -99,7 +99,10 @@ impl Gateway {
         };
         progress.trace.form = Some(form);
         if request.address.shape == Shape::Website {
-            return self.serve_website(&request, incoming, progress).await;
+            let speed = request.speed(None)?;
+            let mut reply = self.serve_website(&request, incoming, progress).await?;
+            reply.body_mut().slow_to(speed);
+            return Ok(reply);
         }
         let routed = ops::route(
             request.dialect,
@@ -154,13 +157,17 @@ impl Gateway {
             }
         };
         let row = routed?;
+        let speed = request.speed(None)?;
+        incoming.slow_to(speed);
         let body = RequestBody { incoming, payload, chunks };
         // Before anything is done: it may be the bucket's end.
         if let Some(bucket) = progress.record.bucket.as_deref() {
             self.trace(bucket, &mut progress.trace).await;
         }
         let meter = progress.trace.meter.clone();
-        self.traced(meter, self.dispatch(&request, row, body)).await
+        let mut reply = self.traced(meter, self.dispatch(&request, row, body)).await?;
+        reply.body_mut().slow_to(speed);
+        Ok(reply)
     }
 
     /// Answers a request to a static website's host, whoever signed it.

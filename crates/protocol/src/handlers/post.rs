@@ -132,9 +132,8 @@ pub async fn post_object(
     gateway.require_besides(&request, &bucket, need).await?;
     let said = acl::of_fields(request.dialect, &fields)?;
     put.attributes.acl = gateway.object_acl(request.dialect, &bucket, said).await?;
-    if let Some(speed) = request.speed(form.get(dialect::cos::TRAFFIC_LIMIT.as_str()))? {
-        source.incoming.slow_to(speed);
-    }
+    let limit = form.get(dialect::cos::TRAFFIC_LIMIT.as_str());
+    source.incoming.slow_to(request.speed(limit)?);
     let key = put.key.clone();
     let work = Box::pin(gateway.store.put_object(&bucket, put, &mut source));
     let outcome = match request.occasion(gateway.store.event_lanes()) {
@@ -168,7 +167,11 @@ fn put_request(
         }
         let is_obeyed = (name.starts_with(names.prefix) || name == "acl")
             && OF_NEW_OBJECTS.contains(&behind_prefix);
-        if !is_metadata && !is_tagging && !is_obeyed && !supported(behind_prefix, value) {
+        if !is_metadata
+            && !is_tagging
+            && !is_obeyed
+            && !supported(request.dialect, behind_prefix, value)
+        {
             return Err(Failure::NotImplemented(name.into()));
         }
         if name == names.storage_class.as_str() {

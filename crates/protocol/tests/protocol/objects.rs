@@ -215,6 +215,8 @@ async fn headers_that_would_not_be_obeyed() {
         let call = put(dialect, &object()).header(&name, "AES256").body("x");
         call.send(&world).await.refused(501, "NotImplemented");
     }
+    let limit = put(Dialect::S3, &object()).header("x-amz-traffic-limit", "819200").body("x");
+    limit.send(&world).await.refused(501, "NotImplemented");
     let name = "x-cos-server-side-encryption";
     let query = put(Dialect::Cos, &object()).query(name, "AES256").body("x");
     query.send(&world).await.refused(501, "NotImplemented");

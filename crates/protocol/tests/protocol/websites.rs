@@ -1,6 +1,7 @@
 //! Static websites: their settings in both dialects, and what visitors get.
 
 use costrel_protocol::dialect::Dialect;
+use tokio::time::Instant;
 
 use crate::client::{Answer, Call, Signing, delete, get, head, post, put};
 use crate::world::{BUCKET, World};
@@ -55,6 +56,22 @@ fn is_page(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{}", answer.dump());
     assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"));
     assert!(answer.text().contains(&format!("<li>Code: {code}</li>")), "{}", answer.dump());
+}
+
+#[tokio::test(start_paused = true)]
+async fn visits_keep_to_a_speed_limit() {
+    const LIMIT: &str = "x-cos-traffic-limit";
+    let world = with_pages().await;
+    site(Dialect::Cos, INDEX).send(&world).await.ok();
+    let large = put(Dialect::S3, &format!("/{BUCKET}/large")).body(vec![b'x'; 1 << 20]);
+    large.header("x-amz-acl", "public-read").send(&world).await.ok();
+    let cos = || visit(HOSTS[0].1, "/large");
+    for call in [cos().query(LIMIT, "819200"), cos().header(LIMIT, "819200")] {
+        let begun = Instant::now();
+        assert_eq!(call.send(&world).await.ok().body.len(), 1 << 20);
+        let took = begun.elapsed().as_secs_f64();
+        assert!((10.0..10.4).contains(&took), "{took}");
+    }
 }
 
 #[tokio::test]
